@@ -1,0 +1,153 @@
+"""Everything that can go wrong, in one tree; driver errors are translated in `memory.database`.
+
+    ExperientialMemoryError
+    ├── InvalidInput                a value the caller sent cannot be accepted
+    │   ├── InvalidInteraction      an interaction breaks the envelope's schema or limits
+    │   │   ├── InteractionTooLarge
+    │   │   └── NaiveTime
+    │   ├── InteractionConflict     a known interaction id came back with other content
+    │   ├── InvalidScope
+    │   ├── ForgottenId             the interaction id was forgotten and stays forgotten
+    │   ├── WrongDimension          a vector does not have the dimension of its embedder
+    │   ├── InvalidImport           a file to import breaks at a line
+    │   └── UnknownMemory           no memory with this id in this scope
+    ├── ConfigurationError          the installation has to change before this can work
+    │   ├── MissingDependency
+    │   ├── MissingEmbeddingModel
+    │   ├── UnsupportedDatabase     too old, or without pgvector
+    │   ├── NewerSchema             migrated by a newer release of this package
+    │   ├── MigrationChanged        an applied migration no longer reads as it did
+    │   ├── NotMigrated
+    │   ├── EmbedderMismatch        the store's vectors were made by another embedder
+    │   └── EmbeddedServerFailed
+    ├── StoreUnavailable            retriable: the database cannot be reached now
+    │   └── LockTimeout             retriable
+    ├── ConcurrentWrite             retriable: another writer won; nothing was changed
+    ├── LeaseLost                   retriable: another worker holds the user; nothing was committed
+    ├── EmbeddingFailed             retriable: the embedding service did not answer
+    ├── ExtractionFailed            an extractor broke on a session; its progress was not moved
+    └── StoreError                  the database refused a statement for a reason of its own
+
+`retriable` says whether the same call may succeed later with nothing changed. Only the loops in
+`consumers` act on it.
+"""
+
+from typing import ClassVar
+
+
+class ExperientialMemoryError(Exception):
+    """Root of every error this package raises on purpose."""
+
+    retriable: ClassVar[bool] = False
+
+
+class InvalidInput(ExperientialMemoryError):
+    """A value the caller sent cannot be accepted."""
+
+
+class InvalidInteraction(InvalidInput):
+    """An interaction breaks the envelope's schema or limits."""
+
+
+class InteractionTooLarge(InvalidInteraction):
+    """Content or payload is over the stated limit."""
+
+
+class NaiveTime(InvalidInteraction):
+    """A time without a zone was given; event times are always aware."""
+
+
+class InteractionConflict(InvalidInput):
+    """A known interaction id came back with other content."""
+
+
+class InvalidScope(InvalidInput):
+    """A scope lacks what the call needs, or names an empty tenant or user."""
+
+
+class ForgottenId(InvalidInput):
+    """The interaction id was forgotten and stays forgotten."""
+
+
+class WrongDimension(InvalidInput):
+    """A vector does not have the dimension its embedder declares."""
+
+
+class InvalidImport(InvalidInput):
+    """A file to import breaks at a line; everything before it was accepted."""
+
+
+class UnknownMemory(InvalidInput):
+    """No memory with this id exists in this scope."""
+
+
+class ConfigurationError(ExperientialMemoryError):
+    """The installation has to change before this can work."""
+
+
+class MissingDependency(ConfigurationError):
+    """An optional package is needed; the message names the extra that brings it."""
+
+
+class MissingEmbeddingModel(ConfigurationError):
+    """The packaged embedding model was not set up; the message says how to get it."""
+
+
+class UnsupportedDatabase(ConfigurationError):
+    """The database is too old or lacks pgvector."""
+
+
+class NewerSchema(ConfigurationError):
+    """The database was migrated by a newer release of this package."""
+
+
+class MigrationChanged(ConfigurationError):
+    """A migration that was applied no longer reads as it did then."""
+
+
+class NotMigrated(ConfigurationError):
+    """The database lacks migrations this release needs."""
+
+
+class EmbedderMismatch(ConfigurationError):
+    """The store's vectors were made by another embedder than the one configured."""
+
+
+class EmbeddedServerFailed(ConfigurationError):
+    """The embedded Postgres could not be set up or started."""
+
+
+class StoreUnavailable(ExperientialMemoryError):
+    """The database cannot be reached now."""
+
+    retriable = True
+
+
+class LockTimeout(StoreUnavailable):
+    """A lock was not free in time; nothing was changed."""
+
+
+class ConcurrentWrite(ExperientialMemoryError):
+    """Another writer won; nothing was changed and the call may be repeated."""
+
+    retriable = True
+
+
+class LeaseLost(ExperientialMemoryError):
+    """Another worker holds the user now; nothing was committed."""
+
+    retriable = True
+
+
+class EmbeddingFailed(ExperientialMemoryError):
+    """The embedding service did not answer."""
+
+    retriable = True
+
+
+class ExtractionFailed(ExperientialMemoryError):
+    """An extractor broke on a session; its progress was not moved."""
+
+
+class StoreError(ExperientialMemoryError):
+    """The database refused a statement for a reason of its own."""

@@ -1,0 +1,300 @@
+"""The vocabulary: frozen values that every step of the walk passes on.
+
+All times are aware; what is read back from the store is in UTC.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from memory.errors import InvalidScope, NaiveTime
+
+EMPTY: Mapping[str, Any] = {}
+
+
+class Tier(StrEnum):
+    """Whose knowledge an item is, and how long it is kept."""
+
+    WORKING = "working"
+    LONG_TERM = "long_term"
+    COLLECTIVE = "collective"
+
+
+class MemoryKind(StrEnum):
+    """What sort of knowledge a memory is."""
+
+    EPISODE = "episode"
+    FACT = "fact"
+    PREFERENCE = "preference"
+    PROCEDURE = "procedure"
+    SUMMARY = "summary"
+
+
+class InteractionKind(StrEnum):
+    """What happened between agent and user."""
+
+    MESSAGE = "message"
+    TOOL_CALL = "tool_call"
+    TOOL_RESULT = "tool_result"
+    RETRIEVAL = "retrieval"
+    FEEDBACK = "feedback"
+    MODEL_CALL = "model_call"
+
+
+class Role(StrEnum):
+    """Who acted."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    SYSTEM = "system"
+    TOOL = "tool"
+
+
+class Stance(StrEnum):
+    """Whether evidence speaks for a memory or against it."""
+
+    SUPPORTS = "supports"
+    CONTRADICTS = "contradicts"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose memory: a tenant's user, and optionally one agent and one session.
+
+    Raises:
+        InvalidScope: a part is empty, longer than 200 characters, or holds a NUL.
+    """
+
+    tenant: str
+    user: str
+    agent: str | None = None
+    session: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_name("tenant", self.tenant)
+        _check_name("user", self.user)
+        for part in ("agent", "session"):
+            value = getattr(self, part)
+            if value is not None:
+                _check_name(part, value)
+
+    def in_session(self, session: str) -> Self:
+        """The same scope, narrowed to one session."""
+        return replace(self, session=session)
+
+    def require_session(self) -> str:
+        """The session, or InvalidScope when the scope names none."""
+        if self.session is None:
+            raise InvalidScope(f"this call needs a session: {self!r}; use scope.in_session(...)")
+        return self.session
+
+
+def _check_name(part: str, value: object) -> None:
+    if not isinstance(value, str) or not value or len(value) > 200 or "\x00" in value:
+        raise InvalidScope(f"{part} must be 1 to 200 characters without NUL, got {value!r}")
+
+
+def aware(moment: datetime, what: str = "time") -> datetime:
+    """`moment` in UTC; raises NaiveTime when it has no zone."""
+    if moment.tzinfo is None or moment.utcoffset() is None:
+        raise NaiveTime(f"{what} needs a time zone, got {moment.isoformat()!r}")
+    return moment.astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """One immutable event between agent and user.
+
+    `actor` is the display name of who acted where a conversation has more than one person on a
+    side. `position` counts the user's interactions from 1 in the order they were recorded,
+    `ordinal` those of the session; both are 0 until the interaction is in the log.
+    """
+
+    scope: Scope
+    id: str
+    kind: InteractionKind
+    role: Role
+    content: str
+    occurred_at: datetime
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    actor: str | None = None
+    private: bool = False
+    source: str = "client"
+    ordinal: int = 0
+    position: int = 0
+    recorded_at: datetime | None = None
+
+    @property
+    def session(self) -> str:
+        """The session this interaction belongs to."""
+        return self.scope.require_session()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What `record()` promises: the interaction is in the log at this place.
+
+    `duplicate` is true where the id was already there with the same content.
+    """
+
+    interaction_id: str
+    session: str
+    ordinal: int
+    position: int
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A span of one interaction that speaks for or against a memory.
+
+    `start` and `end` are character offsets into the interaction's content, end exclusive;
+    `quote` is exactly that slice.
+    """
+
+    interaction_id: str
+    quote: str
+    start: int
+    end: int
+    occurred_at: datetime
+    stance: Stance = Stance.SUPPORTS
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What made a memory."""
+
+    extractor: str
+    extractor_version: str
+    prompt: str | None = None
+    prompt_version: str | None = None
+    prompt_hash: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What an extractor proposes, before consolidation.
+
+    attribute, value: a normalised pair (`lives_in`, `munich`) by which beliefs meet; None for
+        free text such as episodes, which meets nothing but its own repetition.
+    subject: whom it is about; None means the user.
+    context: a condition under which it holds (`for backend roles`); None means always.
+    single_valued: a newer value of the attribute ends the older one.
+    stance: CONTRADICTS ends what is believed about (attribute, value), and with value None about
+        every value of the attribute.
+    confidence, importance: 0 to 1.
+    occurred_at: event time of the newest evidence; what orders beliefs.
+    valid_from, valid_to: when it holds in the world; default from `occurred_at`, open-ended.
+    search_text: words to find it by that are not in its text (dates, names, captions).
+    """
+
+    kind: MemoryKind
+    text: str
+    evidence: tuple[Evidence, ...]
+    occurred_at: datetime
+    attribute: str | None = None
+    value: str | None = None
+    subject: str | None = None
+    context: str | None = None
+    single_valued: bool = False
+    stance: Stance = Stance.SUPPORTS
+    confidence: float = 1.0
+    importance: float = 0.5
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    search_text: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One derived item of a user's long-term tier, or of a tenant's collective tier."""
+
+    id: int
+    tier: Tier
+    kind: MemoryKind
+    text: str
+    occurred_at: datetime
+    provenance: Provenance
+    attribute: str | None = None
+    value: str | None = None
+    subject: str | None = None
+    context: str | None = None
+    single_valued: bool = False
+    agent: str | None = None
+    session: str | None = None
+    confidence: float = 1.0
+    importance: float = 0.5
+    support: int = 1
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    believed_from: datetime | None = None
+    believed_to: datetime | None = None
+    supersedes: int | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        since = f"{self.valid_from:%Y-%m-%d}" if self.valid_from else "?"
+        until = f" to {self.valid_to:%Y-%m-%d}" if self.valid_to else ""
+        return f"[{self.id}] {self.kind}: {self.text} ({since}{until})"
+
+
+@dataclass(frozen=True, slots=True)
+class RecalledMemory:
+    """A memory with its rank score and the interactions it cites."""
+
+    memory: Memory
+    score: float
+    citations: tuple[str, ...]
+    tokens: int
+    signals: Mapping[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.score:6.2f}  {self.memory}"
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Ranked memories, best first, and the log position the answer reflects."""
+
+    query: str
+    items: Sequence[RecalledMemory]
+    position: int
+
+    def __iter__(self) -> Any:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __str__(self) -> str:
+        head = f"{len(self.items)} memories for {self.query!r} (position {self.position})"
+        return "\n".join([head, *(str(item) for item in self.items)])
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Where a memory comes from: its evidence, what made it, and what it replaced."""
+
+    memory: Memory
+    evidence: tuple[Evidence, ...]
+    supersedes: Memory | None = None
+    superseded_by: Memory | None = None
+
+    def __str__(self) -> str:
+        made = self.memory.provenance
+        lines = [str(self.memory), f"  made by {made.extractor} {made.extractor_version}"]
+        if made.model:
+            lines.append(f"  model {made.model}, prompt {made.prompt} {made.prompt_version}")
+        lines += [
+            f"  {e.stance} {e.occurred_at:%Y-%m-%d} {e.interaction_id}: “{e.quote}”"
+            for e in self.evidence
+        ]
+        if self.supersedes:
+            lines.append(f"  replaced {self.supersedes}")
+        if self.superseded_by:
+            lines.append(f"  replaced by {self.superseded_by}")
+        return "\n".join(lines)
