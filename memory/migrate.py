@@ -1,0 +1,152 @@
+"""Applies `sql/migrations` once each, in order, under a lock; refuses what changed since."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import LiteralString, cast
+
+from psycopg.rows import DictRow
+
+from memory import queries
+from memory.database import Connection, connect, described, translated
+from memory.errors import MigrationChanged, NewerSchema, NotMigrated, UnsupportedDatabase
+
+MINIMUM_SERVER = 160000
+MINIMUM_VECTOR = (0, 8)
+
+_FILE = re.compile(r"(\d{4})_(\w+)\.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file of `sql/migrations`; `sha256` freezes its text once it is applied anywhere."""
+
+    version: int
+    name: str
+    sql: LiteralString
+    sha256: str
+
+
+def migrations() -> tuple[Migration, ...]:
+    """Every migration, in order.
+
+    Raises:
+        ValueError: a file is misnamed, or the numbers do not run 1, 2, 3 ….
+    """
+    found = []
+    for path in sorted((queries.sql_directory() / "migrations").glob("*.sql")):
+        match = _FILE.fullmatch(path.name)
+        if match is None or int(match[1]) != len(found) + 1:
+            raise ValueError(f"migration {path.name!r} should start with {len(found) + 1:04d}_")
+        text = path.read_text(encoding="utf-8")
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        found.append(Migration(int(match[1]), match[2], cast("LiteralString", text), digest))
+    return tuple(found)
+
+
+async def migrate(url: str, timeout: float = 10.0) -> list[Migration]:
+    """Brings the database up to this release and returns what it applied.
+
+    Each migration commits with its own record, so one that fails leaves the earlier ones.
+    Processes that start at once take turns.
+
+    Raises:
+        UnsupportedDatabase: the server is older than 16 or lacks pgvector 0.8.
+        NewerSchema, MigrationChanged: see `check`.
+    """
+    async with await connect(url, timeout) as connection:
+        with translated():
+            await _prepare(connection, url)
+            applied = []
+            for migration in migrations():
+                if await _apply(connection, migration):
+                    applied.append(migration)
+            _compare(await _ledger(connection), migrations())
+            return applied
+
+
+async def check(url: str, timeout: float = 10.0) -> None:
+    """Passes if the database is exactly at this release.
+
+    Raises:
+        NotMigrated: migrations are missing.
+        NewerSchema: it has migrations this release does not know.
+        MigrationChanged: an applied migration had other text.
+    """
+    async with await connect(url, timeout) as connection:
+        with translated():
+            row = await _one(connection, "migrations.ledger_exists")
+            applied = await _ledger(connection) if row["present"] else []
+        _compare(applied, migrations())
+        if len(applied) < len(migrations()):
+            raise NotMigrated(
+                f"{described(url)} has {len(applied)} of {len(migrations())} migrations;"
+                " run `memory migrate`"
+            )
+
+
+async def _prepare(connection: Connection, url: str) -> None:
+    server = await _one(connection, "migrations.server")
+    if server["version"] < MINIMUM_SERVER:
+        raise UnsupportedDatabase(
+            f"{described(url)} is Postgres {server['version'] // 10000}; 16 or newer is needed"
+        )
+    vector = server["vector"] or server["vector_available"]
+    if vector is None or tuple(int(n) for n in vector.split(".")[:2]) < MINIMUM_VECTOR:
+        raise UnsupportedDatabase(
+            f"{described(url)} offers pgvector {vector!r}; install pgvector 0.8 or newer"
+        )
+    async with connection.transaction():
+        await _execute(connection, "migrations.lock")
+        if server["vector"] is None:
+            await _execute(connection, "migrations.create_vector")
+        await _execute(connection, "migrations.create_schema")
+        await _execute(connection, "migrations.create_ledger")
+
+
+async def _apply(connection: Connection, migration: Migration) -> bool:
+    async with connection.transaction():
+        await _execute(connection, "migrations.lock")
+        applied = await _ledger(connection)
+        _compare(applied, migrations())
+        if any(version == migration.version for version, _, _ in applied):
+            return False
+        await _execute(connection, "migrations.search_path")
+        # Without parameters the simple protocol takes a file of many statements.
+        await connection.execute(migration.sql)
+        await connection.execute(
+            queries.statement("migrations.record"),
+            {"version": migration.version, "name": migration.name, "sha256": migration.sha256},
+        )
+        return True
+
+
+async def _execute(connection: Connection, name: str) -> None:
+    await connection.execute(queries.statement(name))
+
+
+async def _one(connection: Connection, name: str) -> DictRow:
+    cursor = await connection.execute(queries.statement(name))
+    return (await cursor.fetchall())[0]
+
+
+async def _ledger(connection: Connection) -> list[tuple[int, str, str]]:
+    cursor = await connection.execute(queries.statement("migrations.applied"))
+    return [(row["version"], row["name"], row["sha256"]) for row in await cursor.fetchall()]
+
+
+def _compare(applied: Sequence[tuple[int, str, str]], known: Sequence[Migration]) -> None:
+    by_version = {migration.version: migration for migration in known}
+    for version, name, sha256 in applied:
+        migration = by_version.get(version)
+        if migration is None:
+            raise NewerSchema(
+                f"the database has migration {version:04d}_{name}, which this release does not"
+                " know; update experiential-memory"
+            )
+        if migration.sha256 != sha256:
+            raise MigrationChanged(
+                f"migration {version:04d}_{name} was applied with sha256 {sha256[:12]} and now"
+                f" reads {migration.sha256[:12]}; restore the file, add a new migration instead"
+            )

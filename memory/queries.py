@@ -1,0 +1,45 @@
+"""Finds `sql/` and hands out its named statements: the only way SQL reaches the database.
+
+A query file holds blocks that start with a line `-- name --`; the comment lines that follow say
+what the block is for and stay with it.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import LiteralString, cast
+
+_BLOCK = re.compile(r"^-- (\w+) --\n", re.MULTILINE)
+
+
+def sql_directory() -> Path:
+    """`sql/` inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "sql"
+    return inside if inside.is_dir() else package.parent / "sql"
+
+
+@cache
+def load() -> Mapping[str, LiteralString]:
+    """Every statement of `sql/queries`, by `<file>.<name>`.
+
+    Raises:
+        ValueError: a name stands twice in one file.
+    """
+    statements: dict[str, LiteralString] = {}
+    for path in sorted((sql_directory() / "queries").glob("*.sql")):
+        _, *parts = _BLOCK.split(path.read_text(encoding="utf-8"))
+        for name, body in zip(parts[::2], parts[1::2], strict=True):
+            key = f"{path.stem}.{name}"
+            if key in statements:
+                raise ValueError(f"{key!r} stands twice in {path.name}")
+            # Our own files: as trustworthy as a literal in this module.
+            statements[key] = cast("LiteralString", body.strip())
+    return MappingProxyType(statements)
+
+
+def statement(name: str) -> LiteralString:
+    """The text of one statement, such as `log.append`."""
+    return load()[name]

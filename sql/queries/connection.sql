@@ -1,0 +1,9 @@
+-- settings --
+-- What every pooled connection runs under. Custom plans, because a generic plan made while a
+-- table was empty stays on the wrong index as it grows.
+-- unscoped: touches no table
+SELECT set_config('role', %(role)s, false),
+       set_config('search_path', 'memory, public', false),
+       set_config('timezone', 'UTC', false),
+       set_config('plan_cache_mode', 'force_custom_plan', false),
+       set_config('statement_timeout', %(statement_timeout)s, false)

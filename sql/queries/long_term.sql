@@ -1,0 +1,200 @@
+-- foundations --
+-- What a plan stands on: the user's change sequence, the serving generation, and the embedder.
+SELECT COALESCE((SELECT change_seq FROM users
+                 WHERE tenant_id = %(tenant)s AND user_id = %(user)s), 0) AS change_seq,
+    (SELECT generation FROM generations WHERE state = 'live') AS generation,
+    (SELECT embedder_id FROM embedders WHERE name = %(embedder)s AND state = 'live') AS embedder_id
+
+-- assertions --
+-- What was asserted under the given belief keys.
+SELECT belief_key, assertion_id, position, candidate, provenance, recorded_at
+FROM assertions
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
+    AND belief_key = ANY(%(keys)s)
+ORDER BY position
+
+-- assertions_of_extractor --
+-- The belief keys an extractor has asserted something under.
+SELECT DISTINCT belief_key FROM assertions
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
+    AND extractor = %(extractor)s
+
+-- keys_of_interactions --
+-- The belief keys, of any generation, that something in the given interactions speaks to.
+SELECT DISTINCT generation, belief_key FROM assertions
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_ids && %(ids)s
+UNION
+SELECT m.generation, m.belief_key
+FROM evidence e JOIN memories m USING (tenant_id, user_id, memory_id)
+WHERE e.tenant_id = %(tenant)s AND e.user_id = %(user)s AND e.interaction_id = ANY(%(ids)s)
+
+-- open_beliefs --
+-- What is believed now under the given keys.
+SELECT * FROM memories
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
+    AND belief_key = ANY(%(keys)s) AND believed_to IS NULL
+
+-- believed_by --
+-- What one extractor makes the user believe now.
+SELECT * FROM memories
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
+    AND extractor = %(extractor)s AND believed_to IS NULL
+ORDER BY memory_id
+
+-- forgotten_beliefs --
+-- Values the user asked to forget under the given keys.
+SELECT belief_key, value FROM forgotten_beliefs
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND belief_key = ANY(%(keys)s)
+
+-- advance --
+-- Takes the user's next changes if nothing changed since the plan was made and, for a worker, the
+-- lease is still its own. No row: someone else came first.
+UPDATE users SET change_seq = %(to_seq)s
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND change_seq = %(from_seq)s
+    AND (%(lease)s::uuid IS NULL OR lease_token = %(lease)s)
+RETURNING change_seq
+
+-- insert_assertions --
+-- Keeps what was asserted; the same assertion twice is once.
+INSERT INTO assertions (tenant_id, user_id, generation, belief_key, assertion_id, position,
+    candidate, provenance, extractor, interaction_ids, recorded_at)
+SELECT %(tenant)s, %(user)s, %(generation)s, decode(r.belief_key, 'hex'),
+    decode(r.assertion_id, 'hex'), r.position, r.candidate, r.provenance, r.extractor,
+    r.interaction_ids, r.recorded_at
+FROM jsonb_to_recordset(%(rows)s) AS r(belief_key text, assertion_id text, position bigint,
+    candidate jsonb, provenance jsonb, extractor text, interaction_ids text[],
+    recorded_at timestamptz)
+ON CONFLICT DO NOTHING
+
+-- delete_assertions --
+-- Takes assertions away.
+DELETE FROM assertions
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
+    AND assertion_id = ANY(%(ids)s)
+
+-- insert_memories --
+-- Adds beliefs under the ids the plan took.
+INSERT INTO memories (tenant_id, user_id, memory_id, generation, belief_key, kind, text, attribute,
+    value, subject, context, single_valued, agent_id, session_id, ordinal, ordinal_to, confidence,
+    importance, support, tokens, payload, lexemes, occurred_at, valid_from, valid_to,
+    believed_from, believed_to, supersedes, extractor, extractor_version, prompt, prompt_version,
+    prompt_hash, model)
+SELECT %(tenant)s, %(user)s, r.memory_id, %(generation)s, decode(r.belief_key, 'hex'), r.kind,
+    r.text, r.attribute, r.value, r.subject, r.context, r.single_valued, r.agent_id, r.session_id,
+    r.ordinal, r.ordinal_to, r.confidence, r.importance, r.support, r.tokens, r.payload,
+    to_tsvector(%(language)s::regconfig, concat_ws(' ', r.text, r.subject, r.search_text)),
+    r.occurred_at, r.valid_from, r.valid_to, r.believed_from, r.believed_to, r.supersedes,
+    r.extractor, r.extractor_version, r.prompt, r.prompt_version, r.prompt_hash, r.model
+FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, belief_key text, kind text, text text,
+    attribute text, value text, subject text, context text, single_valued boolean, agent_id text,
+    session_id text, ordinal int, ordinal_to int, confidence real, importance real, support int,
+    tokens int, payload jsonb, search_text text, occurred_at timestamptz, valid_from timestamptz,
+    valid_to timestamptz, believed_from timestamptz, believed_to timestamptz, supersedes bigint,
+    extractor text, extractor_version text, prompt text, prompt_version text, prompt_hash text,
+    model text)
+
+-- insert_evidence --
+-- Adds evidence to memories; a span counts once.
+INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_at, end_at, quote,
+    stance, occurred_at, recorded_at)
+SELECT %(tenant)s, %(user)s, r.memory_id, r.interaction_id, r.start_at, r.end_at, r.quote,
+    r.stance, r.occurred_at, r.recorded_at
+FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, interaction_id text, start_at int,
+    end_at int, quote text, stance text, occurred_at timestamptz, recorded_at timestamptz)
+ON CONFLICT DO NOTHING
+
+-- insert_embedding --
+-- Adds one memory's vector.
+INSERT INTO embeddings (tenant_id, user_id, embedder_id, memory_id, vector)
+VALUES (%(tenant)s, %(user)s, %(embedder_id)s, %(memory_id)s, %(vector)s)
+
+-- close --
+-- Ends beliefs, each when the log learned better.
+UPDATE memories m SET believed_to = GREATEST(m.believed_from, r.believed_to)
+FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, believed_to timestamptz)
+WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = r.memory_id
+    AND m.believed_to IS NULL
+
+-- reinforce --
+-- Carries what more evidence means for memories that stay as they are.
+UPDATE memories m SET confidence = r.confidence, support = r.support
+FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, confidence real, support int)
+WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = r.memory_id
+
+-- memory --
+-- One memory.
+SELECT * FROM memories
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
+
+-- successor --
+-- The memory that took a memory's place, newest first.
+SELECT * FROM memories
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND supersedes = %(memory)s
+ORDER BY valid_from DESC, memory_id DESC
+LIMIT 1
+
+-- evidence --
+-- What speaks for and against a memory, in the order it happened.
+SELECT interaction_id, start_at, end_at, quote, stance, occurred_at FROM evidence
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
+ORDER BY occurred_at, interaction_id, start_at
+
+-- history --
+-- A user's memories, newest belief first: current ones, or with `all` also the closed.
+SELECT * FROM memories
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+    AND generation = (SELECT generation FROM generations WHERE state = 'live')
+    AND (%(all)s OR believed_to IS NULL)
+    AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s))
+    AND (%(attribute)s::text IS NULL OR attribute = %(attribute)s)
+    AND (%(agent)s::text IS NULL OR agent_id IS NULL OR agent_id = %(agent)s)
+    AND (%(agent)s::text IS NOT NULL OR agent_id IS NULL)
+ORDER BY believed_from DESC, memory_id DESC
+LIMIT %(limit)s
+
+-- versions --
+-- Every version of what a memory says, oldest belief first.
+SELECT v.* FROM memories v
+JOIN memories m USING (tenant_id, user_id, generation, belief_key)
+WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = %(memory)s
+ORDER BY v.believed_from, v.memory_id
+
+-- delete_keys --
+-- Removes every version of what was believed under the given keys, with evidence and vectors.
+DELETE FROM memories
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
+    AND belief_key = ANY(%(keys)s)
+RETURNING memory_id
+
+-- delete_assertion_keys --
+-- Removes everything asserted under the given keys.
+DELETE FROM assertions
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
+    AND belief_key = ANY(%(keys)s)
+
+-- forget_belief --
+-- Remembers that a value is not to be believed again.
+INSERT INTO forgotten_beliefs (tenant_id, user_id, belief_key, value)
+VALUES (%(tenant)s, %(user)s, %(belief_key)s, %(value)s)
+ON CONFLICT DO NOTHING
+
+-- forget_all --
+-- Removes all that was derived of a user.
+WITH said AS (
+    DELETE FROM assertions WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+), asked AS (
+    DELETE FROM forgotten_beliefs WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+)
+DELETE FROM memories WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+RETURNING memory_id
+
+-- count --
+-- How many current memories a user has, by kind and extractor.
+SELECT kind, extractor, count(*) AS memories FROM memories
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND believed_to IS NULL
+    AND generation = (SELECT generation FROM generations WHERE state = 'live')
+GROUP BY kind, extractor ORDER BY kind, extractor
+
+-- change_seq --
+-- Where a user's changes stand; no row for a user never seen.
+SELECT change_seq FROM users WHERE tenant_id = %(tenant)s AND user_id = %(user)s
