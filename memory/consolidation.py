@@ -1,0 +1,197 @@
+"""What is believed, as a fold over what was asserted. Pure: values in, values out.
+
+Assertions meet under a belief key: one attribute of one subject in one context, of the user or of
+one agent's private view. Folding the assertions of a key in the order of event time gives its
+timeline: which values held from when until when, and on what evidence. So adding, reinforcing,
+superseding and retracting, a late arrival and a source that is taken away are one rule over
+different sets of assertions, and replay gives the same answer as having been there.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from memory.models import Candidate, Evidence, Memory, Provenance, Stance
+
+CONFIDENCE_CEILING = 0.99
+"""However often it is repeated, a belief stays open to correction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """A candidate once it is known who made it, who may see it and when the log learned of it.
+
+    recorded_at: when the newest interaction it rests on was recorded.
+    position: that interaction's place in the user's log; breaks ties of event time.
+    ordinal, ordinal_to: first and last place of its evidence in its session.
+    """
+
+    candidate: Candidate
+    provenance: Provenance
+    recorded_at: datetime
+    position: int
+    agent: str | None = None
+    session: str | None = None
+    ordinal: int | None = None
+    ordinal_to: int | None = None
+
+    @property
+    def order(self) -> tuple[datetime, int, str]:
+        """Event time first; what was recorded later wins a tie."""
+        return (self.candidate.occurred_at, self.position, self.candidate.value or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """One value of a belief key and the time it held, with the assertions it stands on."""
+
+    value: str | None
+    valid_from: datetime
+    valid_to: datetime | None
+    support: tuple[Assertion, ...]
+    against: tuple[Assertion, ...] = ()
+
+    @property
+    def newest(self) -> Assertion:
+        """The assertion whose wording the memory takes."""
+        return self.support[-1]
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """Everything that speaks for it, then what ended it; each span once."""
+        found: dict[tuple[str, int, Stance], Evidence] = {}
+        for assertion in self.support:
+            for item in assertion.candidate.evidence:
+                found.setdefault((item.interaction_id, item.start, item.stance), item)
+        for assertion in self.against:
+            for item in assertion.candidate.evidence:
+                against = replace(item, stance=Stance.CONTRADICTS)
+                found.setdefault((item.interaction_id, item.start, against.stance), against)
+        return tuple(found.values())
+
+    @property
+    def confidence(self) -> float:
+        """Noisy-or over the assertions: each is an independent chance to be right (Pearl 1988)."""
+        doubt = math.prod(1.0 - a.candidate.confidence for a in self.support)
+        return min(1.0 - doubt, max(CONFIDENCE_CEILING, self.newest.candidate.confidence))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A belief to insert, and the memory whose place it takes."""
+
+    belief: Belief
+    supersedes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The difference between what is believed and what should be.
+
+    close: memories no longer believed, by id.
+    insert: beliefs to add; a closed memory lives on in one that supersedes it.
+    reinforce: memories that stay as they are and gain evidence.
+    """
+
+    close: tuple[int, ...] = ()
+    insert: tuple[Change, ...] = ()
+    reinforce: tuple[tuple[int, Belief], ...] = ()
+
+
+def belief_key(candidate: Candidate, agent: str | None) -> bytes:
+    """What decides whether two candidates are about the same thing; 16 bytes.
+
+    Free text (no attribute) is about itself and where it was said: its first evidence.
+    """
+    if candidate.attribute is not None:
+        parts = ["attribute", agent, candidate.subject, candidate.attribute, candidate.context]
+    else:
+        first = candidate.evidence[0]
+        parts = ["text", agent, candidate.kind, first.interaction_id, str(first.start)]
+    return _digest(parts)[:16]
+
+
+def assertion_id(assertion: Assertion) -> bytes:
+    """The same extractor saying the same on the same grounds says it once; 16 bytes."""
+    said = assertion.candidate
+    spans = [f"{e.interaction_id}\x1f{e.start}" for e in said.evidence]
+    made = assertion.provenance
+    return _digest([made.extractor, said.value, said.text, said.stance, *sorted(spans)])[:16]
+
+
+def timeline(assertions: Iterable[Assertion]) -> tuple[Belief, ...]:
+    """Folds the assertions of one belief key into beliefs, oldest first.
+
+    A supporting assertion strengthens its value or starts it; of a single-valued attribute the
+    newer event time ends the other value from where the new one begins. A contradicting assertion
+    ends its value, or every value where it names none. What turns out never to have held, because
+    the newer assertion reaches back before its beginning, is left out.
+    """
+    current: dict[str | None, Belief] = {}
+    past: list[Belief] = []
+    for assertion in sorted(assertions, key=lambda a: a.order):
+        said = assertion.candidate
+        start = said.valid_from or said.occurred_at
+        if said.stance is Stance.CONTRADICTS:
+            ended = [v for v in current if said.value in (None, v)]
+            for value in ended:
+                past += _ended(current.pop(value), start, assertion)
+            continue
+        if said.single_valued:
+            for value in [v for v in current if v != said.value]:
+                past += _ended(current.pop(value), start, assertion)
+        known = current.get(said.value)
+        current[said.value] = (
+            replace(known, support=(*known.support, assertion), valid_to=said.valid_to)
+            if known
+            else Belief(said.value, start, said.valid_to, (assertion,))
+        )
+    return tuple(sorted((*past, *current.values()), key=lambda b: (b.valid_from, b.value or "")))
+
+
+def _ended(belief: Belief, at: datetime, by: Assertion) -> list[Belief]:
+    if at <= belief.valid_from:
+        return []
+    return [replace(belief, valid_to=at, against=(*belief.against, by))]
+
+
+def revise(believed: Sequence[Memory], target: Sequence[Belief]) -> Revision:
+    """What has to change for the memories of one belief key to say `target`.
+
+    A memory and a belief are the same if value, validity and text agree. A closed memory is
+    superseded by the belief that took its value on, or else by the newest one.
+    """
+    open_memories = {_identity(m.value, m.valid_from, m.valid_to, m.text): m for m in believed}
+    wanted = {
+        _identity(b.value, b.valid_from, b.valid_to, b.newest.candidate.text): b for b in target
+    }
+    closed = [m for key, m in open_memories.items() if key not in wanted]
+    fresh = [b for key, b in wanted.items() if key not in open_memories]
+    kept = [(open_memories[key], b) for key, b in wanted.items() if key in open_memories]
+    return Revision(
+        close=tuple(m.id for m in closed),
+        insert=tuple(Change(b, _superseded(b, closed)) for b in fresh),
+        reinforce=tuple((m.id, b) for m, b in kept if m.support != len(b.support)),
+    )
+
+
+def _superseded(belief: Belief, closed: Sequence[Memory]) -> int | None:
+    same = [m.id for m in closed if m.value == belief.value]
+    if same:
+        return same[-1]
+    return closed[-1].id if closed else None
+
+
+def _identity(*parts: object) -> tuple[object, ...]:
+    return parts
+
+
+def _digest(parts: Sequence[str | None]) -> bytes:
+    # None and '' must differ, and no separator may occur inside a part.
+    packed = b"".join(
+        b"\x00" if part is None else b"\x01%d:%s" % (len(part.encode()), part.encode())
+        for part in parts
+    )
+    return hashlib.sha256(packed).digest()

@@ -1,0 +1,253 @@
+"""The log and what is read straight from it: conversational memory, and each session's working tier.
+
+Interactions are appended once and never changed. A session's recent turns, rolling summary and
+task state are the working tier.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from memory import envelope
+from memory.database import Database, Params
+from memory.errors import ConcurrentWrite, ForgottenId, InteractionConflict
+from memory.models import Interaction, InteractionKind, Receipt, Role, Scope
+from memory.settings import Settings
+
+APPEND_ATTEMPTS = 5
+WINDOW_LIMIT = 200
+"""Interactions that working memory looks back over, however few tokens they have."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingMemory:
+    """The working tier of one session.
+
+    window: the newest interactions, oldest first, within the token limit asked for.
+    summary: the rolling summary of what came before the window, up to `summary_through`.
+    between: interactions after `summary_through` and before the window, oldest first.
+    """
+
+    window: tuple[Interaction, ...] = ()
+    between: tuple[Interaction, ...] = ()
+    summary: str = ""
+    summary_through: int = 0
+    state: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a user's log has come, and how far extraction has followed it."""
+
+    recorded: int = 0
+    extracted: int = 0
+    change_seq: int = 0
+
+
+class Log:
+    """One store's interactions and sessions, over one database role."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    async def append(self, interactions: Sequence[Interaction]) -> list[Receipt]:
+        """Appends interactions, grouped by user, and returns a receipt for each in order.
+
+        What is already there with the same content is answered with its place and
+        `duplicate=True`. Everything acceptable is committed before anything is refused, and the
+        refusal names what was refused.
+
+        Raises:
+            InvalidInteraction: before anything is written.
+            InteractionConflict: ids that are there with other content.
+            ForgottenId: ids that were forgotten.
+        """
+        valid = [envelope.validated(i) for i in interactions]
+        rows: dict[tuple[Scope, str], DictRow] = {}
+        for scope, group in _by_user(valid).items():
+            for row in await self._append_user(scope, group):
+                rows[scope, row["interaction_id"]] = row
+        placed = [rows[_user_scope(i.scope), i.id] for i in valid]
+        _refuse(placed)
+        first = {id(row): n for n, row in reversed(list(enumerate(placed)))}
+        return [
+            Receipt(
+                row["interaction_id"],
+                row["session_id"],
+                row["ordinal"],
+                row["position"],
+                duplicate=row["fate"] == "duplicate" or first[id(row)] != n,
+            )
+            for n, row in enumerate(placed)
+        ]
+
+    async def _append_user(
+        self, scope: Scope, interactions: Sequence[Interaction]
+    ) -> Sequence[DictRow]:
+        params = _append_params(_distinct(interactions), self._settings.session_ttl)
+        for attempt in range(APPEND_ATTEMPTS):
+            try:
+                return await self._database.fetch(scope, "log.append", params)
+            except ConcurrentWrite:
+                # Another writer brought one of these ids between our look and our insert;
+                # the next look sees it.
+                if attempt == APPEND_ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def read_session(
+        self, scope: Scope, after: int = 0, limit: int = 1000
+    ) -> list[Interaction]:
+        """A session's interactions with ordinals above `after`, oldest first."""
+        params = {"session": scope.require_session(), "after": after, "limit": limit}
+        rows = await self._database.fetch(scope, "log.read_session", params)
+        return [interaction_of(row) for row in rows]
+
+    async def read_ids(self, scope: Scope, ids: Sequence[str]) -> list[Interaction]:
+        """The interactions with these ids that exist, in the order of the log."""
+        rows = await self._database.fetch(scope, "log.read_ids", {"ids": list(ids)})
+        return [interaction_of(row) for row in rows]
+
+    async def position(self, scope: Scope) -> Position:
+        """How far the user's log and its extraction have come."""
+        return position_of(await self._database.fetch(scope, "log.position"))
+
+    async def set_state(self, scope: Scope, key: str, value: object) -> None:
+        """Sets one key of the session's task state to any JSON value."""
+        params = {"session": scope.require_session(), "key": key, "value": Jsonb(value)}
+        await self._database.fetch(scope, "log.set_state", params)
+
+    async def get_state(self, scope: Scope) -> dict[str, Any]:
+        """The session's task state."""
+        params = {"session": scope.require_session()}
+        return state_of(await self._database.fetch(scope, "log.get_state", params))
+
+    async def delete_state(self, scope: Scope, key: str) -> None:
+        """Removes one key of the session's task state, if it is there."""
+        params = {"session": scope.require_session(), "key": key}
+        await self._database.fetch(scope, "log.delete_state", params)
+
+
+def working_calls(scope: Scope, window_tokens: int) -> list[tuple[str, Params]]:
+    """The statements that read a session's working tier; `working_memory` reads their rows."""
+    session = {"session": scope.session}
+    return [
+        ("log.session", session),
+        ("log.window", {**session, "tokens": window_tokens, "limit": WINDOW_LIMIT}),
+        ("log.get_state", session),
+    ]
+
+
+def working_memory(
+    session: Sequence[DictRow],
+    window: Sequence[DictRow],
+    state: Sequence[DictRow],
+    now: datetime,
+) -> WorkingMemory:
+    """The working tier, or an empty one where the session is unknown or expired at `now`."""
+    if not session or (session[0]["expires_at"] and session[0]["expires_at"] <= now):
+        return WorkingMemory()
+    turns = tuple(interaction_of(row) for row in reversed(window))
+    return WorkingMemory(
+        window=turns,
+        summary=session[0]["summary"],
+        summary_through=session[0]["summary_through"],
+        state=state_of(state),
+    )
+
+
+def position_of(rows: Sequence[DictRow]) -> Position:
+    """The position in a row of `log.position`; zero for a user never seen."""
+    if not rows:
+        return Position()
+    return Position(rows[0]["position"], rows[0]["extracted"], rows[0]["change_seq"])
+
+
+def state_of(rows: Sequence[DictRow]) -> dict[str, Any]:
+    """Task state from the rows of `log.get_state`."""
+    return {row["key"]: row["value"] for row in rows}
+
+
+def interaction_of(row: Mapping[str, Any]) -> Interaction:
+    """One row of `interactions` as a value."""
+    return Interaction(
+        scope=Scope(row["tenant_id"], row["user_id"], row["agent_id"], row["session_id"]),
+        id=row["interaction_id"],
+        kind=InteractionKind(row["kind"]),
+        role=Role(row["role"]),
+        content=row["content"],
+        occurred_at=row["occurred_at"].astimezone(UTC),
+        payload=row["payload"],
+        actor=row["actor"],
+        private=row["private"],
+        source=row["source"],
+        ordinal=row["ordinal"],
+        position=row["position"],
+        recorded_at=row["recorded_at"].astimezone(UTC),
+    )
+
+
+def id_digest(interaction_id: str) -> bytes:
+    """What a tombstone keeps of a forgotten id."""
+    return hashlib.sha256(interaction_id.encode()).digest()
+
+
+def _user_scope(scope: Scope) -> Scope:
+    return Scope(scope.tenant, scope.user)
+
+
+def _by_user(interactions: Sequence[Interaction]) -> dict[Scope, list[Interaction]]:
+    groups: dict[Scope, list[Interaction]] = {}
+    for interaction in interactions:
+        groups.setdefault(_user_scope(interaction.scope), []).append(interaction)
+    return groups
+
+
+def _distinct(interactions: Sequence[Interaction]) -> list[Interaction]:
+    """One interaction an id; refuses a batch that holds two contents under one id."""
+    by_id: dict[str, Interaction] = {}
+    for interaction in interactions:
+        other = by_id.setdefault(interaction.id, interaction)
+        if other is not interaction and envelope.content_hash(other) != envelope.content_hash(
+            interaction
+        ):
+            raise InteractionConflict(f"interaction {interaction.id!r} stands twice in one batch")
+    return list(by_id.values())
+
+
+def _append_params(interactions: Sequence[Interaction], session_ttl: float) -> dict[str, Any]:
+    return {
+        "ids": [i.id for i in interactions],
+        "sessions": [i.session for i in interactions],
+        "agents": [i.scope.agent for i in interactions],
+        "privates": [i.private for i in interactions],
+        "kinds": [i.kind.value for i in interactions],
+        "roles": [i.role.value for i in interactions],
+        "actors": [i.actor for i in interactions],
+        "contents": [i.content for i in interactions],
+        "payloads": [json.dumps(i.payload, ensure_ascii=False) for i in interactions],
+        "times": [i.occurred_at for i in interactions],
+        "sources": [i.source for i in interactions],
+        "hashes": [envelope.content_hash(i) for i in interactions],
+        "digests": [id_digest(i.id) for i in interactions],
+        "session_ttl": session_ttl,
+    }
+
+
+def _refuse(rows: Sequence[DictRow]) -> None:
+    for fate, error, said in (
+        ("conflict", InteractionConflict, "is in the log with other content"),
+        ("forgotten", ForgottenId, "was forgotten and stays forgotten"),
+    ):
+        ids = [row["interaction_id"] for row in rows if row["fate"] == fate]
+        if ids:
+            others = len(rows) - len(ids)
+            kept = f"; {others} other interactions were accepted" if others else ""
+            raise error(f"interaction {', '.join(map(repr, ids[:5]))} {said}{kept}")

@@ -1,0 +1,563 @@
+"""The long-term tier: plans what new assertions change, commits it, and reads it back.
+
+A plan is made outside any transaction, so that embedding holds no connection and no lock. It
+commits only if the user's change sequence is still where the plan found it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from pgvector import HalfVector
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+from pydantic import TypeAdapter
+
+from memory.consolidation import (
+    Assertion,
+    Belief,
+    assertion_id,
+    belief_key,
+    revise,
+    timeline,
+)
+from memory.database import Database, Transaction
+from memory.embedding import Embedder
+from memory.errors import ConcurrentWrite, EmbedderMismatch, LeaseLost, UnknownMemory
+from memory.models import (
+    Candidate,
+    Evidence,
+    Explanation,
+    Memory,
+    MemoryKind,
+    Provenance,
+    Scope,
+    Stance,
+    Tier,
+)
+from memory.text import estimate_tokens
+
+_CANDIDATE = TypeAdapter(Candidate)
+_PROVENANCE = TypeAdapter(Provenance)
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """Says that assertions are all that an extractor believes, as the log stood at a time."""
+
+    extractor: str
+    learned_at: datetime
+
+
+@dataclass(slots=True)
+class Plan:
+    """What to write for one user, all or nothing.
+
+    Ids are final: the plan commits only if no other change took them.
+    """
+
+    scope: Scope
+    generation: int
+    from_seq: int
+    to_seq: int
+    memories: dict[int, dict[str, Any]] = field(default_factory=dict)
+    closed: dict[int, datetime] = field(default_factory=dict)
+    reinforced: dict[int, dict[str, Any]] = field(default_factory=dict)
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+    assertions: list[dict[str, Any]] = field(default_factory=list)
+    retracted: list[bytes] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether committing it would change no belief."""
+        return not (self.memories or self.closed or self.reinforced or self.retracted)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit changed: memories added, closed and reinforced."""
+
+    added: int = 0
+    closed: int = 0
+    reinforced: int = 0
+
+
+class LongTerm:
+    """One store's long-term memories, over one database role and one embedder."""
+
+    def __init__(self, database: Database, embedder: Embedder, language: str) -> None:
+        self._database = database
+        self._embedder = embedder
+        self._language = language
+        self._embedder_id: int | None = None
+
+    async def embedder_id(self) -> int:
+        """The id under which this embedder's vectors are kept; registers it in an empty store.
+
+        Raises:
+            EmbedderMismatch: the store's vectors were made by another embedder.
+        """
+        if self._embedder_id is None:
+            params = {"name": self._embedder.name, "dimensions": self._embedder.dimensions}
+            row = (await self._database.fetch_system("embedders.register", params))[0]
+            if row["embedder_id"] is None:
+                live = (await self._database.fetch_system("embedders.live"))[0]
+                raise EmbedderMismatch(
+                    f"the store's vectors were made by {live['name']!r}, configured is"
+                    f" {self._embedder.name!r}; configure the former"
+                )
+            self._embedder_id = row["embedder_id"]
+        return self._embedder_id
+
+    async def plan(
+        self, scope: Scope, assertions: Sequence[Assertion], complete: Complete | None = None
+    ) -> Plan:
+        """What `assertions` change of what is believed of the user.
+
+        With `complete`, whatever else that extractor asserted is taken back.
+        """
+        seq, generation = await self._foundations(scope)
+        keyed = _by_belief(assertions)
+        if complete is not None:
+            params = {"generation": generation, "extractor": complete.extractor}
+            rows = await self._database.fetch(scope, "long_term.assertions_of_extractor", params)
+            for row in rows:
+                keyed.setdefault(row["belief_key"], [])
+        plan = Plan(scope, generation, seq, seq)
+        params = {"generation": generation, "keys": list(keyed)}
+        stored, believed, forgotten = await self._database.fetch_all(
+            scope,
+            [
+                ("long_term.assertions", params),
+                ("long_term.open_beliefs", params),
+                ("long_term.forgotten_beliefs", params),
+            ],
+        )
+        known, current = _by_key(stored), _by_key(believed)
+        unwanted = {(row["belief_key"], row["value"]) for row in forgotten}
+        for key, proposed in keyed.items():
+            _plan_key(
+                plan,
+                key,
+                [a for a in proposed if (key, a.candidate.value or "") not in unwanted],
+                [assertion_of(row) for row in known.get(key, [])],
+                [memory_of(row) for row in current.get(key, [])],
+                complete,
+            )
+        return plan
+
+    async def embed(self, plan: Plan) -> dict[int, NDArray[np.float32]]:
+        """A vector for each memory the plan inserts, by memory id."""
+        rows = list(plan.memories.values())
+        if not rows:
+            return {}
+        vectors = await self._embedder.embed([row["text"] for row in rows])
+        return {row["memory_id"]: vector for row, vector in zip(rows, vectors, strict=True)}
+
+    async def commit(
+        self,
+        transaction: Transaction,
+        plan: Plan,
+        vectors: Mapping[int, NDArray[np.float32]],
+        lease: UUID | None = None,
+    ) -> Committed:
+        """Writes the plan within the caller's transaction.
+
+        Raises:
+            ConcurrentWrite: the user's memories changed since the plan was made; plan again.
+            LeaseLost: `lease` is no longer the user's.
+        """
+        keys = {"tenant": plan.scope.tenant, "user": plan.scope.user}
+        claim = {**keys, "from_seq": plan.from_seq, "to_seq": plan.to_seq, "lease": lease}
+        if not await transaction.fetch("long_term.advance", claim):
+            if lease is not None:
+                raise LeaseLost(f"lease {str(lease)!r} of user {plan.scope.user!r} was taken over")
+            raise ConcurrentWrite(f"memories of user {plan.scope.user!r} changed meanwhile")
+        embedder_id = await self.embedder_id() if vectors else 0
+        generation = {**keys, "generation": plan.generation}
+        await transaction.fetch_all(
+            [
+                ("long_term.delete_assertions", {**generation, "ids": plan.retracted}),
+                ("long_term.insert_assertions", {**generation, "rows": Jsonb(plan.assertions)}),
+                ("long_term.close", {**keys, "rows": Jsonb(_closing(plan))}),
+                (
+                    "long_term.insert_memories",
+                    {
+                        **generation,
+                        "language": self._language,
+                        "rows": Jsonb(list(plan.memories.values())),
+                    },
+                ),
+                ("long_term.reinforce", {**keys, "rows": Jsonb(list(plan.reinforced.values()))}),
+                ("long_term.insert_evidence", {**keys, "rows": Jsonb(plan.evidence)}),
+            ]
+        )
+        await transaction.execute_many(
+            "long_term.insert_embedding",
+            [
+                {
+                    **keys,
+                    "embedder_id": embedder_id,
+                    "memory_id": memory,
+                    "vector": HalfVector(vector),
+                }
+                for memory, vector in vectors.items()
+            ],
+        )
+        return Committed(len(plan.memories), len(plan.closed), len(plan.reinforced))
+
+    async def apply(self, scope: Scope, assertions: Sequence[Assertion]) -> Plan:
+        """Plans, embeds and commits in one go; for callers that hold no lease.
+
+        Raises:
+            ConcurrentWrite: another writer won three times in a row.
+        """
+        for attempt in range(3):
+            plan = await self.plan(scope, assertions)
+            vectors = await self.embed(plan)
+            await self.embedder_id()
+            try:
+                async with self._database.transaction(scope) as transaction:
+                    await self.commit(transaction, plan, vectors)
+                return plan
+            except ConcurrentWrite:
+                if attempt == 2:  # noqa: PLR2004
+                    raise
+        raise AssertionError("unreachable")
+
+    async def believed(self, scope: Scope, assertion: Assertion) -> Memory:
+        """The current memory that stands on `assertion`.
+
+        Raises:
+            UnknownMemory: nothing does: a newer event already says otherwise.
+        """
+        _, generation = await self._foundations(scope)
+        key = belief_key(assertion.candidate, assertion.agent)
+        params = {"generation": generation, "keys": [key]}
+        rows = await self._database.fetch(scope, "long_term.open_beliefs", params)
+        said = assertion.candidate
+        for row in rows:
+            if row["value"] == said.value and said.occurred_at >= row["valid_from"]:
+                return memory_of(row)
+        raise UnknownMemory(f"{said.text!r} is not believed: a newer event says otherwise")
+
+    async def believed_by(self, scope: Scope, extractor: str) -> list[Memory]:
+        """What one extractor makes the user believe now."""
+        _, generation = await self._foundations(scope)
+        params = {"generation": generation, "extractor": extractor}
+        rows = await self._database.fetch(scope, "long_term.believed_by", params)
+        return [memory_of(row) for row in rows]
+
+    async def history(
+        self,
+        scope: Scope,
+        *,
+        kinds: Iterable[MemoryKind] | None = None,
+        attribute: str | None = None,
+        closed: bool = False,
+        limit: int = 100,
+    ) -> list[Memory]:
+        """The user's memories, newest belief first; with `closed` also what is believed no more."""
+        params = {
+            "all": closed,
+            "kinds": [k.value for k in kinds] if kinds is not None else None,
+            "attribute": attribute,
+            "agent": scope.agent,
+            "limit": limit,
+        }
+        rows = await self._database.fetch(scope, "long_term.history", params)
+        return [memory_of(row) for row in rows]
+
+    async def explain(self, scope: Scope, memory: int) -> Explanation:
+        """Where a memory comes from.
+
+        Raises:
+            UnknownMemory: the user has no such memory.
+        """
+        params = {"memory": memory}
+        found, evidence, versions, successor = await self._database.fetch_all(
+            scope,
+            [
+                ("long_term.memory", params),
+                ("long_term.evidence", params),
+                ("long_term.versions", params),
+                ("long_term.successor", params),
+            ],
+        )
+        if not found:
+            raise UnknownMemory(f"user {scope.user!r} has no memory {memory!r}")
+        by_id = {row["memory_id"]: memory_of(row) for row in versions}
+        explained = memory_of(found[0])
+        return Explanation(
+            explained,
+            tuple(evidence_of(row) for row in evidence),
+            by_id.get(explained.supersedes or 0),
+            memory_of(successor[0]) if successor else None,
+        )
+
+    async def _foundations(self, scope: Scope) -> tuple[int, int]:
+        params = {"embedder": self._embedder.name}
+        row = (await self._database.fetch(scope, "long_term.foundations", params))[0]
+        return row["change_seq"], row["generation"]
+
+
+def planned_afresh(
+    scope: Scope, generation: int, from_seq: int, assertions: Sequence[Assertion]
+) -> Plan:
+    """What to write where nothing is believed yet under the keys of `assertions`."""
+    plan = Plan(scope, generation, from_seq, from_seq + 1)
+    for key, kept in _by_belief(assertions).items():
+        _plan_key(plan, key, kept, [], [])
+    return plan
+
+
+def _plan_key(
+    plan: Plan,
+    key: bytes,
+    proposed: Sequence[Assertion],
+    stored: Sequence[Assertion],
+    believed: Sequence[Memory],
+    complete: Complete | None = None,
+) -> None:
+    """Adds to the plan what proposed assertions change under one belief key.
+
+    Assertions are taken up in the order the log learned of them, so that what was believed at any
+    earlier time comes out the same however extraction was batched.
+    """
+    known = {assertion_id(a): a for a in stored}
+    fresh = {assertion_id(a): a for a in proposed}
+    gone = [
+        identity
+        for identity, assertion in known.items()
+        if complete and assertion.provenance.extractor == complete.extractor
+        if identity not in fresh
+    ]
+    new = sorted(
+        (a for identity, a in fresh.items() if identity not in known),
+        key=lambda a: (a.recorded_at, a.position),
+    )
+    free = any(a.candidate.attribute is None for a in new)
+    if (free and believed) or not (new or gone):
+        return  # free text believed already says the same words from the same place
+    plan.retracted += gone
+    if not free:
+        plan.assertions += [_assertion_row(key, a) for a in new]
+    held = [a for identity, a in known.items() if identity not in gone]
+    for learned_at, step in groupby(new, key=lambda a: a.recorded_at):
+        held += step
+        believed = _plan_step(plan, key, believed, timeline(held), learned_at)
+    if complete and not new:
+        _plan_step(plan, key, believed, timeline(held), complete.learned_at)
+
+
+def _plan_step(
+    plan: Plan,
+    key: bytes,
+    believed: Sequence[Memory],
+    target: Sequence[Belief],
+    learned_at: datetime,
+) -> list[Memory]:
+    revision = revise(believed, target)
+    for memory in revision.close:
+        plan.to_seq += 1
+        if memory in plan.memories:
+            plan.memories[memory]["believed_to"] = _iso(learned_at)
+        else:
+            plan.closed[memory] = learned_at
+    current = [m for m in believed if m.id not in revision.close]
+    for change in revision.insert:
+        plan.to_seq += 1
+        row = _memory_row(plan.to_seq, key, change.belief, change.supersedes, learned_at)
+        plan.memories[plan.to_seq] = row
+        plan.evidence += _evidence_rows(plan.to_seq, change.belief)
+        current.append(_memory_of_row(row))
+    for memory, belief in revision.reinforce:
+        plan.evidence += _evidence_rows(memory, belief)
+        strength = {"confidence": belief.confidence, "support": len(belief.support)}
+        if memory in plan.memories:
+            plan.memories[memory].update(strength)
+        else:
+            plan.reinforced[memory] = {"memory_id": memory, **strength}
+    return current
+
+
+def _closing(plan: Plan) -> list[dict[str, Any]]:
+    return [{"memory_id": m, "believed_to": _iso(at)} for m, at in plan.closed.items()]
+
+
+def _memory_row(
+    memory_id: int,
+    key: bytes,
+    belief: Belief,
+    supersedes: int | None,
+    learned_at: datetime,
+) -> dict[str, Any]:
+    newest = belief.newest
+    said = newest.candidate
+    made = newest.provenance
+    return {
+        "memory_id": memory_id,
+        "belief_key": key.hex(),
+        "kind": said.kind.value,
+        "text": said.text,
+        "attribute": said.attribute,
+        "value": said.value,
+        "subject": said.subject,
+        "context": said.context,
+        "single_valued": said.single_valued,
+        "agent_id": newest.agent,
+        "session_id": newest.session,
+        "ordinal": newest.ordinal,
+        "ordinal_to": newest.ordinal_to,
+        "confidence": belief.confidence,
+        "importance": said.importance,
+        "support": len(belief.support),
+        "tokens": estimate_tokens(said.text),
+        "payload": dict(said.payload),
+        "search_text": said.search_text,
+        "occurred_at": _iso(said.occurred_at),
+        "valid_from": _iso(belief.valid_from),
+        "valid_to": _iso(belief.valid_to),
+        "believed_from": _iso(learned_at),
+        "believed_to": None,
+        "supersedes": supersedes,
+        "extractor": made.extractor,
+        "extractor_version": made.extractor_version,
+        "prompt": made.prompt,
+        "prompt_version": made.prompt_version,
+        "prompt_hash": made.prompt_hash,
+        "model": made.model,
+    }
+
+
+def _memory_of_row(row: Mapping[str, Any]) -> Memory:
+    times = ("occurred_at", "valid_from", "valid_to", "believed_from", "believed_to")
+    moments = {name: datetime.fromisoformat(row[name]) if row[name] else None for name in times}
+    return memory_of({**row, **moments})
+
+
+def _evidence_rows(memory_id: int, belief: Belief) -> list[dict[str, Any]]:
+    learned = {
+        e.interaction_id: a.recorded_at
+        for a in (*belief.support, *belief.against)
+        for e in a.candidate.evidence
+    }
+    return [
+        {
+            "memory_id": memory_id,
+            "interaction_id": e.interaction_id,
+            "start_at": e.start,
+            "end_at": e.end,
+            "quote": e.quote,
+            "stance": e.stance.value,
+            "occurred_at": _iso(e.occurred_at),
+            "recorded_at": _iso(learned[e.interaction_id]),
+        }
+        for e in belief.evidence
+    ]
+
+
+def _assertion_row(key: bytes, assertion: Assertion) -> dict[str, Any]:
+    said = _CANDIDATE.dump_python(assertion.candidate, mode="json")
+    return {
+        "belief_key": key.hex(),
+        "assertion_id": assertion_id(assertion).hex(),
+        "position": assertion.position,
+        "candidate": {
+            "said": said,
+            "agent": assertion.agent,
+            "session": assertion.session,
+            "ordinal": assertion.ordinal,
+            "ordinal_to": assertion.ordinal_to,
+        },
+        "provenance": _PROVENANCE.dump_python(assertion.provenance, mode="json"),
+        "extractor": assertion.provenance.extractor,
+        "interaction_ids": sorted({e.interaction_id for e in assertion.candidate.evidence}),
+        "recorded_at": _iso(assertion.recorded_at),
+    }
+
+
+def assertion_of(row: Mapping[str, Any]) -> Assertion:
+    """One row of `assertions` as a value."""
+    return Assertion(
+        candidate=_CANDIDATE.validate_python(row["candidate"]["said"]),
+        provenance=_PROVENANCE.validate_python(row["provenance"]),
+        recorded_at=row["recorded_at"],
+        position=row["position"],
+        agent=row["candidate"]["agent"],
+        session=row["candidate"]["session"],
+        ordinal=row["candidate"]["ordinal"],
+        ordinal_to=row["candidate"]["ordinal_to"],
+    )
+
+
+def memory_of(row: Mapping[str, Any]) -> Memory:
+    """One row of `memories` as a value."""
+    return Memory(
+        id=row["memory_id"],
+        tier=Tier.LONG_TERM,
+        kind=MemoryKind(row["kind"]),
+        text=row["text"],
+        occurred_at=row["occurred_at"],
+        provenance=Provenance(
+            row["extractor"],
+            row["extractor_version"],
+            row["prompt"],
+            row["prompt_version"],
+            row["prompt_hash"],
+            row["model"],
+        ),
+        attribute=row["attribute"],
+        value=row["value"],
+        subject=row["subject"],
+        context=row["context"],
+        single_valued=row["single_valued"],
+        agent=row["agent_id"],
+        session=row["session_id"],
+        confidence=row["confidence"],
+        importance=row["importance"],
+        support=row["support"],
+        valid_from=row["valid_from"],
+        valid_to=row["valid_to"],
+        believed_from=row["believed_from"],
+        believed_to=row["believed_to"],
+        supersedes=row["supersedes"],
+        payload=row["payload"],
+    )
+
+
+def evidence_of(row: Mapping[str, Any]) -> Evidence:
+    """One row of `evidence` as a value."""
+    return Evidence(
+        row["interaction_id"],
+        row["quote"],
+        row["start_at"],
+        row["end_at"],
+        row["occurred_at"],
+        Stance(row["stance"]),
+    )
+
+
+def _by_belief(assertions: Sequence[Assertion]) -> dict[bytes, list[Assertion]]:
+    groups: dict[bytes, list[Assertion]] = {}
+    for assertion in assertions:
+        groups.setdefault(belief_key(assertion.candidate, assertion.agent), []).append(assertion)
+    return groups
+
+
+def _by_key(rows: Iterable[DictRow]) -> dict[bytes, list[DictRow]]:
+    groups: dict[bytes, list[DictRow]] = {}
+    for row in rows:
+        groups.setdefault(row["belief_key"], []).append(row)
+    return groups
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment is not None else None
+
+
