@@ -1,0 +1,1 @@
+"""The loops and the operators' jobs: the only place that imports everything."""
