@@ -44,7 +44,7 @@ class LogSlice:
     believed: Sequence[Memory] = ()
 
 
-LOOK_BACK = 6
+LOOK_BACK = 12
 
 
 class Extractor(Protocol):
