@@ -1,49 +1,63 @@
-"""Recall: scores one user's memories by many signals, fuses them, and ranks."""
+"""Recall: finds the memories that a question is near to, reads the best in full, and ranks them.
 
-import re
+Two statements: one scores all of the user's memories by meaning and by words, the other reads the
+pool of the best, which `memory.ranking` then orders by all its signals.
+"""
+
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 import numpy as np
-from numpy.typing import NDArray
 from pgvector import HalfVector
 from psycopg.rows import DictRow
 
 from memory.database import Database, Params
-from memory.embedding import Embedder
+from memory.embedding import Embedder, QueryCache
 from memory.errors import InvalidInput
 from memory.log import position_of
 from memory.long_term import LongTerm, memory_of
 from memory.models import MemoryKind, Recall, RecalledMemory, Scope
-
-POOL = 100
-"""Candidates taken from each of the two rankings before fusion."""
+from memory.questions import Question, understood
+from memory.ranking import SIGNALS, Floats, Scores, pool, ranked, signals, totals
 
 MAX_QUERY_CHARACTERS = 4_000
-NEIGHBOUR_WEIGHT = 0.2
-NAME_CACHE = 10_000
+KNOWN_NAMES = 10_000
+"""Users whose participants' names are kept in mind."""
+
+NAMES_SECONDS = 60.0
+"""How long a user's names are taken as known; a new speaker counts from then on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A query as recall reads it: the words, and the text that is embedded."""
+class Search:
+    """A question under way: how it was read, and the statement that scores memories for it."""
 
-    text: str
-    embedded: str
+    question: Question
+    call: tuple[str, Params]
 
 
 class Recaller:
-    """Ranks memories for a query, over one database role and one embedder."""
+    """Ranks memories for a query, over one database role and one embedder.
+
+    `weights` overrides those that are shipped.
+    """
 
     def __init__(
-        self, database: Database, long_term: LongTerm, embedder: Embedder, language: str
+        self,
+        database: Database,
+        long_term: LongTerm,
+        embedder: Embedder,
+        language: str,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
         self._database = database
         self._long_term = long_term
-        self._embedder = embedder
+        self._queries = QueryCache(embedder)
         self._language = language
-        self._names: OrderedDict[tuple[str, str], tuple[str, ...]] = OrderedDict()
+        self._weights = weights
+        self._names: OrderedDict[tuple[str, str], tuple[float, tuple[str, ...]]] = OrderedDict()
 
     async def recall(
         self,
@@ -54,21 +68,23 @@ class Recaller:
         kinds: Iterable[MemoryKind] | None = None,
         only_agent: bool = False,
     ) -> Recall:
-        """The `k` best memories for `query`, best first; see `MemoryClient.recall`."""
-        call = await self.call(scope, query, kinds=kinds, only_agent=only_agent)
-        rows, position = await self._database.fetch_all(scope, [call, ("log.position", {})])
-        items = await self.rank(scope, rows, k)
+        """The `k` best memories for `query`, best first; see `AsyncMemoryClient.recall`."""
+        search = await self.search(scope, query, kinds=kinds, only_agent=only_agent)
+        scored, position = await self._database.fetch_all(
+            scope, [search.call, ("log.position", {})]
+        )
+        items = await self.rank(scope, search, scored, k)
         return Recall(query, items, position_of(position).recorded)
 
-    async def call(
+    async def search(
         self,
         scope: Scope,
         query: str,
         *,
         kinds: Iterable[MemoryKind] | None = None,
         only_agent: bool = False,
-    ) -> tuple[str, Params]:
-        """The statement that finds candidates; `rank` reads its rows.
+    ) -> Search:
+        """Reads and embeds a query; `rank` takes the rows of the search's statement.
 
         Raises:
             InvalidInput: an empty query, one over MAX_QUERY_CHARACTERS, or `only_agent` without
@@ -82,86 +98,72 @@ class Recaller:
         if only_agent and scope.agent is None:
             raise InvalidInput(f"only_agent needs an agent in the scope, got {scope!r}")
         question = understood(query, await self._known_names(scope))
-        vector = (await self._embedder.embed([question.embedded]))[0]
-        return "recall.candidates", {
-            "vector": HalfVector(vector),
+        params = {
+            "vector": HalfVector(await self._queries.embed_query(question.searched)),
             "embedder_id": await self._long_term.embedder_id(),
-            "text": question.text,
+            "text": question.searched,
             "language": self._language,
             "agent": scope.agent,
             "only_agent": only_agent,
             "kinds": [k.value for k in kinds] if kinds is not None else None,
-            "pool": POOL,
         }
+        return Search(question, ("recall.scores", params))
 
     async def rank(
-        self, scope: Scope, rows: Sequence[DictRow], k: int
+        self,
+        scope: Scope,
+        search: Search,
+        scored: Sequence[DictRow],
+        k: int,
+        *,
+        merged: bool = True,
     ) -> tuple[RecalledMemory, ...]:
-        """The `k` best of the candidates, with the interactions they cite."""
-        if not rows:
-            return ()
-        scores = fused(rows)
-        best = sorted(range(len(rows)), key=lambda n: (-scores[n], rows[n]["memory_id"]))[:k]
-        params = {"memories": [rows[n]["memory_id"] for n in best]}
-        cited = {
-            row["memory_id"]: tuple(row["interaction_ids"])
-            for row in await self._database.fetch(scope, "recall.citations", params)
-        }
-        return tuple(
-            RecalledMemory(
-                memory_of(rows[n]),
-                float(scores[n]),
-                cited.get(rows[n]["memory_id"], ()),
-                rows[n]["tokens"],
-                {"dense": rows[n]["dense"], "bm25": rows[n]["bm25"]},
-            )
-            for n in best
-        )
+        """The `k` best memories, from the row of the search's statement.
+
+        With `merged`, each has to cite something that better ones do not; see `ranking.ranked`.
+        """
+        rows, table = await self.candidates(scope, search, scored)
+        sessions = [row["session_id"] for row in rows]
+        scores = totals(search.question, table, sessions, self._weights)
+        if not merged:
+            order = np.argsort(-scores, kind="stable").tolist()
+        else:
+            cited = [frozenset(row["interaction_ids"] or ()) for row in rows]
+            order = ranked(scores, cited, table)
+        return tuple(_recalled(rows[n], float(scores[n]), table[n]) for n in order[:k])
+
+    async def candidates(
+        self, scope: Scope, search: Search, scored: Sequence[DictRow]
+    ) -> tuple[list[DictRow], Floats]:
+        """The pool of the best memories in full, and their signals."""
+        scores = Scores.of(scored[0])
+        chosen = pool(scores, search.question)
+        ids = scores.ids[chosen].tolist()
+        params = {"memories": ids, "lexemes": list(scores.rarity)}
+        found = await self._database.fetch(scope, "recall.details", params) if ids else []
+        by_id = {row["memory_id"]: row for row in found}
+        # A memory forgotten between the two statements is left out.
+        kept = [n for n, memory in enumerate(ids) if memory in by_id]
+        rows = [by_id[ids[n]] for n in kept]
+        return rows, signals(search.question, scores, chosen[kept], rows)
 
     async def _known_names(self, scope: Scope) -> tuple[str, ...]:
         key = (scope.tenant, scope.user)
-        if key not in self._names:
+        known = self._names.get(key)
+        if known is None or monotonic() - known[0] > NAMES_SECONDS:
             rows = await self._database.fetch(scope, "recall.names")
-            self._names[key] = tuple(row["name"] for row in rows)
-            if len(self._names) > NAME_CACHE:
+            known = (monotonic(), tuple(row["name"] for row in rows))
+            self._names[key] = known
+            if len(self._names) > KNOWN_NAMES:
                 self._names.popitem(last=False)
-        return self._names[key]
+        return known[1]
 
 
-def understood(query: str, names: Sequence[str]) -> Question:
-    """Reads a query: names of participants stay in the words and leave what is embedded.
-
-    A name says little about meaning and pulls the vector towards every turn of that speaker.
-    """
-    embedded = query
-    for name in names:
-        embedded = re.sub(rf"\b{re.escape(name)}(?:'s|’s)?\b", " ", embedded, flags=re.IGNORECASE)
-    embedded = " ".join(embedded.split())
-    return Question(query, embedded if re.search(r"\w", embedded) else query)
-
-
-def fused(rows: Sequence[DictRow]) -> NDArray[np.float64]:
-    """One score a candidate: the sum of both z-scores, and a share of its neighbours'.
-
-    z-scores are taken over all of the user's memories, not over the pool, so that a word match
-    that is rare among them counts for what it is.
-    """
-    dense = _z(rows, "dense")
-    bm25 = _z(rows, "bm25")
-    own = dense + bm25
-    places = {(row["session_id"], row["ordinal"]): n for n, row in enumerate(rows)}
-    beside = np.zeros(len(rows))
-    for n, row in enumerate(rows):
-        if row["ordinal"] is None:
-            continue
-        for step in (-1, 1):
-            other = places.get((row["session_id"], row["ordinal"] + step))
-            if other is not None:
-                beside[n] += max(0.0, own[other])
-    return own + NEIGHBOUR_WEIGHT * beside
-
-
-def _z(rows: Sequence[DictRow], name: str) -> NDArray[np.float64]:
-    deviation = rows[0][f"{name}_deviation"] or 1.0
-    values = np.array([row[name] for row in rows], dtype=np.float64)
-    return np.asarray((values - rows[0][f"{name}_mean"]) / deviation)
+def _recalled(row: DictRow, score: float, values: Floats) -> RecalledMemory:
+    return RecalledMemory(
+        memory_of(row),
+        score,
+        tuple(row["interaction_ids"] or ()),
+        row["tokens"],
+        dict(zip(SIGNALS, values.tolist(), strict=True)),
+    )
