@@ -1,0 +1,206 @@
+"""`memory extract`, `memory migrate` and `memory status`: what operators run."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
+from time import monotonic
+
+import click
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from consumers.console import screen
+from consumers.console.options import (
+    any_tenant_option,
+    configured,
+    example,
+    fail_on,
+    json_option,
+    run,
+    tenant_option,
+)
+from consumers.extraction import Extracted
+from consumers.status import Status, read_status
+from consumers.store import open_worker, worker_database
+from memory.database import described, resolve_url
+from memory.migrate import Migration, migrate, migrations
+from memory.settings import Settings
+
+
+@click.command(
+    "extract",
+    epilog=example("memory extract", "memory extract --follow", "memory extract --tenant acme"),
+)
+@click.option("--follow", is_flag=True, help="Stay and extract whoever falls quiet, until stopped.")
+@click.option("--user", help="Only this user.")
+@any_tenant_option
+@json_option
+def extract_command(follow: bool, user: str | None, tenant: str | None, as_json: bool) -> None:
+    """Derive memories from what was recorded since the last time.
+
+    Any number of these may run at once, on any number of hosts: they share the users.
+    """
+    done = Extracted()
+    with _stopping_at_signals(follow):
+        run(_extract, configured(), done, follow, tenant, user)
+    screen.answer(done, as_json, lambda: screen.extracted(done))
+    fail_on(done.failures)
+
+
+@contextmanager
+def _stopping_at_signals(follow: bool) -> Iterator[None]:
+    """SIGTERM, as SIGINT, ends a follower in good order; anything else it ends with exit code 1."""
+    if not follow:
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def _extract(
+    settings: Settings, done: Extracted, follow: bool, tenant: str | None, user: str | None
+) -> None:
+    began = monotonic()
+    waiting = None if follow or tenant or user else await _waiting(settings)
+    with screen.progress("extracting", "interactions", waiting) as advance:
+        async with open_worker(settings, lambda so_far: advance(so_far.interactions)) as worker:
+            try:
+                if follow:
+                    screen.say("following; stop with Ctrl-C")
+                    await worker.follow(tenant=tenant, user=user)
+                else:
+                    await worker.drain(tenant, user)
+            finally:
+                worker.done.seconds = monotonic() - began
+                for field in fields(done):
+                    setattr(done, field.name, getattr(worker.done, field.name))
+
+
+async def _waiting(settings: Settings) -> int:
+    async with worker_database(settings) as database:
+        return int((await database.fetch_system("claims.lag"))[0]["waiting"])
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What `memory migrate` did, and where the database stands now."""
+
+    database: str
+    version: int
+    applied: tuple[str, ...]
+
+
+@click.command(
+    "migrate",
+    epilog=example(
+        "MEMORY_DATABASE_URL=postgresql://owner@db.example/memory memory migrate", "memory migrate"
+    ),
+)
+@json_option
+def migrate_command(as_json: bool) -> None:
+    """Bring the database up to this release.
+
+    MEMORY_DATABASE_URL names the login role that owns the schema. Each migration commits on its
+    own; running it again, or twice at once, applies nothing twice.
+    """
+    done = run(_migrate, configured())
+    screen.answer(done, as_json, lambda: _migrated(done))
+
+
+async def _migrate(settings: Settings) -> Migrated:
+    url = await resolve_url(settings)
+    applied = await migrate(url, settings.connect_timeout)
+    return Migrated(described(url), migrations()[-1].version, tuple(map(_name, applied)))
+
+
+def _name(migration: Migration) -> str:
+    return f"{migration.version:04d}_{migration.name}"
+
+
+def _migrated(done: Migrated) -> Text:
+    applied = "\n".join(f"applied {name}" for name in done.applied) or "nothing to apply"
+    return Text(f"{applied}\n{done.database} is at migration {done.version}")
+
+
+@click.command(
+    "status",
+    epilog=example("memory status", "memory status --max-lag 60 --max-waiting 1000 --json"),
+)
+@click.option("--max-lag", type=click.FloatRange(min=0), help="Exit 1 over this many seconds.")
+@click.option("--max-waiting", type=click.IntRange(min=0), help="Exit 1 over this many waiting.")
+@click.option("--user", help="Also where this user's log stands.")
+@tenant_option
+@json_option
+def status_command(
+    max_lag: float | None, max_waiting: int | None, user: str | None, tenant: str, as_json: bool
+) -> None:
+    """Show how far extraction has come, what was set aside, and what is in the tiers.
+
+    Positions and lag count every tenant; sessions set aside and memories are those of --tenant.
+    """
+    found = run(_status, configured(), tenant, user)
+    screen.answer(found, as_json, lambda: _status_table(found))
+    over = [
+        f"{what} {value:,.0f}{unit} is over {bound:,.0f}{unit}"
+        for what, value, bound, unit in (
+            ("lag", found.lag_seconds, max_lag, " s"),
+            ("waiting", found.waiting, max_waiting, " interactions"),
+        )
+        if bound is not None and value > bound
+    ]
+    if over:
+        screen.say(f"error: {', '.join(over)}; run `memory extract`, or more of them")
+        click.get_current_context().exit(1)
+
+
+async def _status(settings: Settings, tenant: str, user: str | None) -> Status:
+    async with worker_database(settings) as database:
+        return await read_status(database, tenant, user)
+
+
+def _status_table(found: Status) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    grid.add_row(
+        "database",
+        f"Postgres {found.server}, pgvector {found.pgvector}, migration {found.migration}",
+    )
+    embedder = f"{found.embedder} ({found.dimensions} dimensions)" if found.embedder else "none yet"
+    grid.add_row("embedder", embedder)
+    grid.add_row("generation", found.generation)
+    log = (found.interactions, "interaction"), (found.users, "user")
+    grid.add_row("log", " of ".join(screen.counted(*part) for part in log))
+    grid.add_row(
+        "extraction",
+        f"{screen.counted(found.waiting, 'interaction')} of"
+        f" {screen.counted(found.users_due, 'user')} waiting, the oldest for"
+        f" {found.lag_seconds:.1f} s; {screen.counted(found.leased, 'user')} being extracted",
+    )
+    if found.position:
+        place = found.position
+        grid.add_row("user", f"recorded {place.recorded:,}, extracted {place.extracted:,}")
+    grid.add_row("", "")
+    grid.add_row("tenant", screen.plain(found.tenant))
+    grid.add_row(
+        "working", f"{screen.counted(found.sessions_open, 'open session')} of {found.sessions:,}"
+    )
+    for count in found.long_term:
+        grid.add_row("long-term", f"{count.memories:,} {count.kind} by {count.extractor}")
+    for count in found.collective:
+        grid.add_row("collective", f"{count.memories:,} {count.kind} by {count.extractor}")
+    for row in found.set_aside:
+        # An extractor that reads all of a user at once fails in no session.
+        where = f"session {screen.plain(row.session)!r} of " if row.session else ""
+        grid.add_row(
+            "set aside",
+            f"{where}user {screen.plain(row.user)!r} after"
+            f" {screen.counted(row.attempts, 'attempt')}: {screen.one_line(row.error, 200)}",
+        )
+    return grid

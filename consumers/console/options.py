@@ -1,0 +1,66 @@
+"""Options that commands share, and how a command's work is run."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, TypeVarTuple
+
+import anyio
+import click
+from pydantic import ValidationError
+
+from memory.errors import ConfigurationError
+from memory.settings import Settings
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+tenant_option = click.option(
+    "--tenant",
+    envvar="MEMORY_TENANT",
+    show_envvar=True,
+    default="default",
+    show_default=True,
+    help="Whose store this is.",
+)
+any_tenant_option = click.option(
+    "--tenant", envvar="MEMORY_TENANT", show_envvar=True, help="Only this tenant; else every one."
+)
+user_option = click.option("--user", required=True, help="Whose memory.")
+agent_option = click.option("--agent", help="As this agent: what is private to it counts too.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def example(*lines: str) -> str:
+    """The end of a command's help: commands to copy."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def configured() -> Settings:
+    """The settings that the environment gives.
+
+    Raises:
+        ConfigurationError: a MEMORY_* variable cannot be read; the message names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = "_".join(["MEMORY", *(str(step) for step in first["loc"])]).upper()
+        # A value that may be secret stays out of the message.
+        value = "" if "URL" in name or "KEY" in name else f", got {first['input']!r}"
+        raise ConfigurationError(f"{name}: {first['msg']}{value}") from error
+
+
+def run(work: Callable[[*Args], Awaitable[T]], *arguments: *Args) -> T:
+    """Runs a command's async work to its end."""
+    return anyio.run(work, *arguments)
+
+
+def fail_on(failures: int) -> None:
+    """Ends the command with exit code 1 where extraction failed on sessions."""
+    if failures:
+        click.echo(
+            f"error: extraction failed {failures} times; `memory extract` tries again,"
+            " `memory status` lists those given up",
+            err=True,
+        )
+        click.get_current_context().exit(1)

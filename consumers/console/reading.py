@@ -1,0 +1,146 @@
+"""`memory recall`, `memory context` and `memory explain`: what is remembered, and why."""
+
+import json
+from functools import partial
+
+import click
+
+from consumers.console import screen
+from consumers.console.options import (
+    agent_option,
+    configured,
+    example,
+    json_option,
+    run,
+    tenant_option,
+    user_option,
+)
+from memory.client import AsyncMemoryClient
+from memory.context import Context
+from memory.models import Explanation, MemoryKind, Recall, Scope
+from memory.settings import Settings
+
+
+@click.command(
+    "recall",
+    epilog=example(
+        'memory recall "Where does she live?" --user ana', "memory recall salary --user ana --json"
+    ),
+)
+@click.argument("query")
+@click.option("-k", default=10, show_default=True, type=click.IntRange(min=1), help="How many.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice([kind.value for kind in MemoryKind]),
+    help="Only this kind; may be repeated.",
+)
+@click.option("--only-agent", is_flag=True, help="Only what is private to --agent.")
+@tenant_option
+@user_option
+@agent_option
+@json_option
+def recall_command(
+    *,
+    query: str,
+    k: int,
+    kinds: tuple[str, ...],
+    only_agent: bool,
+    tenant: str,
+    user: str,
+    agent: str | None,
+    as_json: bool,
+) -> None:
+    """Rank a user's memories for QUERY, best first, with what each cites."""
+    wanted = [MemoryKind(kind) for kind in kinds] or None
+    scope = Scope(tenant, user, agent)
+    ask = partial(_recall, k=k, kinds=wanted, only_agent=only_agent)
+    found = run(ask, configured(), scope, query)
+    screen.answer(found, as_json, lambda: screen.recalled(found))
+
+
+async def _recall(
+    settings: Settings,
+    scope: Scope,
+    query: str,
+    *,
+    k: int,
+    kinds: list[MemoryKind] | None,
+    only_agent: bool,
+) -> Recall:
+    async with AsyncMemoryClient(settings) as client:
+        return await client.recall(scope, query, k=k, kinds=kinds, only_agent=only_agent)
+
+
+@click.command(
+    "context",
+    epilog=example(
+        'memory context "Plan her next call" --user ana --session s-12 --budget 800',
+        'memory context "Plan her next call" --user ana --format messages > messages.json',
+    ),
+)
+@click.argument("query")
+@click.option("--budget", default=2000, show_default=True, help="At most this many tokens.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "messages", "json"]),
+    help="Prompt text (the default), chat messages, or items with their citations.",
+)
+@click.option("--session", help="The conversation under way: its recent turns come along.")
+@tenant_option
+@user_option
+@agent_option
+@json_option
+def context_command(
+    *,
+    query: str,
+    budget: int,
+    form: str | None,
+    session: str | None,
+    tenant: str,
+    user: str,
+    agent: str | None,
+    as_json: bool,
+) -> None:
+    """Assemble what the next model call should know for QUERY.
+
+    The context goes to stdout, ready to be piped; what its citations stand for goes to stderr.
+    """
+    if as_json and form == "text":
+        raise click.UsageError("--json prints JSON: use it with --format json or messages")
+    scope = Scope(tenant, user, agent, session)
+    found = run(_context, configured(), scope, query, budget)
+    form = form or ("json" if as_json else "text")
+    if form == "json":
+        click.echo(found.json())
+    elif form == "messages":
+        click.echo(json.dumps(found.messages(), ensure_ascii=False))
+    else:
+        click.echo(screen.for_stdout(found.text))
+        screen.say(screen.cited(found))
+
+
+async def _context(settings: Settings, scope: Scope, query: str, budget: int) -> Context:
+    async with AsyncMemoryClient(settings) as client:
+        return await client.context(scope, query, budget=budget)
+
+
+@click.command("explain", epilog=example("memory explain 12 --user ana"))
+@click.argument("memory", type=int)
+@tenant_option
+@user_option
+@json_option
+def explain_command(memory: int, tenant: str, user: str, as_json: bool) -> None:
+    """Show the evidence behind MEMORY: quotes, what made it, and what it replaced.
+
+    MEMORY is the id that `memory recall` shows.
+    """
+    found = run(_explain, configured(), Scope(tenant, user), memory)
+    screen.answer(found, as_json, lambda: screen.explained(found))
+
+
+async def _explain(settings: Settings, scope: Scope, memory: int) -> Explanation:
+    async with AsyncMemoryClient(settings) as client:
+        return await client.explain(scope, memory)

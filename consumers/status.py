@@ -1,0 +1,121 @@
+"""The operators' view of a store: positions, lag, what was set aside, and what is in the tiers."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from memory.database import Database, Rows
+from memory.log import Position, position_of
+from memory.models import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many current memories of a kind an extractor made."""
+
+    kind: str
+    extractor: str
+    memories: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A session that extraction gave up on, at `ordinal`."""
+
+    user: str
+    session: str
+    ordinal: int
+    attempts: int
+    error: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A store at a moment.
+
+    Users, interactions, waiting, lag and leases count every tenant; the rest is the tenant's.
+    waiting: interactions recorded and not extracted.
+    lag_seconds: how long the user who has waited longest has waited.
+    sessions_open: sessions whose working memory has not expired.
+    position: of the user asked for.
+    """
+
+    tenant: str
+    server: str
+    pgvector: str
+    migration: int
+    embedder: str | None
+    dimensions: int | None
+    generation: str
+    users: int
+    users_due: int
+    interactions: int
+    waiting: int
+    lag_seconds: float
+    leased: int
+    sessions: int
+    sessions_open: int
+    long_term: tuple[Count, ...]
+    collective: tuple[Count, ...]
+    set_aside: tuple[SetAside, ...]
+    position: Position | None = None
+
+
+async def read_status(database: Database, tenant: str, user: str | None = None) -> Status:
+    """The store as `database`, in the worker's role, sees it; two round trips and a few.
+
+    Raises:
+        InvalidScope: an empty tenant or user.
+    """
+    scope = Scope(tenant, user or "-")
+    whose = {"user": user or ""}
+    sessions, long_term, collective, set_aside, position = await database.fetch_all(
+        scope,
+        [
+            ("status.sessions", whose),
+            ("status.long_term", whose),
+            ("status.collective", {}),
+            ("claims.set_aside", whose),
+            ("log.position", {}),
+        ],
+    )
+    lag = (await database.fetch_system("claims.lag"))[0]
+    server = (await database.fetch_system("migrations.server"))[0]
+    applied = await database.fetch_system("migrations.applied")
+    embedders = await database.fetch_system("embedders.live")
+    generation = (await database.fetch_system("status.generation"))[0]
+    return Status(
+        tenant=tenant,
+        server=f"{server['version'] // 10_000}.{server['version'] % 10_000}",
+        pgvector=server["vector"],
+        migration=applied[-1]["version"],
+        embedder=embedders[0]["name"] if embedders else None,
+        dimensions=embedders[0]["dimensions"] if embedders else None,
+        generation=generation["name"],
+        users=lag["users"],
+        users_due=lag["users_due"],
+        interactions=lag["interactions"],
+        waiting=lag["waiting"],
+        lag_seconds=round(lag["oldest_seconds"], 3),
+        leased=lag["leased"],
+        sessions=sessions[0]["sessions"],
+        sessions_open=sessions[0]["open"],
+        long_term=_counts(long_term),
+        collective=_counts(collective),
+        set_aside=tuple(
+            SetAside(
+                row["user_id"],
+                row["session_id"],
+                row["ordinal"],
+                row["attempts"],
+                row["error"] or "",
+                row["set_aside_at"],
+            )
+            for row in set_aside
+        ),
+        position=position_of(position) if user else None,
+    )
+
+
+def _counts(rows: Rows) -> tuple[Count, ...]:
+    return tuple(Count(row["kind"], row["extractor"], row["memories"]) for row in rows)

@@ -1,0 +1,34 @@
+-- generation --
+-- The generation that serves.
+-- unscoped: generations belong to no tenant
+SELECT generation, name, extractors FROM generations WHERE state = 'live'
+
+-- sessions --
+-- How many sessions the bound tenant has, or one user of it, and how many of them are open.
+SELECT count(*) AS sessions,
+    count(*) FILTER (WHERE closed_at IS NULL AND (expires_at IS NULL OR expires_at > now())) AS open
+FROM sessions
+WHERE tenant_id = %(tenant)s AND (%(user)s = '' OR user_id = %(user)s)
+
+-- long_term --
+-- How many current memories the bound tenant has, or one user of it, by kind and extractor.
+SELECT kind, extractor, count(*) AS memories FROM memories
+WHERE tenant_id = %(tenant)s AND (%(user)s = '' OR user_id = %(user)s)
+    AND believed_to IS NULL AND archived_at IS NULL
+    AND generation = (SELECT generation FROM generations WHERE state = 'live')
+GROUP BY kind, extractor ORDER BY kind, extractor
+
+-- collective --
+-- How many current memories the bound tenant's collective tier has, by kind and extractor.
+SELECT kind, extractor, count(*) AS memories FROM collective_memories
+WHERE tenant_id = %(tenant)s AND believed_to IS NULL
+    AND generation = (SELECT generation FROM generations WHERE state = 'live')
+GROUP BY kind, extractor ORDER BY kind, extractor
+
+-- insights --
+-- The bound tenant's current collective memories, best supported first.
+SELECT kind, text, support, confidence FROM collective_memories
+WHERE tenant_id = %(tenant)s AND believed_to IS NULL
+    AND generation = (SELECT generation FROM generations WHERE state = 'live')
+ORDER BY support DESC, memory_id
+LIMIT %(limit)s

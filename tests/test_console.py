@@ -1,0 +1,410 @@
+"""The `memory` command line: what it prints, and the codes it exits with."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+import consumers.store
+import memory.client
+from consumers.console import screen
+from consumers.console.application import COMMANDS, exit_code
+from consumers.console.application import memory as command_line
+from extractors.protocol import Extractor, LogSlice, Reading
+from memory.embedding import Embedder
+from memory.errors import (
+    ConcurrentWrite,
+    EmbedderMismatch,
+    ExtractionFailed,
+    InvalidInteraction,
+    LockTimeout,
+    NotMigrated,
+    StoreError,
+)
+from memory.models import Candidate, InteractionKind, MemoryKind
+
+RunCommand = Callable[..., Result]
+MARCH = "2026-03-02T08:00:00Z"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Fails on every session that says so."""
+
+    name: str = "broken"
+    version: str = "1"
+    reading: Reading = Reading.SESSION
+    reads: frozenset[InteractionKind] = field(default=frozenset({InteractionKind.MESSAGE}))
+    makes: frozenset[MemoryKind] = field(default=frozenset({MemoryKind.FACT}))
+
+    async def extract(self, log: LogSlice) -> list[Candidate]:
+        if any("poison" in i.content for i in log.interactions):
+            raise ExtractionFailed("cannot read this")
+        return []
+
+
+@pytest.fixture
+def run(
+    url: str, embedder: Embedder, extractors: list[Extractor], monkeypatch: pytest.MonkeyPatch
+) -> RunCommand:
+    """Runs `memory` on a store of this test's own, with the test's extractors."""
+    monkeypatch.setenv("MEMORY_DATABASE_URL", url)
+    monkeypatch.delenv("MEMORY_TENANT", raising=False)
+    monkeypatch.setattr(memory.client, "create_embedder", lambda _: embedder)
+    monkeypatch.setattr(consumers.store, "create_embedder", lambda _: embedder)
+    monkeypatch.setattr(consumers.store, "installed_extractors", lambda _: extractors)
+
+    def call(*words: str, **options: Any) -> Result:
+        return CliRunner().invoke(command_line, words, prog_name="memory", **options)
+
+    return call
+
+
+def document(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def envelope(number: int, content: str) -> str:
+    return json.dumps(
+        {
+            "v": 1,
+            "id": f"m{number}",
+            "user": "ana",
+            "session": "s",
+            "kind": "message",
+            "role": "user",
+            "content": content,
+            "occurred_at": f"2026-03-02T08:00:{number:02}Z",
+        }
+    )
+
+
+def test_from_record_to_forget(run: RunCommand) -> None:
+    said = ("record", "I live in Berlin.", "--user", "ana", "--id", "m1", "--at", MARCH)
+    receipt = document(run(*said, "--json"))
+    assert receipt == {
+        "interaction_id": "m1",
+        "session": "default",
+        "ordinal": 1,
+        "position": 1,
+        "duplicate": False,
+    }
+    assert "already recorded m1" in run(*said).stdout
+
+    waiting = document(run("status", "--user", "ana", "--json"))
+    assert (waiting["waiting"], waiting["users_due"], waiting["position"]["extracted"]) == (1, 1, 0)
+    assert run("status", "--max-waiting", "1").exit_code == 0
+    passed = run("status", "--max-waiting", "0")
+    assert passed.exit_code == 1
+    assert "waiting 1 interactions is over 0 interactions" in passed.stderr
+
+    done = document(run("extract", "--json"))
+    assert (done["interactions"], done["memories"]) == (1, {"residence": 1, "verbatim": 1})
+    ask = ("recall", "Where does she live?", "--user", "ana", "--kind", "fact")
+    found = document(run(*ask, "--json"))
+    assert [item["memory"]["text"] for item in found["items"]] == ["Lives in Berlin"]
+    assert found["items"][0]["citations"] == ["m1"]
+    number = str(found["items"][0]["memory"]["id"])
+    why = document(run("explain", number, "--user", "ana", "--json"))
+    assert [e["quote"] for e in why["evidence"]] == ["I live in Berlin"]
+    assert why["memory"]["provenance"]["extractor"] == "residence"
+
+    status = document(run("status", "--json"))
+    assert (status["waiting"], status["embedder"]) == (0, "words-64")
+    assert {"kind": "fact", "extractor": "residence", "memories": 1} in status["long_term"]
+
+    gone = document(run("forget", "--memory", number, "--user", "ana", "--yes", "--json"))
+    assert gone == {"interactions": 1, "memories": 2}
+    assert document(run("recall", "Berlin", "--user", "ana", "--json"))["items"] == []
+    again = run(*said, "--json")
+    assert again.exit_code == 1
+    assert json.loads(again.stdout)["error"]["type"] == "ForgottenId"
+
+
+def test_what_a_person_reads(run: RunCommand) -> None:
+    recorded = run("record", "I live in Berlin.", "--user", "ana")
+    assert "number 1 of session 'default'" in recorded.stdout
+    run("record", "[bold]not markup[/bold] \x1b[31m", "--user", "ana")
+    assert "memories made: residence 1, verbatim 2" in run("extract").stdout
+    shown = run("recall", "markup", "--user", "ana").stdout
+    assert "[bold]not markup[/bold]" in shown
+    assert "\x1b" not in shown
+    assert "Lives in Berlin" in run("recall", "Berlin", "--user", "ana").stdout
+    fact = document(run("recall", "Berlin", "--user", "ana", "--kind", "fact", "--json"))
+    number = str(fact["items"][0]["memory"]["id"])
+    explained = run("explain", number, "--user", "ana").stdout
+    assert "“I live in Berlin”" in explained
+    assert "residence 1" in explained
+    assert "2 interactions of 1 user" in run("status").stdout
+
+
+def test_context_in_three_forms(run: RunCommand) -> None:
+    run("record", "I live in Berlin.", "--user", "ana", "--session", "monday", "--id", "m1")
+    run("extract")
+    ask = ("context", "Where does she live?", "--user", "ana", "--budget", "200")
+    text = run(*ask)
+    assert "live in Berlin" in text.stdout.replace("Lives", "live")
+    assert "from m1" in text.stderr
+    items = document(run(*ask, "--json"))
+    assert items["text"] == text.stdout.rstrip("\n")
+    assert items == document(run(*ask, "--format", "json"))
+    assert [m["role"] for m in document(run(*ask, "--format", "messages"))] == ["system"]
+    turns = document(run(*ask, "--session", "monday", "--format", "messages"))
+    assert turns[-1] == {"role": "user", "content": "I live in Berlin."}
+    assert run(*ask, "--format", "text", "--json").exit_code == 2
+    small = run("context", "x", "--user", "ana", "--budget", "5", "--json")
+    assert small.exit_code == 1
+    assert "at least 50 tokens" in json.loads(small.stdout)["error"]["message"]
+
+
+def test_import_stops_at_a_broken_line_and_goes_on_without_doubling(
+    run: RunCommand, tmp_path: Path
+) -> None:
+    path = tmp_path / "log.jsonl"
+    good = [envelope(1, "I live in Berlin."), envelope(2, "I speak German.")]
+    path.write_text("\n".join([*good, '{"v": 1, "id"', envelope(4, "Later.")]))
+    broken = run("import", str(path))
+    assert broken.exit_code == 1
+    assert f"{path}, line 3" in broken.stderr
+    assert len(broken.stderr.splitlines()) == 1
+    assert document(run("status", "--json"))["interactions"] == 2
+
+    path.write_text("\n".join([*good, envelope(3, "I left Berlin."), envelope(4, "Later.")]))
+    done = document(run("import", str(path), "--json"))
+    assert (done["format"], done["accepted"], done["duplicates"]) == ("jsonl", 2, 2)
+    assert done["extraction"]["interactions"] == 4
+    assert done["extraction"]["memories"]["verbatim"] == 4
+    again = run("import", str(path))
+    assert "0 accepted, 4 already there" in again.stdout
+    assert "memories made: none" in again.stdout
+
+
+def test_import_takes_each_line_s_own_tenant_and_may_leave_extraction_for_later(
+    run: RunCommand, tmp_path: Path
+) -> None:
+    path = tmp_path / "log.jsonl"
+    other = json.loads(envelope(2, "I live in Oslo.")) | {"tenant": "other"}
+    path.write_text(envelope(1, "I live in Berlin.") + "\n" + json.dumps(other))
+    assert document(run("import", str(path), "--no-extract", "--json"))["extraction"] is None
+    done = document(run("import", str(path), "--tenant", "acme", "--json"))
+    assert done["extraction"]["memories"] == {"residence": 2, "verbatim": 2}
+    for tenant, city in (("acme", "Berlin"), ("other", "Oslo")):
+        found = run("recall", city, "--user", "ana", "--tenant", tenant, "--kind", "fact").stdout
+        assert f"Lives in {city}" in found
+
+
+@pytest.fixture
+def failing(run: RunCommand, monkeypatch: pytest.MonkeyPatch) -> RunCommand:
+    monkeypatch.setattr(consumers.store, "installed_extractors", lambda _: [Broken()])
+    monkeypatch.setenv("MEMORY_MAX_ATTEMPTS", "1")
+    return run
+
+
+def test_a_failed_session_is_an_exit_code_and_a_line_of_status(failing: RunCommand) -> None:
+    failing("record", "poison", "--user", "ana", "--session", "bad")
+    failed = failing("extract")
+    assert failed.exit_code == 1
+    assert "extraction failed" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    aside = "session 'bad' of user 'ana' after 1 attempt: ExtractionFailed: cannot read this"
+    assert aside in failing("status").stdout
+    assert [s["session"] for s in document(failing("status", "--json"))["set_aside"]] == ["bad"]
+
+
+def test_extraction_without_an_extractor_moves_nothing_on(
+    run: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("record", "I live in Berlin.", "--user", "ana")
+    monkeypatch.setattr(consumers.store, "installed_extractors", lambda _: [])
+    refused = run("extract")
+    assert refused.exit_code == 3
+    assert "no extractor is installed" in refused.stderr
+    assert document(run("status", "--json"))["waiting"] == 1
+
+
+def test_forget_asks_first(run: RunCommand) -> None:
+    run("record", "I live in Berlin.", "--user", "ana")
+    ask = ("forget", "--user-all", "--user", "ana")
+    refused = run(*ask, input="n\n")
+    assert refused.exit_code == 1
+    assert "everything of user 'ana'" in refused.stderr
+    assert run(*ask).exit_code == 1  # nobody there to answer
+    assert document(run("status", "--json"))["interactions"] == 1
+    agreed = run(*ask, input="y\n")
+    assert agreed.exit_code == 0
+    assert "forgot 1 interaction;" in agreed.stdout
+    for wrong in (ask[:1] + ask[2:], (*ask, "--session", "s")):
+        assert run(*wrong).exit_code == 2
+
+
+def test_migrate_brings_an_empty_database_up_to_date(
+    run: RunCommand, make_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMORY_DATABASE_URL", make_database("template1"))
+    early = run("status", "--json")
+    assert early.exit_code == 3
+    assert json.loads(early.stdout)["error"]["type"] == "NotMigrated"
+    done = document(run("migrate", "--json"))
+    assert len(done["applied"]) == done["version"] > 0
+    assert "nothing to apply" in run("migrate").stdout
+    assert run("status").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["recall", "x"], 2, "Missing option '--user'"),
+        (["bogus"], 2, "No such command 'bogus'"),
+        (["recall", "x", "--user", "ana", "--kind", "bogus"], 2, "'bogus' is not one of"),
+        (["record", "x", "--user", "ana", "--payload", "[1]"], 2, "not a JSON object: '[1]'"),
+        (["record", "x", "--user", "ana", "--at", "noon"], 2, "'noon' is not like 20"),
+        (["record", "x", "--user", "ana", "--at", "2026-03-02T08:00:00"], 1, "needs a time zone"),
+        (["explain", "7", "--user", "ana"], 1, "has no memory 7"),
+        (["recall", "x", "--user", ""], 1, "user must be 1 to 200 characters"),
+        (["recall", "x", "--user", "ana", "--only-agent"], 1, "only_agent needs an agent"),
+    ],
+)
+def test_errors_are_one_line_or_one_document(
+    run: RunCommand, words: list[str], code: int, said: str
+) -> None:
+    plain = run(*words)
+    assert plain.exit_code == code
+    assert plain.stdout == ""
+    assert plain.stderr.startswith("error: ")
+    assert said in plain.stderr
+    assert plain.stderr.count("\n") == 1
+    told = run(*words, "--json")
+    assert told.exit_code == code
+    assert said in json.loads(told.stdout)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code", "said"),
+    [
+        ("MEMORY_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none", 4, "Connection refused"),
+        ("MEMORY_POOL_MAX", "many", 3, "MEMORY_POOL_MAX: Input should be a valid integer"),
+        ("MEMORY_TENANT", "\u00e9" * 201, 1, "tenant must be 1 to 200 characters"),
+    ],
+)
+def test_settings_that_do_not_work_are_named(
+    run: RunCommand,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    name: str,
+    value: str,
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.setenv(name, value)
+    result = run("recall", "x", "--user", "ana")
+    assert result.exit_code == code
+    assert said in result.stderr
+
+
+def test_exit_codes_follow_the_error_tree() -> None:
+    codes = {
+        InvalidInteraction: 1,
+        ExtractionFailed: 1,
+        StoreError: 1,
+        NotMigrated: 3,
+        EmbedderMismatch: 3,
+        LockTimeout: 4,
+        ConcurrentWrite: 4,
+    }
+    assert {error: exit_code(error("x")) for error in codes} == codes
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str) -> None:
+    shown = CliRunner().invoke(command_line, [name, "--help"], prog_name="memory")
+    assert shown.exit_code == 0
+    assert f"  memory {name}" in shown.stdout.partition("Example:")[2] or name == "migrate"
+    assert "--json" in shown.stdout
+
+
+def test_every_command_is_listed_once_under_the_name_it_has() -> None:
+    context = click.Context(command_line)
+    for name in COMMANDS:
+        found = command_line.get_command(context, name)
+        assert found is not None
+        assert found.name == name
+    listed = CliRunner().invoke(command_line, ["--help"], prog_name="memory").stdout
+    assert "Exit codes:" in listed
+    assert all(f"  {name} " in listed for name in COMMANDS)
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_help_does_not_wait_for_what_it_does_not_need() -> None:
+    heavy = "{'numpy', 'psycopg', 'pydantic', 'anyio', 'rich'}"
+    shown = python(
+        "import sys, atexit\n"
+        f"atexit.register(lambda: sys.stderr.write(str({heavy} & set(sys.modules))))\n"
+        "sys.argv = ['memory', '--help']\n"
+        "from consumers.__main__ import main; main()"
+    )
+    assert shown.returncode == 0
+    assert shown.stderr == "set()"
+
+
+@pytest.mark.parametrize("package", ["click", "rich"])
+def test_a_missing_console_says_how_to_get_it(package: str) -> None:
+    shown = python(
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "sys.argv = ['memory', '--help']\n"
+        "from consumers.__main__ import main; main()"
+    )
+    assert shown.returncode == 2
+    assert "pip install 'experiential-memory[console]'" in shown.stderr
+    assert shown.stderr.count("\n") == 1
+
+
+def test_a_follower_ends_in_good_order_when_told_to(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMORY_DATABASE_URL", url)
+    here = str(Path(__file__).parent)
+    code = (
+        f"import sys; sys.path.insert(0, {here!r})\n"
+        "import conftest, consumers.store as store\n"
+        "store.create_embedder = lambda _: conftest.WordEmbedder()\n"
+        "store.installed_extractors = lambda _: [conftest.Verbatim()]\n"
+        "sys.argv = ['memory', 'extract', '--follow', '--json']\n"
+        "from consumers.__main__ import main; main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as follower:
+        assert follower.stderr is not None
+        assert "following" in follower.stderr.readline()
+        follower.send_signal(signal.SIGTERM)
+        out, _ = follower.communicate(timeout=60)
+    assert follower.returncode == 0
+    assert json.loads(out)["failures"] == 0
+
+
+def test_a_terminal_gets_no_control_characters() -> None:
+    assert screen.plain("a\x1b[2Jb\x07\x9bc\n\td") == "a\ufffd[2Jb\ufffd\ufffdc\n\td"
+    assert screen.one_line("one\n two\x00", 6) == "one t…"
+
+
+def test_progress_draws_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for terminal in (True, False):
+        shown = Console(force_terminal=terminal, record=True, width=100, file=StringIO())
+        monkeypatch.setattr(screen, "console", lambda shown=shown, **_: shown)
+        with screen.progress("recording", "interactions", total=10) as advance:
+            advance(4)
+        assert ("recording" in shown.export_text()) is terminal
