@@ -28,7 +28,7 @@ from scipy.optimize import minimize
 
 from benchmarks.datasets import BEAM_FACTS, TENANT, DataSet, Question, load
 from benchmarks.metrics import Ranked
-from benchmarks.recall import blocks
+from benchmarks.recall import Quoted, blocks, quoted
 from benchmarks.store import fill, fresh_store
 from memory import embedded
 from memory.database import Database, DatabaseRole
@@ -58,6 +58,7 @@ class Case:
     read: Read
     table: Floats
     cited: tuple[frozenset[str], ...]
+    quoted: tuple[frozenset[str], ...]
     tokens: tuple[int, ...]
     sessions: tuple[str | None, ...]
 
@@ -73,10 +74,13 @@ async def collect(data: DataSet) -> list[Case]:
         await fill(settings, data.interactions())
         url = await to_thread.run_sync(embedded.start, settings.data_dir)
         async with Database(settings, url, DatabaseRole.CLIENT) as database:
-            return await _cases(data, database, settings)
+            return await _cases(data, database, settings, await quoted(settings))
 
 
-async def _cases(data: DataSet, database: Database, settings: Settings) -> list[Case]:
+async def _cases(
+    data: DataSet, database: Database, settings: Settings, quotes: Quoted
+) -> list[Case]:
+    none: frozenset[str] = frozenset()
     embedder = create_embedder(settings)
     long_term = LongTerm(database, embedder, settings.language)
     recaller = Recaller(database, long_term, embedder, settings.language)
@@ -95,6 +99,7 @@ async def _cases(data: DataSet, database: Database, settings: Settings) -> list[
                 search.question,
                 table,
                 tuple(frozenset(row["interaction_ids"] or ()) for row in rows),
+                tuple(quotes.get((scope.user, row["memory_id"]), none) for row in rows),
                 tuple(row["tokens"] for row in rows),
                 tuple(row["session_id"] for row in rows),
             )
@@ -139,6 +144,7 @@ def answered(case: Case, weights: Mapping[str, float]) -> Ranked:
         case.question.evidence,
         tuple(case.cited[n] for n in kept),
         tuple(case.tokens[n] for n in kept),
+        quoted=tuple(case.quoted[n] for n in kept),
     )
 
 

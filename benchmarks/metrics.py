@@ -2,19 +2,27 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """One question's evidence and its answer: for each item what it cites and its tokens."""
+    """One question's evidence and its answer: for each item what it cites and its tokens.
+
+    quoted: of what each item cites, what it quotes at least half of.
+    """
 
     evidence: frozenset[str]
     cited: tuple[frozenset[str], ...]
     tokens: tuple[int, ...]
     seconds: float = 0.0
+    quoted: tuple[frozenset[str], ...] = ()
+
+    def strict(self) -> "Ranked":
+        """The same answer, counted for what its items quote rather than cite."""
+        return replace(self, cited=self.quoted)
 
     def found(self, k: int) -> frozenset[str]:
         """The evidence cited by the first `k` items."""

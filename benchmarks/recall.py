@@ -11,6 +11,9 @@ categories), and `categories` → name. A block holds `questions`, `recall@K`, `
 (95 % bootstrap), `all_evidence@K`, `mrr`, `ndcg@10`, `tokens@10` (mean), `tokens@10_max`,
 `recall@2000_tokens`, `recall@4000_tokens`, `latency_p50_ms` and `latency_p95_ms`. LoCoMo's
 adversarial questions stand under `categories` alone.
+
+`recall@K_quoted` is the stricter count: an item counts only for the interactions that it quotes at
+least half of. The two differ where an episode holds a message and the opening of a long reply.
 """
 
 import argparse
@@ -22,13 +25,26 @@ from typing import Any
 
 import anyio
 import numpy as np
+from anyio import to_thread
 
 from benchmarks.datasets import BEAM_FACTS, TENANT, DataSet, Question, load
 from benchmarks.metrics import Ranked, interval
 from benchmarks.store import fill, fresh_store
+from memory import embedded
 from memory.client import AsyncMemoryClient
+from memory.database import connect
 from memory.models import Recall, Scope
 from memory.settings import Settings
+
+Quoted = dict[tuple[str, int], frozenset[str]]
+
+QUOTED = """
+SELECT e.user_id, e.memory_id, array_agg(DISTINCT i.interaction_id) AS interaction_ids
+FROM memory.evidence e
+JOIN memory.interactions i USING (tenant_id, user_id, interaction_id)
+WHERE 2 * length(e.quote) >= length(i.content)
+GROUP BY e.user_id, e.memory_id
+"""
 
 DEPTH = 100
 """Items asked for: enough to fill 4,000 tokens on either set."""
@@ -39,7 +55,7 @@ async def measured(data: DataSet, ks: Sequence[int]) -> dict[str, Any]:
     async with fresh_store() as settings:
         extracted = await fill(settings, data.interactions())
         asked = [q for q in data.questions if q.evidence]
-        ranked = await answers(settings, asked)
+        ranked = await answers(settings, asked, await quoted(settings))
     categories = [q.category for q in asked]
     return {
         "format": data.name,
@@ -52,7 +68,19 @@ async def measured(data: DataSet, ks: Sequence[int]) -> dict[str, Any]:
     }
 
 
-async def answers(settings: Settings, asked: Sequence[Question]) -> list[Ranked]:
+async def quoted(settings: Settings) -> Quoted:
+    """For every user's memory the interactions that it quotes at least half of."""
+    url = await to_thread.run_sync(embedded.start, settings.data_dir)
+    found: Quoted = {}
+    async with await connect(url, settings.connect_timeout) as connection:
+        cursor = await connection.execute(QUOTED)
+        for row in await cursor.fetchall():
+            key = (row["user_id"], row["memory_id"])
+            found[key] = frozenset(row["interaction_ids"])
+    return found
+
+
+async def answers(settings: Settings, asked: Sequence[Question], quotes: Quoted) -> list[Ranked]:
     """Every question asked once, one after the other, after a warm-up that is not counted."""
     async with AsyncMemoryClient(settings) as client:
         await client.recall(Scope(TENANT, asked[0].user), "warm up", k=DEPTH)
@@ -60,17 +88,21 @@ async def answers(settings: Settings, asked: Sequence[Question]) -> list[Ranked]
         for question in asked:
             began = perf_counter()
             found = await client.recall(Scope(TENANT, question.user), question.text, k=DEPTH)
-            ranked.append(ranked_answer(question, found, perf_counter() - began))
+            ranked.append(ranked_answer(question, found, quotes, perf_counter() - began))
         return ranked
 
 
-def ranked_answer(question: Question, found: Recall, seconds: float = 0.0) -> Ranked:
+def ranked_answer(
+    question: Question, found: Recall, quotes: Quoted, seconds: float = 0.0
+) -> Ranked:
     """What recall found, for the metrics."""
+    none: frozenset[str] = frozenset()
     return Ranked(
         question.evidence,
         tuple(frozenset(item.citations) for item in found.items),
         tuple(item.tokens for item in found.items),
         seconds,
+        tuple(quotes.get((question.user, item.memory.id), none) for item in found.items),
     )
 
 
@@ -86,7 +118,9 @@ def blocks(
     return {
         name: block(overall, ks),
         "categories": {
-            category: block([r for c, r in zip(categories, ranked, strict=True) if c == category], ks)
+            category: block(
+                [r for c, r in zip(categories, ranked, strict=True) if c == category], ks
+            )
             for category in sorted(set(categories))
         },
     }
@@ -99,6 +133,7 @@ def block(ranked: Sequence[Ranked], ks: Sequence[int]) -> dict[str, Any]:
         values = [r.recall(k) for r in ranked]
         result[f"recall@{k}"] = float(np.mean(values))
         result[f"recall@{k}_interval"] = interval(values)
+        result[f"recall@{k}_quoted"] = float(np.mean([r.strict().recall(k) for r in ranked]))
         result[f"all_evidence@{k}"] = float(np.mean([r.complete(k) for r in ranked]))
     tokens = [sum(r.tokens[:10]) for r in ranked]
     latency = [r.seconds * 1e3 for r in ranked]
