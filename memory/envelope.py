@@ -189,12 +189,13 @@ def to_json(interaction: Interaction) -> str:
 def content_hash(interaction: Interaction) -> bytes:
     """SHA-256 of what makes the event itself, 32 bytes; equal for equal content under one id.
 
-    Session, agent, kind, role, actor, content, payload, `occurred_at` in UTC and `private` count;
-    who delivered it (`source`) and where the log put it do not. The order of a payload's keys and
-    the zone a time was written in do not either.
+    Session, agent, kind, role, actor, content, payload and `private` count; who delivered it
+    (`source`) and where the log put it do not, nor does the order of a payload's keys. Neither
+    does `occurred_at`: a sender that stamps the time as it sends must be able to send again after
+    a failure, and the log keeps the time it learned first.
 
     Raises:
-        NaiveTime, InvalidInteraction: a time without zone, or a payload that is not JSON.
+        InvalidInteraction: a payload that is not JSON.
     """
     parts = [
         interaction.session,
@@ -204,7 +205,6 @@ def content_hash(interaction: Interaction) -> bytes:
         interaction.actor,
         interaction.content,
         _plain_payload(interaction.payload),
-        _iso(_in_utc(interaction.occurred_at)),
         interaction.private,
     ]
     return hashlib.sha256(_canonical_json(parts).encode()).digest()

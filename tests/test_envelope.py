@@ -284,7 +284,7 @@ def test_kind_and_role_may_be_given_by_their_names() -> None:
     [
         {"source": "another"},
         {"ordinal": 7, "position": 9, "recorded_at": NOON},
-        {"occurred_at": datetime(2026, 3, 2, 13, tzinfo=CET)},
+        {"occurred_at": NOON + timedelta(seconds=1)},
         {"payload": {"b": [1.0, {"y": 2, "x": 1}], "a": "é"}},
         {"id": "m2"},
     ],
@@ -307,7 +307,6 @@ def test_the_hash_does_not_see_how_an_event_was_delivered(changes: dict[str, Any
         {"payload": {"a": 1}},
         {"payload": {"a": True}},
         {"payload": {"a": "1"}},
-        {"occurred_at": NOON + timedelta(microseconds=1)},
         {"private": True},
     ],
 )
