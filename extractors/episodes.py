@@ -1,28 +1,78 @@
-"""What was said, word for word, so that nothing is lost to a statement no pattern knows.
+"""`episodes`: what was said, verbatim, cut where the conversation turns.
 
-One episode is one message; a very long one is cut at its paragraphs. An episode looks back, never
-ahead, so it does not matter in how many pieces the log is read.
+Nothing said is lost to a rule that missed it: every character of every message stands in an
+episode. People among equals are cut into short runs of turns; with an assistant, a user's message
+keeps the opening of the reply it got, and the whole reply stands by itself.
+
+Where an episode begins depends only on messages before it, so the log gives the same episodes
+however it was handed over in batches. One that was still open is proposed again when it has grown,
+under the same first evidence, and takes the place of its beginning.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from extractors.dates import day_in_words, weekday_in_words
-from extractors.protocol import LOOK_BACK, LogSlice, Reading
-from memory.models import Candidate, Evidence, Interaction, InteractionKind, MemoryKind
+from extractors.protocol import LogSlice, Reading
+from memory import explicit
+from memory.models import Candidate, Evidence, Interaction, InteractionKind, MemoryKind, Role
 from memory.settings import Settings
+from memory.spoken import (
+    INSTRUCTION,
+    INSTRUCTION_REACH,
+    PREFERENCE,
+    STANDING_INSTRUCTION,
+    STATED_PREFERENCE,
+    TURNS,
+    Turn,
+    turns_payload,
+)
 
-MAX_CHARACTERS = 8_000
-"""Longer messages are cut. Cutting shorter ones makes recall worse: a long answer gets many chances
-to outrank the short message that states the fact."""
-SHORT_QUESTION = 200
-"""A question up to this many characters helps to find its answer."""
+RUN_TURNS = 3
+"""Turns between people that may stand together; runs begin at every third place of a session."""
+
+RUN_CHARACTERS = 480
+"""And how long they may be together: ten such episodes are some 1,200 tokens."""
+
+FOLLOW_UP_CHARACTERS = 160
+EXCHANGE_MESSAGES = 6
+REPLY_CHARACTERS = 200
+"""How much of a reply stands beside the message it answers."""
+
+MESSAGE_CHARACTERS = 8_000
+"""A longer message is cut at paragraphs: one vector cannot stand for more."""
+
+_FOLLOW_UP = re.compile(
+    r"^\W*(?:hmm+|yeah|yep|yes|ok(?:ay)?|sure|thanks|thank you|great|got it|right|no|and|but|so"
+    r"|what about|how about|also|wait)\b",
+    re.IGNORECASE,
+)
+_FILLER = re.compile(
+    r"^\W*(?:hmm+|yeah|yep|yes|ok(?:ay)?|sure|thanks|thank you|great|got it|cool|nice|bye)\b",
+    re.IGNORECASE,
+)
+_BLOCK = re.compile(r"```|\n#+ |\n\d+\. |\n[-*] ")
+_SENTENCE_END = re.compile(r"[.!?:](?=\s|$)")
+_PARAGRAPH = re.compile(r"\n\s*\n|(?<=[.!?])\s")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a message: `content[start:end]`."""
+
+    interaction: Interaction
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        """The words themselves."""
+        return self.interaction.content[self.start : self.end]
 
 
 @dataclass(frozen=True, slots=True)
 class Episodes:
-    """Keeps messages; tool results and retrieved content stay in the log alone."""
+    """Cuts messages into episodes; see the module."""
 
     name: str = "episodes"
     version: str = "1"
@@ -31,131 +81,148 @@ class Episodes:
     makes: frozenset[MemoryKind] = frozenset({MemoryKind.EPISODE})
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
-        """An episode for each message, more than one only for a very long message."""
-        return list(episodes(log.before, log.interactions))
+        """The episodes that a new message belongs to, in the order of the log."""
+        seen = [i for i in (*log.before, *log.interactions) if _spoken(i)]
+        new = {i.id for i in log.interactions}
+        cut = [spans for group in grouped(seen) for spans in pieces(group)]
+        return [_candidate(s) for s in cut if any(p.interaction.id in new for p in s)]
 
 
 def create(settings: Settings) -> Episodes:
-    """The extractor as the entry point makes it; no setting concerns it."""
+    """The extractor, for the entry point; no setting concerns it."""
     del settings
     return Episodes()
 
 
-def episodes(before: Sequence[Interaction], new: Sequence[Interaction]) -> Iterator[Candidate]:
-    """The episodes of `new`, in order; together they quote every character of it once."""
-    messages = [i for i in before if i.kind is InteractionKind.MESSAGE]
-    previous = messages[-1] if messages else None
-    for interaction in new:
-        if interaction.kind is InteractionKind.MESSAGE:
-            yield from _episodes(interaction, previous)
-            previous = interaction
+def _spoken(interaction: Interaction) -> bool:
+    message = interaction.kind is InteractionKind.MESSAGE and interaction.role is not Role.SYSTEM
+    return message and bool(interaction.content) and explicit.PAYLOAD_KEY not in interaction.payload
 
 
-def _episodes(message: Interaction, previous: Interaction | None) -> Iterator[Candidate]:
-    content, search_text = message.content, _search_text(message, previous)
-    spans = list(pieces(content))
-    for number, (start, end) in enumerate(spans, 1):
-        quote = content[start:end]
-        yield Candidate(
-            kind=MemoryKind.EPISODE,
-            text=f"{message.actor or message.role.capitalize()}: {quote.strip()}",
-            evidence=(Evidence(message.id, quote, start, end, message.occurred_at),),
-            occurred_at=message.occurred_at,
-            subject=message.actor,
-            importance=_importance(message),
-            search_text=search_text,
-            payload=_payload(message) | ({"part": number} if len(spans) > 1 else {}),
-        )
+def grouped(messages: Sequence[Interaction]) -> list[list[Interaction]]:
+    """Messages of one session in order, cut where the conversation turns."""
+    groups: list[list[Interaction]] = []
+    for message in messages:
+        if groups and _continues(groups[-1], message):
+            groups[-1].append(message)
+        else:
+            groups.append([message])
+    return groups
 
 
-# Cutting ------------------------------------------------------------------------------------------
+def _continues(group: Sequence[Interaction], message: Interaction) -> bool:
+    last = group[-1]
+    if max(len(last.content), len(message.content)) > MESSAGE_CHARACTERS:
+        return False
+    # A private message joins nothing that others may see.
+    if (last.private, last.scope.agent) != (message.private, message.scope.agent) and (
+        last.private or message.private
+    ):
+        return False
+    if message.role is Role.USER and last.role is Role.USER and message.actor and last.actor:
+        same_run = (message.ordinal - 1) // RUN_TURNS == (group[0].ordinal - 1) // RUN_TURNS
+        return same_run and _length([*group, message]) <= RUN_CHARACTERS
+    if message.role is Role.ASSISTANT:
+        return last.role is Role.USER and not last.actor
+    return last.role is Role.ASSISTANT and _follows_up(group, message)
 
 
-def pieces(content: str) -> Iterator[tuple[int, int]]:
-    """Spans of at most MAX_CHARACTERS that cover `content` without a gap.
-
-    The cut is behind the last paragraph that fits, or else the last line, sentence or word; only a
-    text without any of them is cut inside a word.
-    """
-    start = 0
-    while len(content) - start > MAX_CHARACTERS:
-        end = _cut(content, start, start + MAX_CHARACTERS)
-        yield start, end
-        start = end
-    if start < len(content):
-        yield start, len(content)
+def _follows_up(group: Sequence[Interaction], message: Interaction) -> bool:
+    short = len(message.content) <= FOLLOW_UP_CHARACTERS and len(group) < EXCHANGE_MESSAGES
+    return (
+        short
+        and bool(_FOLLOW_UP.search(message.content))
+        and not _instructs(message)
+        and not _instructs(group[0])
+    )
 
 
-def _cut(content: str, start: int, limit: int) -> int:
-    for mark in ("\n\n", "\n", ". ", " "):
-        found = content.rfind(mark, start, limit)
-        if found > start:
-            return found + len(mark)
-    return limit
+def _instructs(message: Interaction) -> bool:
+    return bool(STANDING_INSTRUCTION.search(message.content[:INSTRUCTION_REACH]))
 
 
-# What helps to find it ----------------------------------------------------------------------------
-
-_ASKS = re.compile(r"\?\W*\Z")
-_SENTENCE = re.compile(r"[.!?\n]")
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
-_FILLER = frozenset(
-    """
-    a absolutely again all alright amazing and awesome bye care congrats congratulations cool course
-    day definitely do exactly for glad good goodbye got great haha happy hello hey hi hmm i it job
-    later lol lot luck makes me morning much nice night no np of oh ok okay perfect please right
-    same see sense so soon sounds sure take talk thank thanks that that's the to too totally true
-    very welcome well will wonderful wow yeah yep yes yup you you're your
-    """.split()  # noqa: SIM905 - a list of words reads better as words
-)
-_FILLER_WORDS = 8  # a longer message says something even if its words are common
-_FILLER_IMPORTANCE, _QUESTION_IMPORTANCE, _IMPORTANCE = 0.1, 0.3, 0.5
+def _length(messages: Iterable[Interaction]) -> int:
+    return sum(len(_line(_whole(m))) + 1 for m in messages)
 
 
-def _search_text(message: Interaction, previous: Interaction | None) -> str:
-    """The day in words, captions of pictures, and the question this message answers."""
-    day = message.occurred_at.date()
-    parts = [f"{day_in_words(day)} {weekday_in_words(day)}", *_captions(message)]
-    if previous is not None and _answers(message, previous):
-        asked = _question(previous.content)
-        parts += [asked] if asked and len(asked) <= SHORT_QUESTION else []
-    return "\n".join(parts)
+def _whole(message: Interaction) -> Span:
+    return Span(message, 0, len(message.content))
 
 
-def _answers(message: Interaction, previous: Interaction) -> bool:
-    """Whether `previous` is by somebody else, and near enough to be seen however the log is cut."""
-    near = message.ordinal - previous.ordinal <= LOOK_BACK
-    return near and (previous.role, previous.actor) != (message.role, message.actor)
+def pieces(group: Sequence[Interaction]) -> list[list[Span]]:
+    """The episodes of a group: the group itself, and each reply that it only opens."""
+    if len(group) == 1:
+        return [[span] for span in _cut(group[0])]
+    spans = [_opening(m) if m.role is Role.ASSISTANT else _whole(m) for m in group]
+    replies = [s.interaction for s in spans if s.end < len(s.interaction.content)]
+    return [spans, *([span] for reply in replies for span in _cut(reply))]
 
 
-def _question(content: str) -> str:
-    """The question a text ends with, or nothing."""
-    tail = content.rstrip()[-SHORT_QUESTION - 1 :]
-    asks = _ASKS.search(tail)
-    if not asks:
-        return ""
-    asked = tail[: asks.start()]
-    starts = [found.end() for found in _SENTENCE.finditer(asked)]
-    return f"{asked[starts[-1] if starts else 0 :].strip()}?"
+def _opening(reply: Interaction) -> Span:
+    text = reply.content
+    if len(text) <= REPLY_CHARACTERS:
+        return _whole(reply)
+    block = _BLOCK.search(text)
+    head = text[: block.start() if block and block.start() else None][:REPLY_CHARACTERS]
+    ends = [m.end() for m in _SENTENCE_END.finditer(head)]
+    sentences = bool(ends) and ends[-1] > REPLY_CHARACTERS // 3
+    return Span(reply, 0, ends[-1] if sentences else len(head.rstrip()))
 
 
-def _captions(message: Interaction) -> list[str]:
-    caption = message.payload.get("caption")
-    captions = caption if isinstance(caption, list) else [caption]
-    return [c for c in captions if isinstance(c, str) and c]
+def _cut(message: Interaction) -> list[Span]:
+    text = message.content
+    spans, start = [], 0
+    while len(text) - start > MESSAGE_CHARACTERS:
+        window = text[start : start + MESSAGE_CHARACTERS]
+        ends = [m.end() for m in _PARAGRAPH.finditer(window)]
+        length = ends[-1] if ends and ends[-1] > MESSAGE_CHARACTERS // 2 else len(window)
+        spans.append(Span(message, start, start + length))
+        start += length
+    return [*spans, Span(message, start, len(text))]
 
 
-def _importance(message: Interaction) -> float:
-    words = [word.lower() for word in _WORD.findall(message.content[:SHORT_QUESTION])]
-    if len(words) <= _FILLER_WORDS and _FILLER.issuperset(words):
-        return _FILLER_IMPORTANCE
-    return _QUESTION_IMPORTANCE if _question(message.content) else _IMPORTANCE
+def _line(span: Span) -> str:
+    said = span.interaction
+    cut = " …" if span.end < len(said.content) else ""
+    caption = said.payload.get("caption")
+    picture = f" [{caption}]" if isinstance(caption, str) and caption else ""
+    return f"{_speaker(said)}: {span.text}{cut}{picture}"
 
 
-def _payload(message: Interaction) -> dict[str, object]:
-    return {
-        "role": message.role.value,
-        "actor": message.actor,
-        "question": bool(_question(message.content)),
-        "ordinal": message.ordinal,
-    }
+def _speaker(said: Interaction) -> str:
+    return said.actor or said.role.value.capitalize()
+
+
+def _candidate(spans: Sequence[Span]) -> Candidate:
+    first, last = spans[0].interaction, spans[-1].interaction
+    lines = [_line(span) for span in spans]
+    mine = [s for s in spans if s.interaction.role is Role.USER]
+    payload: dict[str, object] = {TURNS: turns_payload(_turns(spans, lines))}
+    if any(STANDING_INSTRUCTION.search(s.text[:INSTRUCTION_REACH]) for s in mine):
+        payload[INSTRUCTION] = True
+    if any(STATED_PREFERENCE.search(s.text[:1_600]) for s in mine):
+        payload[PREFERENCE] = True
+    filler = all(_FILLER.search(s.text) and len(s.text) < 40 for s in spans)  # noqa: PLR2004
+    return Candidate(
+        kind=MemoryKind.EPISODE,
+        text="\n".join(lines),
+        evidence=tuple(
+            Evidence(s.interaction.id, s.text, s.start, s.end, s.interaction.occurred_at)
+            for s in spans
+        ),
+        occurred_at=last.occurred_at,
+        valid_from=first.occurred_at,
+        importance=0.2 if filler else 0.5,
+        search_text=f"{first.occurred_at:%d %B %Y %A}".lstrip("0"),
+        payload=payload,
+    )
+
+
+def _turns(spans: Sequence[Span], lines: Sequence[str]) -> list[Turn]:
+    turns, at = [], 0
+    for span, line in zip(spans, lines, strict=True):
+        start = at + len(_speaker(span.interaction)) + 2
+        assistant = span.interaction.role is Role.ASSISTANT
+        turns.append(Turn(_speaker(span.interaction), assistant, start, at + len(line)))
+        at += len(line) + 1
+    return turns
