@@ -1,0 +1,98 @@
+"""What a tenant lets the jobs do: kept in `tenants.policy`, read at the start of each job."""
+
+from enum import StrEnum
+from typing import Any
+
+from psycopg.types.json import Jsonb
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+from memory.database import Database
+from memory.errors import ConfigurationError
+from memory.models import Scope
+
+NOBODY = "-"
+"""Stands for the user where a statement is about a tenant; the worker sees all of its users."""
+
+FAMILIES = (
+    "avoids",
+    "instruction",
+    "interested_in",
+    "learning",
+    "prefers",
+    "procedure",
+    "taste",
+    "uses",
+)
+
+
+class Derived(StrEnum):
+    """What stays of interactions that retention purges: knowledge without quotes, or nothing."""
+
+    KEEP = "keep"
+    DROP = "drop"
+
+
+class Policy(BaseModel):
+    """One tenant's policy; what it does not say keeps its default.
+
+    k, jitter: supporters that the collective tier asks for, and how far beyond that a secret draw
+        may move the number; jitter 0 makes promotion foreseeable.
+    families: attributes (up to the first dot) that may be promoted.
+    people: what supporters are called ("recruiters").
+    untrusted_sources: interaction sources whose evidence counts for nothing in promotion.
+    cooldown_days: how long what was withdrawn stays away.
+    half_life_days, archive_below, lasting: how importance fades; from `lasting` on it never does.
+    retain_interactions_days, retain_derived: after how long interactions are purged, and what then
+        becomes of what was derived from them. None: never.
+    retain_closed_days: after how long what is no longer believed is purged. None: never.
+    summary_tokens: the length of a closed session's summary.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    k: int = Field(default=5, ge=2)
+    jitter: int = Field(default=2, ge=0, le=1000)
+    families: tuple[str, ...] = FAMILIES
+    people: str = Field(default="users", pattern=r"^[a-z][a-z -]{0,39}$")
+    untrusted_sources: tuple[str, ...] = ()
+    cooldown_days: int = Field(default=7, ge=0)
+    half_life_days: PositiveFloat = 180.0
+    archive_below: float = Field(default=0.05, ge=0, le=1)
+    lasting: float = Field(default=0.9, ge=0, le=1)
+    retain_interactions_days: PositiveInt | None = None
+    retain_derived: Derived = Derived.KEEP
+    retain_closed_days: PositiveInt | None = None
+    summary_tokens: PositiveInt = 200
+
+
+async def read_policy(database: Database, tenant: str) -> Policy:
+    """The tenant's policy, the default one where it has none.
+
+    Raises:
+        ConfigurationError: what is stored is no policy.
+    """
+    rows = await database.fetch(Scope(tenant, NOBODY), "compaction.policy")
+    return _checked(tenant, rows[0]["policy"] if rows else {})
+
+
+async def write_policy(database: Database, tenant: str, **wanted: Any) -> Policy:
+    """Makes `wanted` the tenant's policy, in place of the one it had.
+
+    Raises:
+        ConfigurationError: a name that is none of a policy's, or a value it cannot have.
+    """
+    policy = _checked(tenant, wanted)
+    params = {"policy": Jsonb(policy.model_dump(mode="json", exclude_unset=True))}
+    await database.fetch(Scope(tenant, NOBODY), "compaction.set_policy", params)
+    return policy
+
+
+def _checked(tenant: str, said: Any) -> Policy:
+    try:
+        return Policy.model_validate(said)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise ConfigurationError(
+            f"policy of tenant {tenant!r}: {where}: {first['msg']}, got {first['input']!r}"
+        ) from error

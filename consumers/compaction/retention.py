@@ -1,0 +1,72 @@
+"""`retain`: purges what is older than the tenant's policy keeps."""
+
+from consumers.compaction.policy import Derived
+from consumers.compaction.work import Work
+from memory.erasure import Eraser
+
+FOREVER_DAYS = 365_000
+
+AT_ONCE = 1_000
+"""Interactions of one user that are purged in one transaction."""
+
+
+async def retain(work: Work) -> None:
+    """Purges old interactions, which leave tombstones, and beliefs that ended long ago.
+
+    Age counts from when the log recorded an interaction. Of what was derived from purged ones
+    episodes and summaries go, being their words; the rest stays without its quotes where the
+    policy keeps derived knowledge, and goes as if its sources were forgotten where it does not.
+    """
+    policy = work.policy
+    days = {
+        "interaction_days": policy.retain_interactions_days or FOREVER_DAYS,
+        "memory_days": policy.retain_closed_days or FOREVER_DAYS,
+    }
+    eraser = Eraser(work.database, work.long_term)
+    async for users in work.users():
+        if policy.retain_interactions_days is None and policy.retain_closed_days is None:
+            continue
+        for row in await work.fetch("compaction.expired", {"users": users, **days}):
+            if work.dry_run:
+                work.report.count("interactions purged", row["interactions"])
+                work.report.count("closed memories purged", row["memories"])
+                continue
+            if row["memories"]:
+                await _purge_closed(work, row["user_id"], days["memory_days"])
+            if row["interactions"]:
+                await _purge_interactions(work, eraser, row["user_id"], days["interaction_days"])
+
+
+async def _purge_closed(work: Work, user: str, days: int) -> None:
+    gone = await work.database.fetch(
+        work.user(user), "compaction.purge_closed", {"memory_days": days}
+    )
+    work.report.count("closed memories purged", len(gone))
+
+
+async def _purge_interactions(work: Work, eraser: Eraser, user: str, days: int) -> None:
+    scope = work.user(user)
+    params = {"interaction_days": days, "limit": AT_ONCE}
+    while True:
+        rows = await work.database.fetch(scope, "compaction.expired_ids", params)
+        ids = [row["interaction_id"] for row in rows]
+        if not ids:
+            return
+        if work.policy.retain_derived is Derived.DROP:
+            forgotten = await eraser.interactions(scope, ids)
+            work.report.count("memories dropped", forgotten.memories)
+        else:
+            await _purge_keeping(work, user, ids)
+        work.report.count("interactions purged", len(ids))
+
+
+async def _purge_keeping(work: Work, user: str, ids: list[str]) -> None:
+    params = {**work.keys(user), "ids": ids}
+    async with work.database.transaction(work.user(user)) as transaction:
+        # Turns away plans that were made with the quotes still in them.
+        await transaction.fetch("log.fence", {**params, "from_seq": None})
+        dropped = await transaction.fetch("compaction.drop_verbatim", params)
+        await transaction.fetch("compaction.strip_evidence", params)
+        await transaction.fetch("log.tombstone", params)
+        await transaction.fetch("collective.withdraw_support", {})
+    work.report.count("memories dropped", len(dropped))

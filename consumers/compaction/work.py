@@ -1,0 +1,133 @@
+"""What every job works with: a tenant under its lease, its users in batches, and a report."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+from uuid import UUID
+
+from consumers.compaction.policy import NOBODY, Policy, read_policy
+from consumers.compaction.report import JobReport
+from memory.database import Database, Rows, Transaction
+from memory.embedding import Embedder
+from memory.errors import LeaseLost
+from memory.long_term import LongTerm
+from memory.models import Scope
+from memory.settings import Settings
+
+Progress = Callable[[JobReport], None]
+LEASE_SECONDS = 900.0
+"""How long one batch may take before another process may take the job over."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One run of one job in one tenant.
+
+    token: proves that this process runs the job; None in a dry run, which keeps nobody away.
+    cursor: where the last run was stopped; '' at the beginning.
+    """
+
+    database: Database
+    embedder: Embedder
+    settings: Settings
+    policy: Policy
+    long_term: LongTerm
+    report: JobReport
+    repair: bool
+    batch: int
+    progress: Progress
+    token: UUID | None = None
+    cursor: str = ""
+
+    @classmethod
+    async def begun(
+        cls,
+        database: Database,
+        embedder: Embedder,
+        settings: Settings,
+        *,
+        job: str,
+        tenant: str,
+        dry_run: bool,
+        repair: bool,
+        batch: int,
+        progress: Progress,
+    ) -> Self:
+        """Takes the job of the tenant, or says in its report that another process has it."""
+        policy = await read_policy(database, tenant)
+        long_term = LongTerm(database, embedder, settings.language)
+        report = JobReport(job, tenant, dry_run=dry_run)
+        work = cls(database, embedder, settings, policy, long_term, report, repair, batch, progress)
+        if dry_run:
+            return work
+        rows = await work.fetch("compaction.begin", {"job": job, "lease": LEASE_SECONDS})
+        if rows:
+            work.token, work.cursor = rows[0]["token"], rows[0]["cursor"]
+        else:
+            report.skipped = "another process runs it"
+        return work
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing is to be written."""
+        return self.report.dry_run
+
+    @property
+    def tenant(self) -> Scope:
+        """The tenant, as a scope that is no user's."""
+        return Scope(self.report.tenant, NOBODY)
+
+    def user(self, user: str) -> Scope:
+        """One user of the tenant."""
+        return Scope(self.report.tenant, user)
+
+    def keys(self, user: str = NOBODY) -> dict[str, Any]:
+        """The parameters that `Transaction.fetch` does not add."""
+        return {"tenant": self.report.tenant, "user": user}
+
+    async def fetch(self, name: str, params: Mapping[str, Any] | None = None) -> Rows:
+        """Runs one statement for the tenant."""
+        return await self.database.fetch(self.tenant, name, params)
+
+    async def users(self, *, at_most: int | None = None) -> AsyncIterator[list[str]]:
+        """The tenant's users in batches, after the cursor; it moves on when a batch is done."""
+        limit = min(self.batch, at_most or self.batch)
+        while True:
+            params = {"after": self.cursor, "limit": limit}
+            rows = await self.fetch("compaction.users", params)
+            if not rows:
+                return
+            users = [row["user_id"] for row in rows]
+            yield users
+            self.report.examined += len(users)
+            await self.advance(users[-1])
+
+    async def advance(self, cursor: str, transaction: Transaction | None = None) -> None:
+        """Keeps the place up to which the job is done, within `transaction` if one is given.
+
+        Raises:
+            LeaseLost: another process runs the job now.
+        """
+        self.report.batches += 1
+        if self.token is not None:
+            params = {"job": self.report.job, "token": self.token, "cursor": cursor}
+            params["lease"] = LEASE_SECONDS
+            if transaction is None:
+                kept = await self.fetch("compaction.advance", params)
+            else:
+                kept = await transaction.fetch("compaction.advance", {**self.keys(), **params})
+            if not kept:
+                raise LeaseLost(
+                    f"job {self.report.job!r} of tenant {self.report.tenant!r} was taken over"
+                )
+        self.cursor = cursor
+        self.progress(self.report)
+
+    async def finish(self, *, done: bool) -> None:
+        """Gives the job back; the next run starts anew if this one came to its end."""
+        if self.token is not None:
+            params = {"job": self.report.job, "token": self.token, "done": done}
+            await self.fetch("compaction.finish", params)
+
+
+Job = Callable[[Work], Awaitable[None]]

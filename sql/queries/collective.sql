@@ -1,0 +1,262 @@
+-- candidates --
+-- The tenant's collective memories that are near a question by meaning or share words with it, with
+-- both scores: the exact cosine, and BM25 as in `recall.scores`.
+-- unscoped: the collective tier belongs to the tenant; row-level security binds it
+WITH terms AS MATERIALIZED (
+    SELECT lexeme,
+        ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS query
+    FROM unnest(tsvector_to_array(to_tsvector(%(language)s::regconfig, %(text)s))) AS lexeme
+), shared AS MATERIALIZED (
+    SELECT c.*, length(c.lexemes) AS words, COALESCE(1 - (e.vector <=> %(vector)s), 0)::real AS dense
+    FROM collective_memories c
+    LEFT JOIN collective_embeddings e ON e.tenant_id = c.tenant_id
+        AND e.memory_id = c.memory_id AND e.embedder_id = %(embedder_id)s
+    WHERE c.tenant_id = %(tenant)s AND c.believed_to IS NULL
+        AND c.generation = (SELECT generation FROM generations WHERE state = 'live')
+        AND (%(kinds)s::text[] IS NULL OR c.kind = ANY(%(kinds)s))
+), corpus AS MATERIALIZED (
+    SELECT count(*)::float8 AS n, GREATEST(avg(words), 1)::float8 AS mean_words FROM shared
+), hits AS MATERIALIZED (
+    SELECT s.memory_id, s.words, t.lexeme FROM shared s JOIN terms t ON s.lexemes @@ t.query
+), rarity AS MATERIALIZED (
+    SELECT h.lexeme, ln(1 + (c.n - count(*) + 0.5) / (count(*) + 0.5)) AS idf
+    FROM hits h CROSS JOIN corpus c GROUP BY h.lexeme, c.n
+), lexical AS MATERIALIZED (
+    SELECT h.memory_id,
+        sum(r.idf * 2.2 / (1 + 1.2 * (0.25 + 0.75 * h.words / c.mean_words)))::real AS bm25
+    FROM hits h JOIN rarity r USING (lexeme) CROSS JOIN corpus c
+    GROUP BY h.memory_id
+)
+SELECT s.*, COALESCE(l.bm25, 0)::real AS bm25
+FROM shared s LEFT JOIN lexical l USING (memory_id)
+WHERE l.memory_id IS NOT NULL OR s.dense >= %(nearest)s
+ORDER BY s.dense + COALESCE(l.bm25, 0) / (COALESCE(l.bm25, 0) + 2) DESC, s.memory_id
+LIMIT %(limit)s
+
+-- memory --
+-- One collective memory.
+-- unscoped: the collective tier belongs to the tenant; row-level security binds it
+SELECT * FROM collective_memories
+WHERE tenant_id = %(tenant)s AND memory_id = %(memory)s AND believed_to IS NULL
+
+-- withdraw_support --
+-- Takes back what the bound user supports no more; see the function.
+-- unscoped: the function acts on the bound tenant and user
+SELECT withdraw_support()
+
+-- generation --
+-- The serving generation, and how many supporters the tenant asks for.
+-- unscoped: generations belong to no tenant
+SELECT generation, collective_k() AS k FROM generations WHERE state = 'live'
+
+-- attributes --
+-- The tenant's next attributes that some user has a promotable memory of, in order.
+-- unscoped: promotion counts over the users of a tenant; names attributes, no user
+WITH RECURSIVE found AS (
+    (SELECT attribute FROM memories
+     WHERE tenant_id = %(tenant)s AND generation = %(generation)s AND attribute > %(after)s
+        AND believed_to IS NULL AND archived_at IS NULL AND subject IS NULL
+        AND agent_id IS NULL AND value IS NOT NULL AND length(attribute) <= 100
+     ORDER BY attribute LIMIT 1)
+    UNION ALL
+    SELECT (SELECT m.attribute FROM memories m
+            WHERE m.tenant_id = %(tenant)s AND m.generation = %(generation)s
+                AND m.attribute > found.attribute AND m.believed_to IS NULL
+                AND m.archived_at IS NULL AND m.subject IS NULL AND m.agent_id IS NULL
+                AND m.value IS NOT NULL AND length(m.attribute) <= 100
+            ORDER BY m.attribute LIMIT 1)
+    FROM found WHERE found.attribute IS NOT NULL
+)
+SELECT attribute FROM found WHERE attribute IS NOT NULL LIMIT %(limit)s
+
+-- groups --
+-- What at least k users of the tenant hold of the given attributes, with one supporter for each
+-- independent source, and the count to publish. A user whose evidence is nothing but what others
+-- have as well (the same event imported twice, a long text copied) shares one count with them;
+-- evidence of sources that are not trusted, of retrieved content and of private turns counts for
+-- nothing. What was withdrawn lately is not published again, and for twice as long each time, since
+-- each time draws new thresholds.
+-- unscoped: promotion counts over the users of a tenant
+WITH held AS MATERIALIZED (
+    SELECT DISTINCT ON (m.user_id, k.belief_key) m.user_id, m.memory_id, m.kind, m.attribute,
+        k.value, NULLIF(m.context, '') AS context, k.belief_key
+    FROM memories m
+    CROSS JOIN LATERAL (
+        SELECT collective_value(m.value) AS value, collective_key(
+            m.kind, m.attribute, collective_value(m.value), NULLIF(m.context, '')) AS belief_key
+        OFFSET 0
+    ) k
+    WHERE m.tenant_id = %(tenant)s AND m.generation = %(generation)s
+        AND m.attribute = ANY(%(attributes)s) AND m.kind IN ('fact', 'preference', 'procedure')
+        AND m.believed_to IS NULL AND m.archived_at IS NULL AND m.valid_to IS NULL
+        AND m.subject IS NULL AND m.agent_id IS NULL AND m.value IS NOT NULL
+        AND length(m.attribute) <= 100
+    ORDER BY m.user_id, k.belief_key, m.memory_id
+), wide AS MATERIALIZED (
+    SELECT belief_key, min(kind) AS kind, min(attribute) AS attribute, min(value) AS value,
+        min(context) AS context
+    FROM held GROUP BY belief_key HAVING count(*) >= %(k)s
+), sources AS MATERIALIZED (
+    SELECT h.belief_key, h.user_id, h.memory_id, i.kind AS evidence_kind,
+        CASE WHEN i.interaction_id IS NULL THEN sha256(convert_to(e.interaction_id, 'UTF8'))
+             WHEN length(i.content) >= 60 THEN sha256(convert_to(i.content, 'UTF8'))
+             ELSE i.content_hash END AS source
+    FROM held h
+    JOIN wide USING (belief_key)
+    JOIN evidence e ON e.tenant_id = %(tenant)s AND e.user_id = h.user_id
+        AND e.memory_id = h.memory_id AND e.stance = 'supports'
+    LEFT JOIN interactions i ON i.tenant_id = e.tenant_id AND i.user_id = e.user_id
+        AND i.interaction_id = e.interaction_id
+    WHERE i.interaction_id IS NULL
+        OR NOT (i.source = ANY(%(untrusted)s) OR i.kind = 'retrieval' OR i.private)
+), owners AS MATERIALIZED (
+    SELECT belief_key, source, count(DISTINCT user_id) AS users FROM sources
+    GROUP BY belief_key, source
+), users_of AS MATERIALIZED (
+    SELECT belief_key, user_id, min(memory_id) AS memory_id,
+        CASE WHEN bool_or(o.users = 1) THEN convert_to(user_id, 'UTF8') ELSE min(source) END AS unit
+    FROM sources JOIN owners o USING (belief_key, source)
+    GROUP BY belief_key, user_id
+), supporters AS MATERIALIZED (
+    SELECT DISTINCT ON (belief_key, unit) belief_key, user_id, memory_id FROM users_of
+    ORDER BY belief_key, unit, user_id
+), kinds AS MATERIALIZED (
+    SELECT belief_key, array_agg(evidence_kind ORDER BY evidence_kind) AS evidence_kinds
+    FROM (
+        SELECT belief_key, evidence_kind FROM sources WHERE evidence_kind IS NOT NULL
+        GROUP BY belief_key, evidence_kind HAVING count(DISTINCT user_id) >= %(k)s
+    ) k
+    GROUP BY belief_key
+), counted AS MATERIALIZED (
+    SELECT belief_key, count(*) AS supporters, array_agg(user_id ORDER BY user_id) AS users,
+        array_agg(memory_id ORDER BY user_id) AS memories
+    FROM supporters GROUP BY belief_key HAVING count(*) >= %(k)s
+)
+SELECT c.*, w.kind, w.attribute, w.value, w.context, k.evidence_kinds, m.memory_id,
+    m.support AS published, m.people, m.text, m.evidence_kinds AS shown_kinds,
+    CASE WHEN m.memory_id IS NULL
+              AND d.withdrawn_at > now() - make_interval(days => %(cooldown)s) * 2 ^ (d.times - 1)
+         THEN NULL
+         ELSE collective_step(c.belief_key, c.supporters, COALESCE(m.support, 0)) END AS step
+FROM counted c
+JOIN wide w USING (belief_key)
+LEFT JOIN kinds k USING (belief_key)
+LEFT JOIN collective_memories m ON m.tenant_id = %(tenant)s AND m.generation = %(generation)s
+    AND m.belief_key = c.belief_key AND m.believed_to IS NULL
+LEFT JOIN collective_withdrawals d ON d.tenant_id = %(tenant)s
+    AND d.belief_digest = collective_digest(c.belief_key)
+ORDER BY w.attribute, w.kind, w.value, w.context
+
+-- published --
+-- What the collective tier says about attributes after one and up to another; NULL: to the end.
+-- unscoped: the collective tier belongs to the tenant
+SELECT memory_id, belief_key, text FROM collective_memories
+WHERE tenant_id = %(tenant)s AND believed_to IS NULL
+    AND attribute > %(after)s AND (%(upto)s::text IS NULL OR attribute <= %(upto)s)
+ORDER BY memory_id
+
+-- named_words --
+-- Which of the given words are names here: of people who speak, whom memories are about, who gave
+-- their name, or a part of few user ids. What k user ids share ("user", "sales") names nobody.
+-- unscoped: looks for names in every user's rows, to keep them out of the collective tier
+WITH RECURSIVE actors AS (
+    (SELECT actor FROM interactions WHERE tenant_id = %(tenant)s AND actor IS NOT NULL
+     ORDER BY actor LIMIT 1)
+    UNION ALL
+    SELECT (SELECT i.actor FROM interactions i
+            WHERE i.tenant_id = %(tenant)s AND i.actor > actors.actor ORDER BY i.actor LIMIT 1)
+    FROM actors WHERE actors.actor IS NOT NULL
+), subjects AS (
+    (SELECT subject FROM memories WHERE tenant_id = %(tenant)s AND subject IS NOT NULL
+     ORDER BY subject LIMIT 1)
+    UNION ALL
+    SELECT (SELECT m.subject FROM memories m
+            WHERE m.tenant_id = %(tenant)s AND m.subject > subjects.subject
+            ORDER BY m.subject LIMIT 1)
+    FROM subjects WHERE subjects.subject IS NOT NULL
+), written AS (
+    SELECT actor AS name FROM actors
+    UNION ALL
+    SELECT subject FROM subjects
+    UNION ALL
+    SELECT value FROM memories
+    WHERE tenant_id = %(tenant)s AND generation = %(generation)s
+        AND attribute = ANY(%(name_attributes)s) AND believed_to IS NULL AND archived_at IS NULL
+        AND subject IS NULL AND agent_id IS NULL AND value IS NOT NULL AND length(attribute) <= 100
+)
+SELECT word FROM written, regexp_split_to_table(lower(name), '[[:space:][:digit:][:punct:]]+') AS word
+WHERE word = ANY(%(words)s)
+UNION
+SELECT word FROM users, regexp_split_to_table(lower(user_id), '[[:space:][:digit:][:punct:]]+') AS word
+WHERE tenant_id = %(tenant)s AND word = ANY(%(words)s)
+GROUP BY word HAVING count(*) < %(k)s
+
+-- lock_supporters --
+-- The given users' memories that are still held, locked so that forgetting waits for the count.
+-- unscoped: promotion counts over the users of a tenant
+SELECT m.user_id, m.memory_id
+FROM unnest(%(users)s::text[], %(memories)s::bigint[]) AS s(user_id, memory_id)
+JOIN memories m ON m.tenant_id = %(tenant)s AND m.user_id = s.user_id
+    AND m.memory_id = s.memory_id AND m.believed_to IS NULL AND m.archived_at IS NULL
+ORDER BY m.user_id, m.memory_id
+FOR KEY SHARE OF m
+
+-- lock_tenant --
+-- Takes the turn in which the tenant's collective tier changes, and ids for what it will gain.
+-- unscoped: the row belongs to the tenant
+UPDATE tenants SET change_seq = change_seq + %(ids)s WHERE tenant_id = %(tenant)s
+RETURNING change_seq - %(ids)s AS change_seq
+
+-- publish --
+-- Adds collective memories. They are dated by the day, so that no supporter's hour shows.
+-- unscoped: the collective tier belongs to the tenant
+INSERT INTO collective_memories (tenant_id, memory_id, generation, belief_key, kind, text,
+    attribute, value, context, confidence, support, tokens, lexemes, valid_from, believed_from,
+    extractor, extractor_version, people, evidence_kinds)
+SELECT %(tenant)s, r.memory_id, %(generation)s, decode(r.belief_key, 'hex'), r.kind, r.text,
+    r.attribute, r.value, r.context, r.confidence, r.support, r.tokens,
+    to_tsvector(%(language)s::regconfig, concat_ws(' ', r.text, replace(r.attribute, '_', ' '))),
+    date_trunc('day', now()), date_trunc('day', now()), r.extractor, r.extractor_version, r.people,
+    r.evidence_kinds
+FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, belief_key text, kind text, text text,
+    attribute text, value text, context text, confidence real, support int, tokens int,
+    extractor text, extractor_version text, people text, evidence_kinds text[])
+
+-- publish_embedding --
+-- Adds one collective memory's vector.
+-- unscoped: the collective tier belongs to the tenant
+INSERT INTO collective_embeddings (tenant_id, embedder_id, memory_id, vector)
+VALUES (%(tenant)s, %(embedder_id)s, %(memory_id)s, %(vector)s)
+ON CONFLICT DO NOTHING
+
+-- republish --
+-- Carries what another step means for collective memories that stay.
+-- unscoped: the collective tier belongs to the tenant
+UPDATE collective_memories c
+SET support = r.support, confidence = r.confidence, people = r.people,
+    evidence_kinds = r.evidence_kinds
+FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, support int, confidence real, people text,
+    evidence_kinds text[])
+WHERE c.tenant_id = %(tenant)s AND c.memory_id = r.memory_id
+
+-- support --
+-- Makes the given users the supporters of the given memories, and nobody else.
+-- unscoped: who supports what is counted over the users of a tenant
+WITH wanted AS (
+    SELECT * FROM unnest(%(supported)s::bigint[], %(users)s::text[], %(memories)s::bigint[])
+        AS w(memory_id, user_id, user_memory_id)
+), gone AS (
+    DELETE FROM collective_support s
+    WHERE s.tenant_id = %(tenant)s AND s.memory_id = ANY(%(supported)s)
+        AND NOT EXISTS (SELECT FROM wanted w
+                        WHERE w.memory_id = s.memory_id AND w.user_id = s.user_id)
+)
+INSERT INTO collective_support AS s (tenant_id, memory_id, user_id, user_memory_id)
+SELECT %(tenant)s, memory_id, user_id, user_memory_id FROM wanted
+ON CONFLICT (tenant_id, memory_id, user_id) DO UPDATE SET user_memory_id = excluded.user_memory_id
+    WHERE s.user_memory_id <> excluded.user_memory_id
+
+-- withdraw --
+-- Removes collective memories for good; see the function.
+-- unscoped: the collective tier belongs to the tenant
+SELECT withdraw_collective(%(memories)s) AS withdrawn
