@@ -14,6 +14,7 @@ from time import monotonic
 
 from anyio import to_thread
 
+from consumers.compaction import JobReport, compact, write_policy
 from consumers.extraction import Extracted, Worker
 from consumers.files import Placed
 from consumers.importing import ImportReport, import_interactions, read_jsonl
@@ -152,6 +153,10 @@ async def demonstrate(
         placed = await to_thread.run_sync(list, read_jsonl(sample_path()))
         users = _users(placed)
         intake = await _take_in(client, database, embedder, settings, placed, says=says)
+        says("compacting")
+        # Thresholds without jitter, so that the same sample shows the same insight every time.
+        await write_policy(database, ASKING.tenant, jitter=0, people="recruiters")
+        reports = await compact(settings, tenant=ASKING.tenant, embedder=embedder)
         says("asking")
         context = await client.context(ASKING, QUESTION, budget=BUDGET)
         shown = Demonstration(
@@ -163,10 +168,21 @@ async def demonstrate(
             preference=await _made_by(client, users, "behaviour", MemoryKind.PREFERENCE),
             procedure=await _made_by(client, users, "procedures", MemoryKind.PROCEDURE),
             insight=await _insight(database),
+            compaction=_compacted(reports),
             seconds=round(monotonic() - began, 3),
         )
     await embedder.aclose()
     return shown
+
+
+def _compacted(reports: Sequence[JobReport]) -> dict[str, int]:
+    """What the jobs changed, and the breaches of invariants that `verify` found."""
+    done: dict[str, int] = {}
+    for report in reports:
+        for what, number in report.changed.items():
+            done[what] = done.get(what, 0) + number
+    some = {what: number for what, number in done.items() if number}
+    return {**some, "breaches found": sum(report.found for report in reports)}
 
 
 def _users(placed: Sequence[Placed]) -> list[str]:

@@ -39,7 +39,9 @@ COMMANDS = {
     "explain": Place("reading", "Show the evidence behind a memory."),
     "forget": Place("writing", "Forget a memory, a session, or a user."),
     "extract": Place("operating", "Derive memories from what was recorded."),
+    "compact": Place("compacting", "Keep the tiers in order: merge, promote, retain, verify …"),
     "migrate": Place("operating", "Bring the database up to this release."),
+    "reembed": Place("operating", "Move the store to another embedder while it serves."),
     "status": Place("operating", "Show positions, lag, and what was set aside."),
 }
 

@@ -22,9 +22,11 @@ from consumers.console.options import (
     tenant_option,
 )
 from consumers.extraction import Extracted
+from consumers.reembedding import Reembedded, Reembedding
 from consumers.status import Status, read_status
 from consumers.store import open_worker, worker_database
 from memory.database import described, resolve_url
+from memory.embedding import create_embedder
 from memory.migrate import Migration, migrate, migrations
 from memory.settings import Settings
 
@@ -204,3 +206,45 @@ def _status_table(found: Status) -> RenderableType:
             f" {screen.counted(row.attempts, 'attempt')}: {screen.one_line(row.error, 200)}",
         )
     return grid
+
+
+@click.command(
+    "reembed",
+    epilog=example(
+        "MEMORY_EMBEDDER=openai:text-embedding-3-small memory reembed",
+        "memory reembed --drop-old",
+    ),
+)
+@click.option("--batch", type=click.IntRange(min=1), default=200, help="Texts at a time.")
+@click.option("--drop-old", is_flag=True, help="Remove the vectors that no longer serve.")
+@json_option
+def reembed_command(batch: int, drop_old: bool, as_json: bool) -> None:
+    """Move the store to the embedder that MEMORY_EMBEDDER names.
+
+    The old vectors serve until the new ones are complete. Interrupted, it goes on when run again;
+    afterwards apps and workers are restarted with the new setting.
+    """
+    done = run(_reembed, configured(), batch, drop_old)
+    screen.answer(done, as_json, lambda: _reembedded(done))
+
+
+async def _reembed(settings: Settings, batch: int, drop_old: bool) -> Reembedded:
+    embedder = create_embedder(settings)
+    try:
+        with screen.progress("embedding", "memories", None) as advance:
+            async with worker_database(settings) as database:
+                work = Reembedding(
+                    database,
+                    embedder,
+                    batch=batch,
+                    progress=lambda so_far: advance(so_far.memories),
+                )
+                return await work.run(drop_old=drop_old)
+    finally:
+        await embedder.aclose()
+
+
+def _reembedded(done: Reembedded) -> Text:
+    replaced = f", in place of {done.replaced}" if done.replaced else ""
+    made = f"{screen.counted(done.memories, 'vector')} made"
+    return Text(f"{made}; {done.embedder} serves{replaced}")
