@@ -1,12 +1,13 @@
-"""Extraction: leases a user, runs the extractors over what is new, and commits memories with progress.
+"""Extraction: leases a user, runs extractors over what is new, commits memories with progress.
 
 A worker holds one user at a time, so that a user's sessions never race. Every commit checks the
 lease; a worker that was too slow commits nothing.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import entry_points
 from time import monotonic
 from uuid import UUID
@@ -15,18 +16,22 @@ import anyio
 
 from extractors.protocol import ENTRY_POINT_GROUP, LOOK_BACK, Extractor, LogSlice, Reading
 from memory.consolidation import Assertion
-from memory.database import Database
+from memory.database import Database, Params
 from memory.embedding import Embedder
-from memory.errors import ConcurrentWrite, ExperientialMemoryError, LeaseLost
-from memory.log import interaction_of
+from memory.errors import ConcurrentWrite, ConfigurationError, ExperientialMemoryError, LeaseLost
+from memory.log import fallen_out, interaction_of
 from memory.long_term import Committed, Complete, LongTerm
-from memory.models import Candidate, Interaction, InteractionKind, Provenance, Scope
+from memory.models import Candidate, Interaction, InteractionKind, Memory, Provenance, Scope
 from memory.settings import Settings
+from memory.text import rolling_summary, spoken_lines
 
 logger = logging.getLogger(__name__)
 
 BATCH = 500
 """Interactions of one session that are extracted and committed together."""
+
+SUMMARY_TOKENS = 200
+"""Of the rolling summary of an open session."""
 
 RETRY_SECONDS = 5.0
 
@@ -59,6 +64,8 @@ class Lease:
     scope: Scope
     token: UUID
     position: int
+    due_at: datetime
+    forget_seq: int
 
 
 def installed_extractors(settings: Settings) -> list[Extractor]:
@@ -93,11 +100,13 @@ class Worker:
         self.done.seconds = monotonic() - began
         return self.done
 
-    async def follow(self, poll: float = 1.0) -> None:
+    async def follow(
+        self, poll: float = 1.0, *, tenant: str | None = None, user: str | None = None
+    ) -> None:
         """Extracts whoever falls quiet, for ever; store trouble is waited out."""
         while True:
             try:
-                while lease := await self._lease(self._settings.debounce):
+                while lease := await self._lease(self._settings.debounce, tenant, user):
                     await self._work(lease)
             except ExperientialMemoryError as error:
                 if not error.retriable:
@@ -113,48 +122,61 @@ class Worker:
         if not rows:
             return None
         row = rows[0]
-        return Lease(Scope(row["tenant_id"], row["user_id"]), row["lease_token"], row["position"])
+        scope = Scope(row["tenant_id"], row["user_id"])
+        return Lease(scope, row["lease_token"], row["position"], row["due_at"], row["forget_seq"])
 
     async def _work(self, lease: Lease) -> None:
         retry: float | None = None
         try:
-            sessions = await self._database.fetch(lease.scope, "claims.due_sessions")
-            for row in sessions:
-                scope = lease.scope.in_session(row["session_id"])
-                if not await self._attempt_session(lease, scope, row["generation"], row["ordinal"]):
-                    retry = RETRY_SECONDS
-            await self._read_users(lease)
+            retry = await self._extract_user(lease)
         except (LeaseLost, ConcurrentWrite) as error:
             # Nothing was committed that was not ours to commit; who holds the user now goes on.
             logger.info("user %r: %s", lease.scope.user, error)
             retry = 0.0
-        params = {"lease": lease.token, "position": lease.position, "retry": retry}
-        await self._database.fetch(lease.scope, "claims.release", params)
+        except ExperientialMemoryError:
+            await self._release(lease, RETRY_SECONDS)
+            raise
+        await self._release(lease, retry)
         self.done.users += 1
         self._progress(self.done)
 
-    async def _attempt_session(
-        self, lease: Lease, scope: Scope, generation: int, ordinal: int
-    ) -> bool:
+    async def _release(self, lease: Lease, retry: float | None) -> None:
+        params = {
+            "lease": lease.token,
+            "position": lease.position,
+            "due": lease.due_at,
+            "retry": retry,
+        }
+        await self._database.fetch(lease.scope, "claims.release", params)
+
+    async def _extract_user(self, lease: Lease) -> float | None:
+        """Seconds after which to try again what failed; None where nothing is left to try."""
+        retries = []
+        for row in await self._database.fetch(lease.scope, "claims.due_sessions"):
+            session = lease.scope.in_session(row["session_id"])
+            work = self._extract_session(lease, session, row["generation"], row["ordinal"])
+            retries.append(await self._attempt(session, work))
+        readers = [e for e in self._extractors if e.reading is Reading.USER]
+        retries += [await self._attempt(lease.scope, self._read_user(lease, e)) for e in readers]
+        return min((r for r in retries if r is not None), default=None)
+
+    async def _attempt(self, scope: Scope, work: Awaitable[None]) -> float | None:
+        """Seconds after which to try again; None where it is done, or set aside."""
         try:
-            await self._extract_session(lease, scope, generation, ordinal)
-        except (LeaseLost, ConcurrentWrite):
-            raise
-        except Exception as error:  # noqa: BLE001 - a poison session must not stop its neighbours
-            if isinstance(error, ExperientialMemoryError) and error.retriable:
-                raise
+            await work
+        except Exception as error:  # a poison session must not stop its neighbours
+            if isinstance(error, ConfigurationError) or getattr(error, "retriable", False):
+                raise  # not the session's fault
             logger.exception("session %r of user %r", scope.session, scope.user)
             params = {
-                "generation": generation,
-                "session": scope.session,
+                "session": scope.session or "",
                 "error": f"{type(error).__name__}: {error}",
                 "max_attempts": self._settings.max_attempts,
             }
-            await self._database.fetch(scope, "claims.fail", params)
+            (row,) = await self._database.fetch(scope, "claims.fail", params)
             self.done.failures += 1
-            return False
-        self.done.sessions += 1
-        return True
+            return None if row["set_aside_at"] else RETRY_SECONDS
+        return None
 
     async def _extract_session(
         self, lease: Lease, scope: Scope, generation: int, ordinal: int
@@ -173,6 +195,7 @@ class Worker:
             more = {**session, "after": interactions[-1].ordinal, "limit": BATCH}
             rows = await self._database.fetch(scope, "log.read_session", more)
             interactions = [interaction_of(row) for row in rows]
+        self.done.sessions += 1
 
     async def _commit_batch(
         self,
@@ -189,14 +212,16 @@ class Worker:
                 log = LogSlice(scope, seen, before)
                 candidates = await extractor.extract(log) if seen else []
                 assertions += asserted(extractor, candidates, [*before, *interactions], scope)
-        plan = await self._long_term.plan(lease.scope, assertions)
+        plan = await self._long_term.plan(lease.scope, assertions, forget_seq=lease.forget_seq)
         vectors = await self._long_term.embed(plan)
         await self._long_term.embedder_id()
+        keys = {"tenant": scope.tenant, "user": scope.user}
+        rolled = await self._rolled(scope, interactions[-1].ordinal)
         async with self._database.transaction(lease.scope) as transaction:
             committed = await self._long_term.commit(transaction, plan, vectors, lease.token)
-            keys = {"tenant": scope.tenant, "user": scope.user}
             await transaction.fetch_all(
                 [
+                    *(("log.set_summary", {**keys, **summary}) for summary in rolled),
                     (
                         "claims.advance",
                         {
@@ -216,31 +241,60 @@ class Worker:
         self.done.count(committed, [row["extractor"] for row in plan.memories.values()])
         self._progress(self.done)
 
-    async def _read_users(self, lease: Lease) -> None:
-        for extractor in self._extractors:
-            if extractor.reading is not Reading.USER:
-                continue
-            messages = InteractionKind.MESSAGE in extractor.reads
-            query = "log.read_kinds" if messages else "log.read_acts"
-            kinds = {"kinds": sorted(kind.value for kind in extractor.reads)}
-            rows = await self._database.fetch(lease.scope, query, kinds)
-            believed = await self._long_term.believed_by(lease.scope, extractor.name)
-            if not rows and not believed:
-                continue
-            interactions = [interaction_of(row) for row in rows]
-            log = LogSlice(lease.scope, interactions, believed=believed)
-            candidates = await extractor.extract(log)
-            assertions = asserted(extractor, candidates, interactions, lease.scope)
-            learned = [row["recorded_at"] for row in rows]
-            learned += [memory.believed_from for memory in believed]
-            complete = Complete(extractor.name, max(learned))
-            plan = await self._long_term.plan(lease.scope, assertions, complete)
-            if plan.empty:
-                continue
-            vectors = await self._long_term.embed(plan)
-            async with self._database.transaction(lease.scope) as transaction:
-                committed = await self._long_term.commit(transaction, plan, vectors, lease.token)
-            self.done.count(committed, [row["extractor"] for row in plan.memories.values()])
+    async def _rolled(self, scope: Scope, through: int) -> list[Params]:
+        """The session's rolling summary moved forward to where its window begins; [] if it stays.
+
+        The window ends at the ordinal `through`. What is private to an agent is left out: a summary
+        is shown to every agent.
+        """
+        session = {"session": scope.session}
+        found = await self._database.fetch(scope, "log.session", session)
+        if not found:  # forgotten meanwhile, which the commit will notice
+            return []
+        after, summary, moved = found[0]["summary_through"], found[0]["summary"], False
+        while after < through:
+            page = {**session, "after": after, "limit": BATCH}
+            rows = await self._database.fetch(scope, "log.read_session", page)
+            read = [interaction_of(r) for r in rows if r["ordinal"] <= through]
+            fallen = fallen_out(read, self._settings.window_tokens)
+            if not fallen and read and read[-1].ordinal < through:
+                fallen = read[:-1]  # more follows than a page of next to nothing
+            if not fallen:
+                break
+            said = spoken_lines(i for i in fallen if not i.private)
+            summary = rolling_summary(summary, [quoted.line for quoted in said], SUMMARY_TOKENS)
+            after, moved = fallen[-1].ordinal, True
+        return [{**session, "summary": summary, "through": after}] if moved else []
+
+    async def _read_user(self, lease: Lease, extractor: Extractor) -> None:
+        messages = InteractionKind.MESSAGE in extractor.reads
+        query = "log.read_kinds" if messages else "log.read_acts"
+        kinds = {"kinds": sorted(kind.value for kind in extractor.reads)}
+        rows = await self._database.fetch(lease.scope, query, kinds)
+        believed = await self._long_term.believed_by(lease.scope, extractor.name)
+        if not rows and not believed:
+            return
+        interactions = [interaction_of(row) for row in rows]
+        candidates = await extractor.extract(LogSlice(lease.scope, interactions, believed=believed))
+        plan = await self._long_term.plan(
+            lease.scope,
+            asserted(extractor, candidates, interactions, lease.scope),
+            Complete(extractor.name, _learned(interactions, believed)),
+            forget_seq=lease.forget_seq,
+        )
+        if plan.empty:
+            return
+        vectors = await self._long_term.embed(plan)
+        await self._long_term.embedder_id()
+        async with self._database.transaction(lease.scope) as transaction:
+            committed = await self._long_term.commit(transaction, plan, vectors, lease.token)
+        self.done.count(committed, [row["extractor"] for row in plan.memories.values()])
+
+
+def _learned(interactions: Sequence[Interaction], believed: Sequence[Memory]) -> datetime:
+    """When the log last learned something that a reader of all of it can have drawn on."""
+    times = [i.recorded_at for i in interactions] + [m.believed_from for m in believed]
+    return max(at for at in times if at is not None)
 
 
 def asserted(

@@ -10,10 +10,13 @@ different sets of assertions, and replay gives the same answer as having been th
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from memory.models import Candidate, Evidence, Memory, Provenance, Stance
+
+Stretch = tuple[datetime, datetime | None]
+"""From when until when, end exclusive; None is open-ended."""
 
 CONFIDENCE_CEILING = 0.99
 """However often it is repeated, a belief stays open to correction."""
@@ -26,6 +29,8 @@ class Assertion:
     recorded_at: when the newest interaction it rests on was recorded.
     position: that interaction's place in the user's log; breaks ties of event time.
     ordinal, ordinal_to: first and last place of its evidence in its session.
+    kept_as: the id it was first asserted under, which it keeps where its value was merged into
+        another since; None until it is kept.
     """
 
     candidate: Candidate
@@ -36,6 +41,7 @@ class Assertion:
     session: str | None = None
     ordinal: int | None = None
     ordinal_to: int | None = None
+    kept_as: bytes | None = field(default=None, compare=False)
 
     @property
     def order(self) -> tuple[datetime, int, str]:
@@ -115,6 +121,8 @@ def belief_key(candidate: Candidate, agent: str | None) -> bytes:
 
 def assertion_id(assertion: Assertion) -> bytes:
     """The same extractor saying the same on the same grounds says it once; 16 bytes."""
+    if assertion.kept_as is not None:
+        return assertion.kept_as
     said = assertion.candidate
     spans = [f"{e.interaction_id}\x1f{e.start}" for e in said.evidence]
     made = assertion.provenance
@@ -124,37 +132,79 @@ def assertion_id(assertion: Assertion) -> bytes:
 def timeline(assertions: Iterable[Assertion]) -> tuple[Belief, ...]:
     """Folds the assertions of one belief key into beliefs, oldest first.
 
-    A supporting assertion strengthens its value or starts it; of a single-valued attribute the
-    newer event time ends the other value from where the new one begins. A contradicting assertion
-    ends its value, or every value where it names none. What turns out never to have held, because
-    the newer assertion reaches back before its beginning, is left out.
+    In the order of event time, each assertion has the last word on the stretch of time it speaks
+    of: from its `valid_from` (or when it was said) to its `valid_to`, if it names one. Supporting
+    its value joins what is believed of that value there; of a single-valued attribute it also
+    takes the stretch from the other values. Contradicting takes it from the value it names, or
+    from all. What keeps no time at all never held, and is left out. So one value holds at a time,
+    the order of arrival does not matter, and what was said of the past leaves the present alone.
     """
-    current: dict[str | None, Belief] = {}
-    past: list[Belief] = []
+    beliefs: list[Belief] = []
     for assertion in sorted(assertions, key=lambda a: a.order):
         said = assertion.candidate
-        start = said.valid_from or said.occurred_at
+        stretch = _stretch(said)
         if said.stance is Stance.CONTRADICTS:
-            ended = [v for v in current if said.value in (None, v)]
-            for value in ended:
-                past += _ended(current.pop(value), start, assertion)
+            struck = [b for b in beliefs if said.value in (None, b.value)]
+            beliefs = _others(beliefs, struck) + _cut(struck, stretch, assertion)
             continue
+        joined = [b for b in beliefs if b.value == said.value and _joins(b, stretch)]
+        belief = _united(joined, stretch, assertion)
+        beliefs = _others(beliefs, joined)
         if said.single_valued:
-            for value in [v for v in current if v != said.value]:
-                past += _ended(current.pop(value), start, assertion)
-        known = current.get(said.value)
-        current[said.value] = (
-            replace(known, support=(*known.support, assertion), valid_to=said.valid_to)
-            if known
-            else Belief(said.value, start, said.valid_to, (assertion,))
-        )
-    return tuple(sorted((*past, *current.values()), key=lambda b: (b.valid_from, b.value or "")))
+            rivals = [b for b in beliefs if b.value != said.value]
+            taken = (stretch[0], belief.valid_to)
+            beliefs = _others(beliefs, rivals) + _cut(rivals, taken, assertion)
+        beliefs.append(belief)
+    return tuple(sorted(beliefs, key=_when))
 
 
-def _ended(belief: Belief, at: datetime, by: Assertion) -> list[Belief]:
-    if at <= belief.valid_from:
-        return []
-    return [replace(belief, valid_to=at, against=(*belief.against, by))]
+def _when(belief: Belief) -> tuple[datetime, bool, datetime, str]:
+    end = belief.valid_to
+    return (belief.valid_from, end is None, end or belief.valid_from, belief.value or "")
+
+
+def _stretch(said: Candidate) -> Stretch:
+    start = said.valid_from or said.occurred_at
+    return (start if said.valid_to is None else min(start, said.valid_to), said.valid_to)
+
+
+def _others(beliefs: Sequence[Belief], some: Sequence[Belief]) -> list[Belief]:
+    return [b for b in beliefs if all(b is not other for other in some)]
+
+
+def _joins(belief: Belief, stretch: Stretch) -> bool:
+    start, end = stretch
+    reaches = belief.valid_to is None or start <= belief.valid_to
+    return reaches and (end is None or belief.valid_from < end or belief.valid_from == start)
+
+
+def _united(joined: Sequence[Belief], stretch: Stretch, by: Assertion) -> Belief:
+    start, end = stretch
+    if joined and end is None and not joined[-1].against:
+        end = joined[-1].valid_to  # said once, and saying it again without takes nothing back
+    support = {id(a): a for belief in joined for a in belief.support}
+    return Belief(
+        by.candidate.value,
+        min([start, *(b.valid_from for b in joined)]),
+        end,
+        (*sorted(support.values(), key=lambda a: a.order), by),
+    )
+
+
+def _cut(beliefs: Sequence[Belief], stretch: Stretch, by: Assertion) -> list[Belief]:
+    """What is left of each belief outside the stretch; its end, if that is new, is laid to `by`."""
+    start, end = stretch
+    left = []
+    for belief in beliefs:
+        began_after = end is not None and end <= belief.valid_from
+        if began_after or end == start or (belief.valid_to and belief.valid_to <= start):
+            left.append(belief)
+            continue
+        if belief.valid_from < start:
+            left.append(replace(belief, valid_to=start, against=(*belief.against, by)))
+        if end is not None and (belief.valid_to is None or end < belief.valid_to):
+            left.append(replace(belief, valid_from=end))
+    return left
 
 
 def revise(believed: Sequence[Memory], target: Sequence[Belief]) -> Revision:

@@ -1,15 +1,21 @@
 """Connections, transactions bound to a scope, and the one place where driver errors become ours."""
 
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
 from typing import Any, Self
 
+import numpy as np
 import psycopg
 from anyio import to_thread
+from numpy.typing import NDArray
 from pgvector.psycopg import register_vector_async
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, AsyncCursor, errors
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Format
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -49,6 +55,25 @@ _TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[ExperientialMemoryError]], 
 )
 
 
+_NUMBERS = {1005: ">i2", 1007: ">i4", 1016: ">i8", 1021: ">f4", 1022: ">f8"}
+"""How an element is sent, by the oid of its array type in Postgres."""
+
+_ARRAY_HEADER = 20
+
+
+class _NumberArrayLoader(Loader):
+    """Reads binary arrays of numbers without an object for each; none of them may be NULL."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> NDArray[Any]:
+        """The array's elements, in one dimension."""
+        sent = np.dtype(_NUMBERS[self.oid])
+        element = np.dtype([("size", ">i4"), ("value", sent)])
+        offset = min(len(data), _ARRAY_HEADER)  # the header of an empty array is shorter
+        return np.frombuffer(data, element, offset=offset)["value"].astype(sent.newbyteorder("="))
+
+
 class DatabaseRole(StrEnum):
     """What a process acts as: an app's client, or a worker that runs the loops and jobs."""
 
@@ -76,11 +101,33 @@ def _translate(error: psycopg.Error) -> ExperientialMemoryError:
 
 
 async def connect(url: str, timeout: float) -> Connection:
-    """One plain connection as the login role, in autocommit, outside any pool."""
-    with translated():
+    """One plain connection as the login role, in autocommit, outside any pool.
+
+    Raises:
+        StoreUnavailable: the server does not answer, or not now.
+        ConfigurationError: it answers that it will not let us in, or the URL is none.
+    """
+    try:
         return await AsyncConnection.connect(
             url, autocommit=True, connect_timeout=max(1, int(timeout)), row_factory=dict_row
         )
+    except psycopg.ProgrammingError:
+        # The driver's message repeats the URL, and its password with it.
+        raise ConfigurationError(
+            "MEMORY_DATABASE_URL must be a connection string such as"
+            " 'postgresql://user@host:5432/database'"
+        ) from None
+    except psycopg.OperationalError as error:
+        raise _refused_or_unavailable(error) from error
+
+
+def _refused_or_unavailable(error: psycopg.OperationalError) -> ExperientialMemoryError:
+    # While connecting the driver passes on a message and no SQLSTATE. A server that speaks another
+    # language than English is taken to be unavailable, which is only a less helpful answer.
+    message = str(error).strip()
+    if re.search(r"FATAL: .*(?:does not exist|authentication failed|no pg_hba.conf)", message):
+        return ConfigurationError(message)
+    return StoreUnavailable(message)
 
 
 async def resolve_url(settings: Settings) -> str:
@@ -111,7 +158,7 @@ class Transaction:
     async def fetch(self, name: str, params: Params) -> Rows:
         """Runs one named statement and returns its rows; [] where it has none."""
         cursor = await self._connection.execute(queries.statement(name), params)
-        return await cursor.fetchall() if cursor.description else []
+        return await _rows(cursor)
 
     async def fetch_all(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
         """Runs named statements in one round trip."""
@@ -127,9 +174,17 @@ class Transaction:
 async def _pipelined(connection: Connection, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
     async with connection.pipeline():
         cursors = [
-            await connection.execute(queries.statement(name), params) for name, params in calls
+            await connection.execute(
+                queries.statement(name), params, binary=queries.has_one_plan(name)
+            )
+            for name, params in calls
         ]
-    return [await c.fetchall() if c.description else [] for c in cursors]
+    return [await _rows(cursor) for cursor in cursors]
+
+
+async def _rows(cursor: AsyncCursor[DictRow]) -> Rows:
+    # `cursor.description` would tell as well, and builds an object for every column.
+    return await cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
 
 
 class Database:
@@ -189,6 +244,8 @@ class Database:
         params = {"role": self._role.value, "statement_timeout": timeout}
         await connection.execute(queries.statement("connection.settings"), params)
         await register_vector_async(connection)
+        for oid in _NUMBERS:
+            connection.adapters.register_loader(oid, _NumberArrayLoader)
 
     async def fetch(self, scope: Scope, name: str, params: Params | None = None) -> Rows:
         """Runs one named statement for `scope` in one round trip and returns its rows.
@@ -198,14 +255,29 @@ class Database:
         """
         return (await self.fetch_all(scope, [(name, params or {})]))[0]
 
+    async def fetch_point(self, scope: Scope, name: str, params: Params) -> Rows:
+        """As `fetch`, for a statement that names every row it touches by its whole key."""
+        return (await self._fetch_bound("scope.bind_point", scope, [(name, params)]))[0]
+
     async def fetch_all(self, scope: Scope, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
-        """Runs named statements as one transaction in one round trip; see `fetch`."""
+        """Runs named statements as one transaction in one round trip; see `fetch`.
+
+        Statements that say `-- one plan: why` make all of them run under plans without values.
+        Arrays of numbers in their rows arrive as numpy arrays.
+        """
+        one_plan = any(queries.has_one_plan(name) for name, _ in calls)
+        bind = "scope.bind_read" if one_plan else "scope.bind"
+        return await self._fetch_bound(bind, scope, calls)
+
+    async def _fetch_bound(
+        self, bind: str, scope: Scope, calls: Sequence[tuple[str, Params]]
+    ) -> list[Rows]:
         keys = {"tenant": scope.tenant, "user": scope.user}
-        bound = [("scope.bind", keys), *((name, {**keys, **params}) for name, params in calls)]
+        bound = [(bind, keys), *((name, {**keys, **params}) for name, params in calls)]
         try:
             return (await self._run(bound))[1:]
         except StoreUnavailable as error:
-            if isinstance(error.__cause__, PoolTimeout):
+            if isinstance(error, LockTimeout) or isinstance(error.__cause__, PoolTimeout):
                 raise
             await self._pool.check()
             return (await self._run(bound))[1:]

@@ -109,7 +109,11 @@ def _start(data_dir: Path, options: Mapping[str, str]) -> _Running:
                 account,
                 in_use,
             )
-            _ensure_started(running, sockets, {**_default_options(), **options})
+            try:
+                _ensure_started(running, sockets, {**_default_options(), **options})
+            except BaseException:
+                in_use.close()  # a server that does not run is not in use
+                raise
             return running
     except OSError as error:
         raise EmbeddedServerFailed(f"cannot use {str(data_dir)!r}: {error}") from error
@@ -143,6 +147,8 @@ def _leave(running: _Running) -> None:
 def _run(
     running: _Running, program: str, *arguments: str, check: bool = True, log: Path | None = None
 ) -> int:
+    account = running.account
+    other = account.name is not None
     done = subprocess.run(  # noqa: S603 - our own arguments, no shell
         [str(running.binaries / program), *arguments],
         stdin=subprocess.DEVNULL,
@@ -152,19 +158,15 @@ def _run(
         text=True,
         check=False,
         cwd="/",
-        **_identity(running.account),
+        user=account.uid if other else None,
+        group=account.gid if other else None,
+        extra_groups=[] if other else None,
     )
     if check and done.returncode != 0:
         said = log.read_text(errors="replace") if log and log.exists() else done.stdout or ""
         tail = "\n".join(said.splitlines()[-15:])
         raise EmbeddedServerFailed(f"{program} failed in {str(running.cluster)!r}:\n{tail}")
     return done.returncode
-
-
-def _identity(account: Account) -> dict[str, int | list[int]]:
-    if account.name is None:
-        return {}
-    return {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
 def _default_options() -> dict[str, str]:

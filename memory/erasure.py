@@ -1,22 +1,22 @@
-"""Forgetting: takes interactions away, and with them whatever stood only on them.
+"""Forgetting: takes interactions away, and with them whatever stood on them.
 
 One transaction removes the interactions, every version of every belief they touched, its
-evidence and vectors, and puts back what the remaining evidence still says.
+evidence and vectors, and puts back what the remaining evidence still says. What rested on a
+forgotten interaction only in part goes too, since its words may be the forgotten ones; extraction
+reads its sessions again and makes it anew from what is left. What the user no longer supports of
+the collective tier is taken back in the same transaction.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from memory.consolidation import Assertion
-from memory.database import Database, Transaction
+from memory.database import Database, Params, Transaction
 from memory.errors import ConcurrentWrite, UnknownMemory
-from memory.long_term import LongTerm, Plan, assertion_of, planned_afresh
+from memory.long_term import LongTerm, Plan, assertion_of, planned_afresh, value_digest
 from memory.models import Scope, Stance
 
 ATTEMPTS = 3
-
-Also = Callable[[Transaction], Awaitable[None]]
-Survivor = Callable[[Assertion], Assertion | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,18 @@ class Forgotten:
 
     interactions: int
     memories: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Belief keys to fold anew, each with its generation, and which assertions remain."""
+
+    keys: Sequence[tuple[int, bytes]]
+    survives: Callable[[Assertion], bool]
+
+
+Find = Callable[[], Awaitable[Loss]]
+Remove = Callable[[Transaction], Awaitable[int]]
 
 
 class Eraser:
@@ -50,122 +62,124 @@ class Eraser:
         if not keep_sources:
             ids = [e["interaction_id"] for e in evidence if e["stance"] == Stance.SUPPORTS]
             return await self.interactions(scope, ids)
-        value = row["value"] or ""
+        refused = value_digest(row["value"])
 
-        async def refuse(transaction: Transaction) -> None:
-            params = {"belief_key": row["belief_key"], "value": value}
-            await transaction.fetch("long_term.forget_belief", params)
+        async def find() -> Loss:
+            key = (row["generation"], row["belief_key"])
+            return Loss([key], lambda a: value_digest(a.candidate.value) != refused)
 
-        removed = await self._rebuild(
-            scope,
-            [(row["generation"], row["belief_key"])],
-            lambda a: None if (a.candidate.value or "") == value else a,
-            refuse,
-        )
-        return Forgotten(0, removed)
+        async def remove(transaction: Transaction) -> int:
+            params = {"belief_key": row["belief_key"], "value_digest": refused}
+            await transaction.fetch("long_term.forget_belief", {**_keys(scope), **params})
+            return 0
 
-    async def session(self, scope: Scope) -> Forgotten:
-        """Forgets the scope's session: its interactions, state, and what stood only on them."""
-        session = {"session": scope.require_session()}
-        rows = await self._database.fetch(scope, "log.session_ids", session)
-        forgotten = await self.interactions(scope, [row["interaction_id"] for row in rows])
-        await self._database.fetch(scope, "log.forget_session", session)
-        return forgotten
-
-    async def user(self, scope: Scope) -> Forgotten:
-        """Forgets all of a user but the digests that keep forgotten ids forgotten."""
-        whole = {"session": None}
-        async with self._database.transaction(scope) as transaction:
-            keys = {"tenant": scope.tenant, "user": scope.user}
-            # The user's row is taken first, as every writer does: nothing arrives in between.
-            await transaction.fetch("log.fence", keys)
-            ids = await transaction.fetch("log.session_ids", {**keys, **whole})
-            await transaction.fetch(
-                "log.tombstone", {**keys, "ids": [row["interaction_id"] for row in ids]}
-            )
-            memories = await transaction.fetch("long_term.forget_all", keys)
-            await transaction.fetch("log.forget_session", {**keys, **whole})
-        return Forgotten(len(ids), len(memories))
+        return await self._rebuild(scope, find, remove)
 
     async def interactions(self, scope: Scope, ids: Sequence[str]) -> Forgotten:
         """Forgets interactions by id; unknown ids are passed over."""
-        gone = set(ids)
-        rows = await self._database.fetch(
-            scope, "long_term.keys_of_interactions", {"ids": list(ids)}
+
+        async def find() -> Loss:
+            return await self._standing_on(scope, ids)
+
+        async def remove(transaction: Transaction) -> int:
+            params = {**_keys(scope), "ids": list(ids)}
+            await transaction.fetch("log.rewind", params)
+            return await _tombstoned(transaction, params)
+
+        return await self._rebuild(scope, find, remove)
+
+    async def session(self, scope: Scope) -> Forgotten:
+        """Forgets the scope's session: its interactions, state, and what stood on them."""
+        params = {**_keys(scope), "session": scope.require_session()}
+
+        async def find() -> Loss:
+            rows = await self._database.fetch(scope, "log.session_ids", params)
+            return await self._standing_on(scope, [row["interaction_id"] for row in rows])
+
+        async def remove(transaction: Transaction) -> int:
+            # Under the user's lock, so that what was recorded since we looked goes too.
+            rows = await transaction.fetch("log.session_ids", params)
+            ids = [row["interaction_id"] for row in rows]
+            removed = await _tombstoned(transaction, {**params, "ids": ids})
+            await transaction.fetch("log.forget_session", params)
+            return removed
+
+        return await self._rebuild(scope, find, remove)
+
+    async def user(self, scope: Scope) -> Forgotten:
+        """Forgets all of a user but the digests that keep forgotten ids forgotten."""
+        params = {**_keys(scope), "session": None, "from_seq": None}
+        async with self._database.transaction(scope) as transaction:
+            # Locks the user's row: nothing arrives from here on.
+            await transaction.fetch("log.fence", params)
+            rows = await transaction.fetch("log.session_ids", params)
+            ids = [row["interaction_id"] for row in rows]
+            removed = await _tombstoned(transaction, {**params, "ids": ids})
+            memories = await transaction.fetch("long_term.forget_all", params)
+            await transaction.fetch("log.forget_session", params)
+            await transaction.fetch("collective.withdraw_support", {})
+        return Forgotten(removed, len(memories))
+
+    async def _standing_on(self, scope: Scope, ids: Sequence[str]) -> Loss:
+        params = {"ids": list(ids)}
+        rows = await self._database.fetch(scope, "long_term.keys_of_interactions", params)
+        gone = frozenset(ids)
+        return Loss(
+            [(row["generation"], row["belief_key"]) for row in rows],
+            lambda a: gone.isdisjoint(e.interaction_id for e in a.candidate.evidence),
         )
 
-        async def remove(transaction: Transaction) -> None:
-            params = {"tenant": scope.tenant, "user": scope.user, "ids": list(ids)}
-            await transaction.fetch("log.rewind", params)
-            await transaction.fetch("log.tombstone", params)
-            await transaction.fetch("log.mark_due", params)
-
-        keys = [(row["generation"], row["belief_key"]) for row in rows]
-        removed = await self._rebuild(scope, keys, lambda a: without(a, gone), remove)
-        return Forgotten(len(gone), removed)
-
-    async def _rebuild(
-        self,
-        scope: Scope,
-        keys: Sequence[tuple[int, bytes]],
-        survivor: Survivor,
-        also: Also,
-    ) -> int:
+    async def _rebuild(self, scope: Scope, find: Find, remove: Remove) -> Forgotten:
         for attempt in range(ATTEMPTS):
             try:
-                return await self._rebuild_once(scope, keys, survivor, also)
+                return await self._rebuild_once(scope, find, remove)
             except ConcurrentWrite:
                 if attempt == ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
 
-    async def _rebuild_once(
-        self, scope: Scope, keys: Sequence[tuple[int, bytes]], survivor: Survivor, also: Also
-    ) -> int:
-        seq = await self._database.fetch(scope, "long_term.change_seq")
-        at = seq[0]["change_seq"] if seq else 0
-        plans = []
-        for generation in sorted({g for g, _ in keys}):
-            wanted = [key for g, key in keys if g == generation]
-            rows = await self._database.fetch(
-                scope, "long_term.assertions", {"generation": generation, "keys": wanted}
-            )
-            surviving = (survivor(assertion_of(row)) for row in rows)
-            kept = [assertion for assertion in surviving if assertion is not None]
-            plans.append((wanted, planned_afresh(scope, generation, at, kept)))
-            at = plans[-1][1].to_seq
+    async def _rebuild_once(self, scope: Scope, find: Find, remove: Remove) -> Forgotten:
+        changes = await self._long_term.changes(scope)
+        plans = await self._plans(scope, changes.change_seq + 1, await find())
         vectors = [await self._long_term.embed(plan) for _, plan in plans]
         async with self._database.transaction(scope) as transaction:
-            await also(transaction)
-            removed = 0
-            for (wanted, plan), made in zip(plans, vectors, strict=True):
-                removed += await _replaced(transaction, plan, wanted)
+            # First of all, as every writer does: so locks are always taken in one order.
+            fence = {**_keys(scope), "from_seq": changes.change_seq}
+            if not await transaction.fetch("log.fence", fence) and changes.seen:
+                raise ConcurrentWrite(f"memories of user {scope.user!r} changed meanwhile")
+            interactions = await remove(transaction)
+            memories = 0
+            for (keys, plan), made in zip(plans, vectors, strict=True):
+                memories += await _cleared(transaction, plan, keys)
                 await self._long_term.commit(transaction, plan, made)
-        return removed
+            await transaction.fetch("collective.withdraw_support", {})
+        return Forgotten(interactions, memories)
+
+    async def _plans(self, scope: Scope, at: int, loss: Loss) -> list[tuple[list[bytes], Plan]]:
+        """For each generation the keys to clear, and what to write in their place."""
+        plans: list[tuple[list[bytes], Plan]] = []
+        for generation in sorted({g for g, _ in loss.keys}):
+            keys = [key for g, key in loss.keys if g == generation]
+            params = {"generation": generation, "keys": keys}
+            rows = await self._database.fetch(scope, "long_term.assertions", params)
+            kept = [a for a in map(assertion_of, rows) if loss.survives(a)]
+            plan = planned_afresh(scope, generation, at, kept)
+            plans.append((keys, plan))
+            at = plan.to_seq
+        return plans
 
 
-async def _replaced(transaction: Transaction, plan: Plan, keys: Sequence[bytes]) -> int:
-    params = {
-        "tenant": plan.scope.tenant,
-        "user": plan.scope.user,
-        "generation": plan.generation,
-        "keys": list(keys),
-    }
+def _keys(scope: Scope) -> dict[str, str]:
+    return {"tenant": scope.tenant, "user": scope.user}
+
+
+async def _tombstoned(transaction: Transaction, params: Params) -> int:
+    removed = await transaction.fetch("log.tombstone", params)
+    await transaction.fetch("log.mark_due", params)
+    return len(removed)
+
+
+async def _cleared(transaction: Transaction, plan: Plan, keys: Sequence[bytes]) -> int:
+    params = {**_keys(plan.scope), "generation": plan.generation, "keys": list(keys)}
     await transaction.fetch("long_term.delete_assertion_keys", params)
     return len(await transaction.fetch("long_term.delete_keys", params))
-
-
-def without(assertion: Assertion, gone: set[str]) -> Assertion | None:
-    """The assertion on what evidence remains; None where nothing does.
-
-    What was worded from a source that is gone cannot keep its wording, so a candidate whose own
-    words rest on it goes as a whole unless other evidence carries it.
-    """
-    remaining = tuple(
-        e for e in assertion.candidate.evidence if e.interaction_id not in gone
-    )
-    if len(remaining) == len(assertion.candidate.evidence):
-        return assertion
-    if not any(e.stance is Stance.SUPPORTS for e in remaining):
-        return None
-    return replace(assertion, candidate=replace(assertion.candidate, evidence=remaining))

@@ -25,6 +25,7 @@
     ├── ConcurrentWrite             retriable: another writer won; nothing was changed
     ├── LeaseLost                   retriable: another worker holds the user; nothing was committed
     ├── EmbeddingFailed             retriable: the embedding service did not answer
+    ├── RerankingFailed             retriable: the reranker did not answer
     ├── ExtractionFailed            an extractor broke on a session; its progress was not moved
     └── StoreError                  the database refused a statement for a reason of its own
 
@@ -141,6 +142,12 @@ class LeaseLost(ExperientialMemoryError):
 
 class EmbeddingFailed(ExperientialMemoryError):
     """The embedding service did not answer."""
+
+    retriable = True
+
+
+class RerankingFailed(ExperientialMemoryError):
+    """The reranker did not answer; recall goes on without it."""
 
     retriable = True
 

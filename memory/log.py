@@ -1,4 +1,4 @@
-"""The log and what is read straight from it: conversational memory, and each session's working tier.
+"""The log and what is read straight from it: conversational memory, and sessions' working tier.
 
 Interactions are appended once and never changed. A session's recent turns, rolling summary and
 task state are the working tier.
@@ -6,7 +6,7 @@ task state are the working tier.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,13 +16,16 @@ from psycopg.types.json import Jsonb
 
 from memory import envelope
 from memory.database import Database, Params
-from memory.errors import ConcurrentWrite, ForgottenId, InteractionConflict
+from memory.errors import ConcurrentWrite, ForgottenId, InteractionConflict, InvalidInput
 from memory.models import Interaction, InteractionKind, Receipt, Role, Scope
 from memory.settings import Settings
 
 APPEND_ATTEMPTS = 5
 WINDOW_LIMIT = 200
-"""Interactions that working memory looks back over, however few tokens they have."""
+"""Interactions that working memory looks back over, however few tokens they have.
+
+Five times as many where the rolling summary is behind.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,20 @@ class Position:
     change_seq: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A valid interaction on its way into the log."""
+
+    interaction: Interaction
+    content_hash: bytes
+
+    @property
+    def key(self) -> tuple[Scope, str]:
+        """The user and the id it is known by."""
+        scope = self.interaction.scope
+        return (Scope(scope.tenant, scope.user), self.interaction.id)
+
+
 class Log:
     """One store's interactions and sessions, over one database role."""
 
@@ -69,29 +86,32 @@ class Log:
             InteractionConflict: ids that are there with other content.
             ForgottenId: ids that were forgotten.
         """
-        valid = [envelope.validated(i) for i in interactions]
+        valid = map(envelope.validated, interactions)
+        incoming = [Incoming(i, envelope.content_hash(i)) for i in valid]
+        first: dict[tuple[Scope, str], Incoming] = {}
+        for item in incoming:
+            first.setdefault(item.key, item)
         rows: dict[tuple[Scope, str], DictRow] = {}
-        for scope, group in _by_user(valid).items():
+        for scope, group in _by_user(first.values()).items():
             for row in await self._append_user(scope, group):
                 rows[scope, row["interaction_id"]] = row
-        placed = [rows[_user_scope(i.scope), i.id] for i in valid]
+        placed = [_fated(item, first[item.key], rows[item.key]) for item in incoming]
         _refuse(placed)
-        first = {id(row): n for n, row in reversed(list(enumerate(placed)))}
         return [
             Receipt(
                 row["interaction_id"],
                 row["session_id"],
                 row["ordinal"],
                 row["position"],
-                duplicate=row["fate"] == "duplicate" or first[id(row)] != n,
+                duplicate=row["fate"] == "duplicate",
             )
-            for n, row in enumerate(placed)
+            for row in placed
         ]
 
-    async def _append_user(
-        self, scope: Scope, interactions: Sequence[Interaction]
-    ) -> Sequence[DictRow]:
-        params = _append_params(_distinct(interactions), self._settings.session_ttl)
+    async def _append_user(self, scope: Scope, incoming: Sequence[Incoming]) -> Sequence[DictRow]:
+        if len(incoming) == 1 and (rows := await self._append_one(scope, incoming[0])):
+            return rows
+        params = _append_params(incoming, self._settings.session_ttl)
         for attempt in range(APPEND_ATTEMPTS):
             try:
                 return await self._database.fetch(scope, "log.append", params)
@@ -101,6 +121,14 @@ class Log:
                 if attempt == APPEND_ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
+
+    async def _append_one(self, scope: Scope, item: Incoming) -> Sequence[DictRow]:
+        """The row of an interaction that is new; none where it is not, or another came first."""
+        params = _append_one_params(item, self._settings.session_ttl)
+        try:
+            return await self._database.fetch_point(scope, "log.append_one", params)
+        except ConcurrentWrite:
+            return []
 
     async def read_session(
         self, scope: Scope, after: int = 0, limit: int = 1000
@@ -120,8 +148,15 @@ class Log:
         return position_of(await self._database.fetch(scope, "log.position"))
 
     async def set_state(self, scope: Scope, key: str, value: object) -> None:
-        """Sets one key of the session's task state to any JSON value."""
-        params = {"session": scope.require_session(), "key": key, "value": Jsonb(value)}
+        """Sets one key of the session's task state to any JSON value.
+
+        Raises:
+            InvalidInput: an empty key, or a value that is not JSON or is over the envelope's limits.
+        """
+        if not key:
+            raise InvalidInput(f"a key of task state must not be empty, got {key!r}")
+        plain = envelope.plain_object({key: value}, "state")
+        params = {"session": scope.require_session(), "key": key, "value": Jsonb(plain[key])}
         await self._database.fetch(scope, "log.set_state", params)
 
     async def get_state(self, scope: Scope) -> dict[str, Any]:
@@ -140,7 +175,15 @@ def working_calls(scope: Scope, window_tokens: int) -> list[tuple[str, Params]]:
     session = {"session": scope.session}
     return [
         ("log.session", session),
-        ("log.window", {**session, "tokens": window_tokens, "limit": WINDOW_LIMIT}),
+        (
+            "log.window",
+            {
+                **session,
+                "agent": scope.agent,
+                "tokens": window_tokens,
+                "limit": WINDOW_LIMIT,
+            },
+        ),
         ("log.get_state", session),
     ]
 
@@ -151,16 +194,31 @@ def working_memory(
     state: Sequence[DictRow],
     now: datetime,
 ) -> WorkingMemory:
-    """The working tier, or an empty one where the session is unknown or expired at `now`."""
-    if not session or (session[0]["expires_at"] and session[0]["expires_at"] <= now):
+    """The working tier; an empty one where the session had expired at `now`."""
+    if not session:  # an app may set state before anything is recorded
+        return WorkingMemory(state=state_of(state))
+    if session[0]["expires_at"] and session[0]["expires_at"] <= now:
         return WorkingMemory()
-    turns = tuple(interaction_of(row) for row in reversed(window))
     return WorkingMemory(
-        window=turns,
+        window=tuple(interaction_of(row) for row in reversed(window) if row["recent"]),
+        between=tuple(interaction_of(row) for row in reversed(window) if not row["recent"]),
         summary=session[0]["summary"],
         summary_through=session[0]["summary_through"],
         state=state_of(state),
     )
+
+
+def fallen_out(turns: Sequence[Interaction], window_tokens: int) -> Sequence[Interaction]:
+    """Those of a session's turns, oldest first, that a window ending with the last leaves out.
+
+    Counted as `log.window` counts.
+    """
+    running = 0
+    for n, turn in enumerate(reversed(turns)):
+        if running >= window_tokens:
+            return turns[: len(turns) - n]
+        running += len(turn.content) // 4 + 1
+    return ()
 
 
 def position_of(rows: Sequence[DictRow]) -> Position:
@@ -199,30 +257,44 @@ def id_digest(interaction_id: str) -> bytes:
     return hashlib.sha256(interaction_id.encode()).digest()
 
 
-def _user_scope(scope: Scope) -> Scope:
-    return Scope(scope.tenant, scope.user)
-
-
-def _by_user(interactions: Sequence[Interaction]) -> dict[Scope, list[Interaction]]:
-    groups: dict[Scope, list[Interaction]] = {}
-    for interaction in interactions:
-        groups.setdefault(_user_scope(interaction.scope), []).append(interaction)
+def _by_user(incoming: Iterable[Incoming]) -> dict[Scope, list[Incoming]]:
+    groups: dict[Scope, list[Incoming]] = {}
+    for item in incoming:
+        groups.setdefault(item.key[0], []).append(item)
     return groups
 
 
-def _distinct(interactions: Sequence[Interaction]) -> list[Interaction]:
-    """One interaction an id; refuses a batch that holds two contents under one id."""
-    by_id: dict[str, Interaction] = {}
-    for interaction in interactions:
-        other = by_id.setdefault(interaction.id, interaction)
-        if other is not interaction and envelope.content_hash(other) != envelope.content_hash(
-            interaction
-        ):
-            raise InteractionConflict(f"interaction {interaction.id!r} stands twice in one batch")
-    return list(by_id.values())
+def _fated(item: Incoming, first: Incoming, row: DictRow) -> DictRow:
+    """What became of `item`, given what became of the first of the batch with its id."""
+    if item is first:
+        return row
+    if item.content_hash != first.content_hash:
+        return {**row, "fate": "conflict"}
+    return {**row, "fate": "duplicate"} if row["fate"] == "appended" else row
 
 
-def _append_params(interactions: Sequence[Interaction], session_ttl: float) -> dict[str, Any]:
+def _append_one_params(item: Incoming, session_ttl: float) -> dict[str, Any]:
+    interaction = item.interaction
+    return {
+        "id": interaction.id,
+        "session": interaction.session,
+        "agent": interaction.scope.agent,
+        "private": interaction.private,
+        "kind": interaction.kind.value,
+        "role": interaction.role.value,
+        "actor": interaction.actor,
+        "content": interaction.content,
+        "payload": Jsonb(interaction.payload),
+        "time": interaction.occurred_at,
+        "source": interaction.source,
+        "hash": item.content_hash,
+        "digest": id_digest(interaction.id),
+        "session_ttl": session_ttl,
+    }
+
+
+def _append_params(incoming: Sequence[Incoming], session_ttl: float) -> dict[str, Any]:
+    interactions = [item.interaction for item in incoming]
     return {
         "ids": [i.id for i in interactions],
         "sessions": [i.session for i in interactions],
@@ -235,7 +307,7 @@ def _append_params(interactions: Sequence[Interaction], session_ttl: float) -> d
         "payloads": [json.dumps(i.payload, ensure_ascii=False) for i in interactions],
         "times": [i.occurred_at for i in interactions],
         "sources": [i.source for i in interactions],
-        "hashes": [envelope.content_hash(i) for i in interactions],
+        "hashes": [item.content_hash for item in incoming],
         "digests": [id_digest(i.id) for i in interactions],
         "session_ttl": session_ttl,
     }

@@ -4,7 +4,8 @@ A plan is made outside any transaction, so that embedding holds no connection an
 commits only if the user's change sequence is still where the plan found it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
@@ -28,7 +29,13 @@ from memory.consolidation import (
 )
 from memory.database import Database, Transaction
 from memory.embedding import Embedder
-from memory.errors import ConcurrentWrite, EmbedderMismatch, LeaseLost, UnknownMemory
+from memory.errors import (
+    ConcurrentWrite,
+    EmbedderMismatch,
+    LeaseLost,
+    UnknownMemory,
+    WrongDimension,
+)
 from memory.models import (
     Candidate,
     Evidence,
@@ -40,7 +47,10 @@ from memory.models import (
     Stance,
     Tier,
 )
+from memory.spoken import embedded_text
 from memory.text import estimate_tokens
+
+APPLY_ATTEMPTS = 3
 
 _CANDIDATE = TypeAdapter(Candidate)
 _PROVENANCE = TypeAdapter(Provenance)
@@ -54,6 +64,18 @@ class Complete:
     learned_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """How often a user's memories changed, and how often something was forgotten.
+
+    `seen` is false for a user of whom nothing was ever recorded.
+    """
+
+    change_seq: int = 0
+    forget_seq: int = 0
+    seen: bool = True
+
+
 @dataclass(slots=True)
 class Plan:
     """What to write for one user, all or nothing.
@@ -65,6 +87,7 @@ class Plan:
     generation: int
     from_seq: int
     to_seq: int
+    forget_seq: int | None = None
     memories: dict[int, dict[str, Any]] = field(default_factory=dict)
     closed: dict[int, datetime] = field(default_factory=dict)
     reinforced: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -96,6 +119,11 @@ class LongTerm:
         self._language = language
         self._embedder_id: int | None = None
 
+    @property
+    def embedder(self) -> Embedder:
+        """What makes the vectors."""
+        return self._embedder
+
     async def embedder_id(self) -> int:
         """The id under which this embedder's vectors are kept; registers it in an empty store.
 
@@ -115,11 +143,18 @@ class LongTerm:
         return self._embedder_id
 
     async def plan(
-        self, scope: Scope, assertions: Sequence[Assertion], complete: Complete | None = None
+        self,
+        scope: Scope,
+        assertions: Sequence[Assertion],
+        complete: Complete | None = None,
+        *,
+        forget_seq: int | None = None,
     ) -> Plan:
         """What `assertions` change of what is believed of the user.
 
-        With `complete`, whatever else that extractor asserted is taken back.
+        With `complete`, whatever else that extractor asserted is taken back. `forget_seq` is the
+        user's before the log was read: if anything was forgotten since, the plan may rest on it,
+        and will not commit.
         """
         seq, generation = await self._foundations(scope)
         keyed = _by_belief(assertions)
@@ -128,7 +163,7 @@ class LongTerm:
             rows = await self._database.fetch(scope, "long_term.assertions_of_extractor", params)
             for row in rows:
                 keyed.setdefault(row["belief_key"], [])
-        plan = Plan(scope, generation, seq, seq)
+        plan = Plan(scope, generation, seq, seq, forget_seq)
         params = {"generation": generation, "keys": list(keyed)}
         stored, believed, forgotten = await self._database.fetch_all(
             scope,
@@ -139,12 +174,12 @@ class LongTerm:
             ],
         )
         known, current = _by_key(stored), _by_key(believed)
-        unwanted = {(row["belief_key"], row["value"]) for row in forgotten}
+        unwanted = {(row["belief_key"], row["value_digest"]) for row in forgotten}
         for key, proposed in keyed.items():
             _plan_key(
                 plan,
                 key,
-                [a for a in proposed if (key, a.candidate.value or "") not in unwanted],
+                [a for a in proposed if (key, value_digest(a.candidate.value)) not in unwanted],
                 [assertion_of(row) for row in known.get(key, [])],
                 [memory_of(row) for row in current.get(key, [])],
                 complete,
@@ -152,11 +187,23 @@ class LongTerm:
         return plan
 
     async def embed(self, plan: Plan) -> dict[int, NDArray[np.float32]]:
-        """A vector for each memory the plan inserts, by memory id."""
+        """A vector for each memory the plan inserts, by memory id.
+
+        Raises:
+            WrongDimension: the embedder made other vectors than it declares.
+        """
         rows = list(plan.memories.values())
         if not rows:
             return {}
-        vectors = await self._embedder.embed([row["text"] for row in rows])
+        vectors = await self._embedder.embed(
+            [embedded_text(row["text"], row["payload"]) for row in rows]
+        )
+        declared = self._embedder.dimensions
+        if vectors.shape != (len(rows), declared):
+            raise WrongDimension(
+                f"embedder {self._embedder.name!r} declares {declared} dimensions and made"
+                f" {vectors.shape!r} for {len(rows)} texts"
+            )
         return {row["memory_id"]: vector for row, vector in zip(rows, vectors, strict=True)}
 
     async def commit(
@@ -173,10 +220,21 @@ class LongTerm:
             LeaseLost: `lease` is no longer the user's.
         """
         keys = {"tenant": plan.scope.tenant, "user": plan.scope.user}
-        claim = {**keys, "from_seq": plan.from_seq, "to_seq": plan.to_seq, "lease": lease}
+        # Also a plan that took no id moves the sequence on: what it wrote counts for others.
+        to_seq = max(plan.to_seq, plan.from_seq + 1)
+        claim = {
+            **keys,
+            "from_seq": plan.from_seq,
+            "to_seq": to_seq,
+            "forget_seq": plan.forget_seq,
+            "lease": lease,
+        }
         if not await transaction.fetch("long_term.advance", claim):
             if lease is not None:
-                raise LeaseLost(f"lease {str(lease)!r} of user {plan.scope.user!r} was taken over")
+                raise LeaseLost(
+                    f"lease {str(lease)!r} of user {plan.scope.user!r} was taken over,"
+                    " or memories changed meanwhile"
+                )
             raise ConcurrentWrite(f"memories of user {plan.scope.user!r} changed meanwhile")
         embedder_id = await self.embedder_id() if vectors else 0
         generation = {**keys, "generation": plan.generation}
@@ -211,22 +269,31 @@ class LongTerm:
         )
         return Committed(len(plan.memories), len(plan.closed), len(plan.reinforced))
 
-    async def apply(self, scope: Scope, assertions: Sequence[Assertion]) -> Plan:
+    async def changes(self, scope: Scope) -> Changes:
+        """Where the user's changes stand."""
+        rows = await self._database.fetch(scope, "long_term.changes")
+        return Changes(**rows[0]) if rows else Changes(seen=False)
+
+    async def apply(self, scope: Scope, propose: Callable[[], Awaitable[Assertion]]) -> Assertion:
         """Plans, embeds and commits in one go; for callers that hold no lease.
+
+        `propose` reads the log; it is asked again where another writer won.
 
         Raises:
             ConcurrentWrite: another writer won three times in a row.
         """
-        for attempt in range(3):
-            plan = await self.plan(scope, assertions)
+        for attempt in range(APPLY_ATTEMPTS):
+            forget_seq = (await self.changes(scope)).forget_seq
+            assertion = await propose()
+            plan = await self.plan(scope, [assertion], forget_seq=forget_seq)
             vectors = await self.embed(plan)
             await self.embedder_id()
             try:
                 async with self._database.transaction(scope) as transaction:
                     await self.commit(transaction, plan, vectors)
-                return plan
+                return assertion
             except ConcurrentWrite:
-                if attempt == 2:  # noqa: PLR2004
+                if attempt == APPLY_ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
 
@@ -252,6 +319,10 @@ class LongTerm:
         params = {"generation": generation, "extractor": extractor}
         rows = await self._database.fetch(scope, "long_term.believed_by", params)
         return [memory_of(row) for row in rows]
+
+    async def used(self, scope: Scope, memories: Sequence[int]) -> None:
+        """Notes that memories were of use now; what is used fades slower. Unknown ids count not."""
+        await self._database.fetch(scope, "compaction.used", {"memories": list(memories)})
 
     async def history(
         self,
@@ -303,6 +374,11 @@ class LongTerm:
     async def _foundations(self, scope: Scope) -> tuple[int, int]:
         params = {"embedder": self._embedder.name}
         row = (await self._database.fetch(scope, "long_term.foundations", params))[0]
+        if self._embedder_id is not None and row["embedder_id"] is None:
+            raise EmbedderMismatch(
+                f"the store moved on from {self._embedder.name!r} while this process ran;"
+                " restart it with the embedder that serves now"
+            )
         return row["change_seq"], row["generation"]
 
 
@@ -341,13 +417,20 @@ def _plan_key(
         (a for identity, a in fresh.items() if identity not in known),
         key=lambda a: (a.recorded_at, a.position),
     )
-    free = any(a.candidate.attribute is None for a in new)
-    if (free and believed) or not (new or gone):
-        return  # free text believed already says the same words from the same place
+    if complete and not (new or known):
+        # Free text has no assertions to take back; what its extractor no longer says is closed.
+        made = [m for m in believed if m.provenance.extractor == complete.extractor]
+        _plan_step(plan, key, made, [], complete.learned_at)
+    if not (new or gone):
+        return
     plan.retracted += gone
-    if not free:
-        plan.assertions += [_assertion_row(key, a) for a in new]
     held = [a for identity, a in known.items() if identity not in gone]
+    if new and new[0].candidate.attribute is None:
+        # Free text is no claim to be weighed: an episode that went on takes the place of its
+        # beginning, and the same words from the same place change nothing.
+        _plan_step(plan, key, believed, timeline(new[-1:]), new[-1].recorded_at)
+        return
+    plan.assertions += [_assertion_row(key, a) for a in new]
     for learned_at, step in groupby(new, key=lambda a: a.recorded_at):
         held += step
         believed = _plan_step(plan, key, believed, timeline(held), learned_at)
@@ -378,11 +461,15 @@ def _plan_step(
         current.append(_memory_of_row(row))
     for memory, belief in revision.reinforce:
         plan.evidence += _evidence_rows(memory, belief)
-        strength = {"confidence": belief.confidence, "support": len(belief.support)}
+        strength: dict[str, Any] = {
+            "confidence": belief.confidence,
+            "support": len(belief.support),
+        }
         if memory in plan.memories:
             plan.memories[memory].update(strength)
         else:
             plan.reinforced[memory] = {"memory_id": memory, **strength}
+        current = [replace(m, **strength) if m.id == memory else m for m in current]
     return current
 
 
@@ -493,6 +580,7 @@ def assertion_of(row: Mapping[str, Any]) -> Assertion:
         session=row["candidate"]["session"],
         ordinal=row["candidate"]["ordinal"],
         ordinal_to=row["candidate"]["ordinal_to"],
+        kept_as=row.get("assertion_id"),
     )
 
 
@@ -531,6 +619,11 @@ def memory_of(row: Mapping[str, Any]) -> Memory:
     )
 
 
+def value_digest(value: str | None) -> bytes:
+    """What is kept of a value that is not to be believed again."""
+    return hashlib.sha256((value or "").encode()).digest()
+
+
 def evidence_of(row: Mapping[str, Any]) -> Evidence:
     """One row of `evidence` as a value."""
     return Evidence(
@@ -559,5 +652,3 @@ def _by_key(rows: Iterable[DictRow]) -> dict[bytes, list[DictRow]]:
 
 def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment is not None else None
-
-

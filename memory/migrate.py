@@ -2,9 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import LiteralString, cast
+from typing import Any, LiteralString
 
 from psycopg.rows import DictRow
 
@@ -34,14 +34,14 @@ def migrations() -> tuple[Migration, ...]:
     Raises:
         ValueError: a file is misnamed, or the numbers do not run 1, 2, 3 ….
     """
-    found = []
+    found: list[Migration] = []
     for path in sorted((queries.sql_directory() / "migrations").glob("*.sql")):
         match = _FILE.fullmatch(path.name)
         if match is None or int(match[1]) != len(found) + 1:
             raise ValueError(f"migration {path.name!r} should start with {len(found) + 1:04d}_")
         text = path.read_text(encoding="utf-8")
         digest = hashlib.sha256(text.encode()).hexdigest()
-        found.append(Migration(int(match[1]), match[2], cast("LiteralString", text), digest))
+        found.append(Migration(int(match[1]), match[2], text, digest))
     return tuple(found)
 
 
@@ -88,6 +88,21 @@ async def check(url: str, timeout: float = 10.0) -> None:
 
 async def _prepare(connection: Connection, url: str) -> None:
     server = await _one(connection, "migrations.server")
+    require_supported(server, url)
+    async with connection.transaction():
+        await _execute(connection, "migrations.lock")
+        if server["vector"] is None:
+            await _execute(connection, "migrations.create_vector")
+        await _execute(connection, "migrations.create_schema")
+        await _execute(connection, "migrations.create_ledger")
+
+
+def require_supported(server: Mapping[str, Any], url: str) -> None:
+    """Checks a row of `migrations.server`.
+
+    Raises:
+        UnsupportedDatabase: the server is older than 16, or has no pgvector 0.8 to offer.
+    """
     if server["version"] < MINIMUM_SERVER:
         raise UnsupportedDatabase(
             f"{described(url)} is Postgres {server['version'] // 10000}; 16 or newer is needed"
@@ -97,12 +112,6 @@ async def _prepare(connection: Connection, url: str) -> None:
         raise UnsupportedDatabase(
             f"{described(url)} offers pgvector {vector!r}; install pgvector 0.8 or newer"
         )
-    async with connection.transaction():
-        await _execute(connection, "migrations.lock")
-        if server["vector"] is None:
-            await _execute(connection, "migrations.create_vector")
-        await _execute(connection, "migrations.create_schema")
-        await _execute(connection, "migrations.create_ledger")
 
 
 async def _apply(connection: Connection, migration: Migration) -> bool:

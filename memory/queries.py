@@ -43,3 +43,9 @@ def load() -> Mapping[str, LiteralString]:
 def statement(name: str) -> LiteralString:
     """The text of one statement, such as `log.append`."""
     return load()[name]
+
+
+@cache
+def has_one_plan(name: str) -> bool:
+    """Whether a statement says `-- one plan: why`: it is planned once, not for each execution."""
+    return "\n-- one plan: " in statement(name)

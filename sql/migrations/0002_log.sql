@@ -6,6 +6,7 @@ CREATE TABLE users (
     user_id      text NOT NULL CHECK (user_id <> ''),
     position     bigint NOT NULL DEFAULT 0,  -- interactions recorded so far
     change_seq   bigint NOT NULL DEFAULT 0,  -- memory changes so far; also hands out memory ids
+    forget_seq   bigint NOT NULL DEFAULT 0,  -- how often something was forgotten
     recorded_at  timestamptz,                -- of the newest interaction
     due_at       timestamptz,                -- extraction wanted from then on; NULL: nothing new
     extracted    bigint NOT NULL DEFAULT 0,  -- position up to which extraction has come

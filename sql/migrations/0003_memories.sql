@@ -113,7 +113,7 @@ CREATE TABLE forgotten_beliefs (
     tenant_id    text NOT NULL,
     user_id      text NOT NULL,
     belief_key   bytea NOT NULL,
-    value        text NOT NULL,
+    value_digest bytea NOT NULL,         -- a digest, so that the value itself is gone
     forgotten_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant_id, user_id, belief_key, value)
+    PRIMARY KEY (tenant_id, user_id, belief_key, value_digest)
 );

@@ -20,9 +20,10 @@ BEGIN
     END LOOP;
 END $$;
 
--- Leasing looks for due users in every tenant; it reads this one table and nothing of what they
--- said.
-CREATE POLICY leasing ON users TO memory_worker USING (true);
+-- Leasing looks for due users in every tenant and marks one as held. A worker that is bound to
+-- nothing reaches this one table for it, and nothing of what they said.
+CREATE POLICY leasing ON users FOR SELECT TO memory_worker USING (bound_tenant() IS NULL);
+CREATE POLICY holding ON users FOR UPDATE TO memory_worker USING (bound_tenant() IS NULL);
 
 -- Tenant tables: every client of the tenant reads the collective tier; only the worker writes it,
 -- and only the worker knows who supports what.

@@ -16,7 +16,7 @@ FROM (
     FOR UPDATE SKIP LOCKED
 ) due
 WHERE u.tenant_id = due.tenant_id AND u.user_id = due.user_id
-RETURNING u.tenant_id, u.user_id, u.lease_token, u.position
+RETURNING u.tenant_id, u.user_id, u.lease_token, u.position, u.due_at, u.forget_seq
 
 -- renew --
 -- Keeps a lease for another while; no row where it was lost.
@@ -25,10 +25,11 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
 RETURNING lease_token
 
 -- release --
--- Gives a user back: done up to `position`, and due again if more came or `retry` seconds are set.
+-- Gives a user back: done up to `position`, and due again if more came, if someone asked for it
+-- since `due`, or after `retry` seconds.
 UPDATE users
 SET lease_token = NULL, leased_until = NULL, extracted = GREATEST(extracted, %(position)s),
-    due_at = CASE WHEN position > %(position)s THEN now()
+    due_at = CASE WHEN position > %(position)s OR due_at > %(due)s THEN now()
                   WHEN %(retry)s::float8 IS NOT NULL
                       THEN now() + make_interval(secs => %(retry)s) END
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
@@ -53,9 +54,12 @@ ON CONFLICT (tenant_id, user_id, generation, session_id)
     DO UPDATE SET ordinal = excluded.ordinal, attempts = 0, error = NULL
 
 -- fail --
--- Counts a failed attempt at a session; sets it aside once `max_attempts` are used up.
-INSERT INTO progress AS p (tenant_id, user_id, generation, session_id, attempts, error)
-VALUES (%(tenant)s, %(user)s, %(generation)s, %(session)s, 1, %(error)s)
+-- Counts a failed attempt at a session, or with '' at reading all of the user; sets it aside once
+-- `max_attempts` are used up.
+INSERT INTO progress AS p (tenant_id, user_id, generation, session_id, attempts, error, set_aside_at)
+SELECT %(tenant)s, %(user)s, generation, %(session)s, 1, %(error)s,
+    CASE WHEN %(max_attempts)s <= 1 THEN now() END
+FROM generations WHERE state = 'live'
 ON CONFLICT (tenant_id, user_id, generation, session_id)
     DO UPDATE SET attempts = p.attempts + 1, error = excluded.error,
         set_aside_at = CASE WHEN p.attempts + 1 >= %(max_attempts)s THEN now() END

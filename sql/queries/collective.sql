@@ -1,37 +1,51 @@
 -- candidates --
 -- The tenant's collective memories that are near a question by meaning or share words with it, with
--- both scores: the exact cosine, and BM25 as in `recall.scores`.
+-- both scores: the exact cosine, and BM25 over the question's lexemes, OR-ed, each counted once a
+-- memory.
 -- unscoped: the collective tier belongs to the tenant; row-level security binds it
+-- one plan: planning takes long, and there is nothing to choose
 WITH terms AS MATERIALIZED (
     SELECT lexeme,
         ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS query
     FROM unnest(tsvector_to_array(to_tsvector(%(language)s::regconfig, %(text)s))) AS lexeme
 ), shared AS MATERIALIZED (
-    SELECT c.*, length(c.lexemes) AS words, COALESCE(1 - (e.vector <=> %(vector)s), 0)::real AS dense
-    FROM collective_memories c
-    LEFT JOIN collective_embeddings e ON e.tenant_id = c.tenant_id
-        AND e.memory_id = c.memory_id AND e.embedder_id = %(embedder_id)s
-    WHERE c.tenant_id = %(tenant)s AND c.believed_to IS NULL
-        AND c.generation = (SELECT generation FROM generations WHERE state = 'live')
-        AND (%(kinds)s::text[] IS NULL OR c.kind = ANY(%(kinds)s))
+    SELECT memory_id, length(lexemes) AS words,
+        CASE WHEN lexemes @@ (SELECT string_agg(query::text, ' | ')::tsquery FROM terms)
+            THEN lexemes END AS matched
+    FROM collective_memories
+    WHERE tenant_id = %(tenant)s AND believed_to IS NULL
+        AND generation = (SELECT generation FROM generations WHERE state = 'live')
+        AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s))
 ), corpus AS MATERIALIZED (
     SELECT count(*)::float8 AS n, GREATEST(avg(words), 1)::float8 AS mean_words FROM shared
 ), hits AS MATERIALIZED (
-    SELECT s.memory_id, s.words, t.lexeme FROM shared s JOIN terms t ON s.lexemes @@ t.query
+    SELECT s.memory_id, s.words, t.lexeme
+    FROM (SELECT memory_id, words, matched FROM shared WHERE matched IS NOT NULL OFFSET 0) s
+    JOIN terms t ON s.matched @@ t.query
 ), rarity AS MATERIALIZED (
     SELECT h.lexeme, ln(1 + (c.n - count(*) + 0.5) / (count(*) + 0.5)) AS idf
     FROM hits h CROSS JOIN corpus c GROUP BY h.lexeme, c.n
 ), lexical AS MATERIALIZED (
     SELECT h.memory_id,
-        sum(r.idf * 2.2 / (1 + 1.2 * (0.25 + 0.75 * h.words / c.mean_words)))::real AS bm25
+        sum(r.idf * 2.2 / (1 + 1.2 * (0.25 + 0.75 * h.words / c.mean_words))) AS bm25
     FROM hits h JOIN rarity r USING (lexeme) CROSS JOIN corpus c
     GROUP BY h.memory_id
+), near AS MATERIALIZED (
+    SELECT memory_id, 1 - (vector <=> %(vector)s) AS dense
+    FROM collective_embeddings
+    WHERE tenant_id = %(tenant)s AND embedder_id = %(embedder_id)s
+        AND (vector <=> %(vector)s <= 1 - %(nearest)s::float8
+             OR memory_id IN (SELECT memory_id FROM lexical))
+), best AS (
+    SELECT memory_id, COALESCE(dense, 0)::real AS dense, COALESCE(bm25, 0)::real AS bm25
+    FROM shared LEFT JOIN near USING (memory_id) LEFT JOIN lexical USING (memory_id)
+    WHERE bm25 IS NOT NULL OR dense >= %(nearest)s::float8
+    ORDER BY COALESCE(dense, 0) + COALESCE(bm25, 0) / (COALESCE(bm25, 0) + 2) DESC, memory_id
+    LIMIT %(limit)s
 )
-SELECT s.*, COALESCE(l.bm25, 0)::real AS bm25
-FROM shared s LEFT JOIN lexical l USING (memory_id)
-WHERE l.memory_id IS NOT NULL OR s.dense >= %(nearest)s
-ORDER BY s.dense + COALESCE(l.bm25, 0) / (COALESCE(l.bm25, 0) + 2) DESC, s.memory_id
-LIMIT %(limit)s
+SELECT c.*, b.dense, b.bm25
+FROM best b JOIN collective_memories c ON c.tenant_id = %(tenant)s AND c.memory_id = b.memory_id
+ORDER BY b.dense + b.bm25 / (b.bm25 + 2) DESC, c.memory_id
 
 -- memory --
 -- One collective memory.

@@ -1,3 +1,41 @@
+-- append_one --
+-- Appends one interaction at the next place of its session and of its user. No row: its id is known
+-- or forgotten; `append` says which. What most calls need, in a statement that is cheap to plan.
+WITH writer AS (
+    INSERT INTO users AS u (tenant_id, user_id, position, recorded_at, due_at)
+    SELECT %(tenant)s, %(user)s, 1, now(), now()
+    WHERE NOT EXISTS (
+        SELECT FROM interactions
+        WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = %(id)s
+    ) AND NOT EXISTS (
+        SELECT FROM tombstones
+        WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND id_digest = %(digest)s
+    )
+    ON CONFLICT (tenant_id, user_id) DO UPDATE
+        SET position = u.position + 1, recorded_at = now(), due_at = COALESCE(u.due_at, now())
+    RETURNING position
+), touched AS (
+    INSERT INTO sessions AS s (tenant_id, user_id, session_id, agent_id, length, started_at,
+        last_at, expires_at)
+    SELECT %(tenant)s, %(user)s, %(session)s, %(agent)s, 1, %(time)s, %(time)s,
+        GREATEST(%(time)s, now()) + make_interval(secs => %(session_ttl)s)
+    FROM writer
+    ON CONFLICT (tenant_id, user_id, session_id) DO UPDATE
+        SET length = s.length + 1,
+            started_at = LEAST(s.started_at, excluded.started_at),
+            last_at = GREATEST(s.last_at, excluded.last_at),
+            expires_at = GREATEST(s.expires_at, excluded.expires_at),
+            closed_at = NULL
+    RETURNING length
+)
+INSERT INTO interactions (tenant_id, user_id, session_id, ordinal, position, interaction_id,
+    agent_id, private, kind, role, actor, content, payload, occurred_at, source, content_hash)
+SELECT %(tenant)s, %(user)s, %(session)s, touched.length, writer.position, %(id)s, %(agent)s,
+    %(private)s, %(kind)s, %(role)s, %(actor)s, %(content)s, %(payload)s, %(time)s, %(source)s,
+    %(hash)s
+FROM writer CROSS JOIN touched
+RETURNING interaction_id, session_id, ordinal, position, 'appended' AS fate
+
 -- append --
 -- Appends one user's interactions in the order given, each at the next place of its session and
 -- of its user, and says for each what became of it: appended, duplicate, conflict or forgotten.
@@ -12,15 +50,24 @@ WITH incoming AS (
     ) WITH ORDINALITY AS i(interaction_id, session_id, agent_id, private, kind, role, actor,
         content, payload, occurred_at, source, content_hash, id_digest, nth)
 ), known AS (
+    -- LIMIT 1 keeps this one look into the index for each, also where the planner knows nothing of
+    -- the user yet and would rather read all of the user's rows.
     SELECT i.nth, l.session_id, l.ordinal, l.position, l.content_hash = i.content_hash AS same
     FROM incoming i
-    JOIN interactions l ON l.tenant_id = %(tenant)s AND l.user_id = %(user)s
-        AND l.interaction_id = i.interaction_id
+    CROSS JOIN LATERAL (
+        SELECT session_id, ordinal, position, content_hash FROM interactions
+        WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+            AND interaction_id = i.interaction_id
+        LIMIT 1
+    ) l
 ), forgotten AS (
     SELECT i.nth
     FROM incoming i
-    JOIN tombstones t ON t.tenant_id = %(tenant)s AND t.user_id = %(user)s
-        AND t.id_digest = i.id_digest
+    CROSS JOIN LATERAL (
+        SELECT FROM tombstones
+        WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND id_digest = i.id_digest
+        LIMIT 1
+    ) t
 ), fresh AS (
     SELECT i.*, row_number() OVER (ORDER BY i.nth) AS nth_of_user,
         row_number() OVER (PARTITION BY i.session_id ORDER BY i.nth) AS nth_of_session
@@ -107,19 +154,24 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(i
 ORDER BY position
 
 -- window --
--- The newest interactions of a session, newest first, until their estimated tokens (a quarter of
--- their characters) pass `tokens`; always at least one.
-SELECT w.*
+-- The newest interactions of a session, newest first: those until their estimated tokens (a quarter
+-- of their characters) pass `tokens`, always at least one, are `recent`; the others are what the
+-- rolling summary has not come to. Looks back over `limit` interactions, and where the summary is
+-- behind over five times as many. What is private to another agent is not shown to `agent`.
+SELECT w.*, w.running - w.tokens < %(tokens)s AS recent
 FROM (
-    SELECT i.*, sum(length(i.content) / 4 + 1) OVER (ORDER BY i.ordinal DESC) AS running
+    SELECT i.*, sum(i.tokens) OVER (ORDER BY i.ordinal DESC) AS running
     FROM (
-        SELECT * FROM interactions
-        WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
-        ORDER BY ordinal DESC
-        LIMIT %(limit)s
+        SELECT l.*, s.summary_through, length(l.content) / 4 + 1 AS tokens
+        FROM interactions l JOIN sessions s USING (tenant_id, user_id, session_id)
+        WHERE l.tenant_id = %(tenant)s AND l.user_id = %(user)s AND l.session_id = %(session)s
+            AND l.ordinal > LEAST(s.summary_through, s.length - %(limit)s)
+            AND (NOT l.private OR l.agent_id IS NULL OR l.agent_id = %(agent)s)
+        ORDER BY l.ordinal DESC
+        LIMIT 5 * %(limit)s
     ) i
 ) w
-WHERE w.running - (length(w.content) / 4 + 1) < %(tokens)s
+WHERE w.running - w.tokens < %(tokens)s OR w.ordinal > w.summary_through
 ORDER BY w.ordinal DESC
 
 -- session --
@@ -128,15 +180,6 @@ SELECT session_id, agent_id, length, started_at, last_at, expires_at, closed_at,
     summary_through
 FROM sessions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
-
--- sessions --
--- A user's sessions, newest first.
-SELECT session_id, agent_id, length, started_at, last_at, expires_at, closed_at, summary,
-    summary_through
-FROM sessions
-WHERE tenant_id = %(tenant)s AND user_id = %(user)s
-ORDER BY last_at DESC
-LIMIT %(limit)s
 
 -- position --
 -- How far a user's log and its extraction have come.
@@ -168,16 +211,18 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
     AND summary_through < %(through)s
 
 -- tombstone --
--- Removes interactions for good and leaves their digests and places behind.
+-- Removes interactions for good and leaves their digests and places behind; a row for each.
 WITH gone AS (
     DELETE FROM interactions
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
     RETURNING interaction_id, session_id, ordinal
+), kept AS (
+    INSERT INTO tombstones (tenant_id, user_id, id_digest, session_id, ordinal)
+    SELECT %(tenant)s, %(user)s, sha256(convert_to(interaction_id, 'UTF8')), session_id, ordinal
+    FROM gone
+    ON CONFLICT DO NOTHING
 )
-INSERT INTO tombstones (tenant_id, user_id, id_digest, session_id, ordinal)
-SELECT %(tenant)s, %(user)s, sha256(convert_to(interaction_id, 'UTF8')), session_id, ordinal
-FROM gone
-ON CONFLICT DO NOTHING
+SELECT session_id, ordinal FROM gone
 
 -- session_ids --
 -- The ids of a session's interactions; of all the user's where no session is named.
@@ -201,27 +246,44 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s
     AND (%(session)s::text IS NULL OR session_id = %(session)s)
 
 -- rewind --
--- Lets extraction read sessions again from the first forgotten place on, and clears what their
--- rolling summaries may have quoted.
-WITH places AS (
-    SELECT session_id, min(ordinal) AS ordinal FROM interactions
+-- Lets extraction read sessions again, from the first place on that is forgotten or that shares a
+-- memory with one that is; clears what rolling summaries may have quoted.
+WITH gone AS (
+    SELECT DISTINCT session_id FROM interactions
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
-    GROUP BY session_id
+), beside AS (
+    SELECT unnest(interaction_ids) AS interaction_id FROM assertions
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_ids && %(ids)s
+    UNION
+    SELECT o.interaction_id
+    FROM evidence e JOIN evidence o USING (tenant_id, user_id, memory_id)
+    WHERE e.tenant_id = %(tenant)s AND e.user_id = %(user)s AND e.interaction_id = ANY(%(ids)s)
+), places AS (
+    SELECT i.session_id, min(i.ordinal) AS ordinal
+    FROM interactions i JOIN gone USING (session_id)
+    WHERE i.tenant_id = %(tenant)s AND i.user_id = %(user)s
+        AND (i.interaction_id = ANY(%(ids)s)
+             OR i.interaction_id IN (SELECT interaction_id FROM beside))
+    GROUP BY i.session_id
 ), cleared AS (
-    UPDATE sessions s SET summary = '', summary_through = 0
+    UPDATE sessions s SET summary = '', summary_through = 0, closed_at = NULL
     FROM places p
     WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s AND s.session_id = p.session_id
 )
-UPDATE progress g SET ordinal = LEAST(g.ordinal, p.ordinal - 1)
+UPDATE progress g
+SET ordinal = LEAST(g.ordinal, p.ordinal - 1), attempts = 0, error = NULL, set_aside_at = NULL
 FROM places p
 WHERE g.tenant_id = %(tenant)s AND g.user_id = %(user)s AND g.session_id = p.session_id
 
 -- mark_due --
--- Asks for extraction of a user now.
-UPDATE users SET due_at = COALESCE(due_at, now())
+-- Asks for extraction of a user now, also where one is under way.
+UPDATE users SET due_at = now()
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 
 -- fence --
--- Locks a user's row and turns away every plan made before.
-UPDATE users SET change_seq = change_seq + 1
+-- Locks a user's row before something is forgotten, and turns away every plan made before. No row:
+-- something changed since `from_seq`, where one is given.
+UPDATE users SET change_seq = change_seq + 1, forget_seq = forget_seq + 1
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+    AND (%(from_seq)s::bigint IS NULL OR change_seq = %(from_seq)s)
+RETURNING change_seq

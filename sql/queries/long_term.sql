@@ -14,10 +14,14 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generatio
 ORDER BY position
 
 -- assertions_of_extractor --
--- The belief keys an extractor has asserted something under.
-SELECT DISTINCT belief_key FROM assertions
+-- The belief keys an extractor has asserted something under, or holds free text under.
+SELECT belief_key FROM assertions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND extractor = %(extractor)s
+UNION
+SELECT belief_key FROM memories
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
+    AND extractor = %(extractor)s AND believed_to IS NULL
 
 -- keys_of_interactions --
 -- The belief keys, of any generation, that something in the given interactions speaks to.
@@ -42,15 +46,17 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generatio
 ORDER BY memory_id
 
 -- forgotten_beliefs --
--- Values the user asked to forget under the given keys.
-SELECT belief_key, value FROM forgotten_beliefs
+-- Digests of the values the user asked to forget under the given keys.
+SELECT belief_key, value_digest FROM forgotten_beliefs
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND belief_key = ANY(%(keys)s)
 
 -- advance --
--- Takes the user's next changes if nothing changed since the plan was made and, for a worker, the
--- lease is still its own. No row: someone else came first.
+-- Takes the user's next changes if nothing changed since the plan was made, nothing was forgotten
+-- since the log was read for it and, for a worker, the lease is still its own. No row: someone else
+-- came first.
 UPDATE users SET change_seq = %(to_seq)s
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND change_seq = %(from_seq)s
+    AND (%(forget_seq)s::bigint IS NULL OR forget_seq = %(forget_seq)s)
     AND (%(lease)s::uuid IS NULL OR lease_token = %(lease)s)
 RETURNING change_seq
 
@@ -174,8 +180,8 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generatio
 
 -- forget_belief --
 -- Remembers that a value is not to be believed again.
-INSERT INTO forgotten_beliefs (tenant_id, user_id, belief_key, value)
-VALUES (%(tenant)s, %(user)s, %(belief_key)s, %(value)s)
+INSERT INTO forgotten_beliefs (tenant_id, user_id, belief_key, value_digest)
+VALUES (%(tenant)s, %(user)s, %(belief_key)s, %(value_digest)s)
 ON CONFLICT DO NOTHING
 
 -- forget_all --
@@ -188,13 +194,6 @@ WITH said AS (
 DELETE FROM memories WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 RETURNING memory_id
 
--- count --
--- How many current memories a user has, by kind and extractor.
-SELECT kind, extractor, count(*) AS memories FROM memories
-WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND believed_to IS NULL
-    AND generation = (SELECT generation FROM generations WHERE state = 'live')
-GROUP BY kind, extractor ORDER BY kind, extractor
-
--- change_seq --
+-- changes --
 -- Where a user's changes stand; no row for a user never seen.
-SELECT change_seq FROM users WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+SELECT change_seq, forget_seq FROM users WHERE tenant_id = %(tenant)s AND user_id = %(user)s
