@@ -1,0 +1,261 @@
+"""One Postgres server a run, one migrated template, and one database a test, made from it.
+
+MEMORY_TEST_DATABASE_URL points to another server to run against; its login role must be a
+superuser. Otherwise the embedded server is started in a directory of its own and removed after.
+"""
+
+import asyncio
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import psycopg
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from numpy.typing import NDArray
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
+
+from consumers.extraction import Extracted, Worker
+from extractors.explicit import ExplicitExtractor
+from extractors.protocol import Extractor, LogSlice, Reading
+from memory import embedded
+from memory.client import AsyncMemoryClient, MemoryClient
+from memory.database import Database, DatabaseRole
+from memory.migrate import migrate
+from memory.models import Candidate, Evidence, InteractionKind, MemoryKind, Stance
+from memory.settings import Settings
+
+TEMPLATE = "memory_template"
+_numbers = count(1)
+
+
+class WordEmbedder:
+    """Counts words into the dimensions their digests name: texts that share words are near."""
+
+    name = "words-64"
+    dimensions = 64
+
+    async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        for row, text in enumerate(texts):
+            for word in re.findall(r"\w+", text.lower()) or [""]:
+                vectors[row, hashlib.sha256(word.encode()).digest()[0] % self.dimensions] += 1
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
+
+    async def aclose(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Verbatim:
+    """Keeps every message as an episode."""
+
+    name: str = "verbatim"
+    version: str = "1"
+    reading: Reading = Reading.SESSION
+    reads: frozenset[InteractionKind] = frozenset({InteractionKind.MESSAGE})
+    makes: frozenset[MemoryKind] = frozenset({MemoryKind.EPISODE})
+
+    async def extract(self, log: LogSlice) -> list[Candidate]:
+        return [
+            Candidate(
+                MemoryKind.EPISODE,
+                f"{i.role.capitalize()}: {i.content}",
+                (Evidence(i.id, i.content, 0, len(i.content), i.occurred_at),),
+                i.occurred_at,
+            )
+            for i in log.interactions
+        ]
+
+
+@dataclass(frozen=True)
+class Residence:
+    """Reads “I live in X”, “I left X” and “I speak X”: one value at a time, its end, and many."""
+
+    name: str = "residence"
+    version: str = "1"
+    reading: Reading = Reading.SESSION
+    reads: frozenset[InteractionKind] = frozenset({InteractionKind.MESSAGE})
+    makes: frozenset[MemoryKind] = frozenset({MemoryKind.FACT})
+    pattern: re.Pattern[str] = field(default=re.compile(r"\bI (live in|left|speak) (\w+)"))
+
+    async def extract(self, log: LogSlice) -> list[Candidate]:
+        return [
+            Candidate(
+                MemoryKind.FACT,
+                f"{'Speaks' if match[1] == 'speak' else 'Lives in'} {match[2]}",
+                (Evidence(i.id, match[0], match.start(), match.end(), i.occurred_at),),
+                i.occurred_at,
+                attribute="speaks" if match[1] == "speak" else "lives_in",
+                value=match[2].casefold(),
+                single_valued=match[1] != "speak",
+                stance=Stance.CONTRADICTS if match[1] == "left" else Stance.SUPPORTS,
+                confidence=0.9,
+            )
+            for i in log.interactions
+            for match in self.pattern.finditer(i.content)
+        ]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The URL of a server with nothing of ours in it but what this run makes."""
+    given = os.environ.get("MEMORY_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    directory = Path(tempfile.mkdtemp(prefix="memory-tests-", dir="/tmp"))
+    directory.chmod(0o755)  # as root the server's own account must be able to enter
+    options = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    try:
+        yield embedded.start(directory, {**options, "shared_buffers": "128MB"})
+    finally:
+        embedded.stop(directory)
+        shutil.rmtree(directory)
+
+
+def _at(server: str, database: str) -> str:
+    return make_conninfo(server, dbname=database)
+
+
+@pytest.fixture(scope="session")
+def template(server: str) -> Iterator[str]:
+    """The name of a database that is migrated once and copied for each test."""
+    name = f"{TEMPLATE}_{os.getpid()}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        asyncio.run(migrate(_at(server, name)))
+        yield name
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def databases(server: str) -> Iterator[Callable[[str], str]]:
+    """Hands out databases made from a template, and drops them in the end."""
+    made: list[sql.Identifier] = []
+    with psycopg.connect(server, autocommit=True) as connection:
+
+        def make(source: str) -> str:
+            name = f"memory_test_{os.getpid()}_{next(_numbers)}"
+            made.append(sql.Identifier(name))
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+                    made[-1], sql.Identifier(source)
+                )
+            )
+            return _at(server, name)
+
+        yield make
+        for name in made:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture
+def make_database(server: str) -> Iterator[Callable[[str], str]]:
+    """Makes a database from a template (`template1` is an empty one) and returns its URL."""
+    with databases(server) as make:
+        yield make
+
+
+@pytest.fixture(scope="class")
+def make_class_database(server: str) -> Iterator[Callable[[str], str]]:
+    """As `make_database`, for a class whose tests leave nothing behind for each other."""
+    with databases(server) as make:
+        yield make
+
+
+@pytest.fixture
+def url(make_database: Callable[[str], str], template: str) -> str:
+    """A migrated database of this test's own."""
+    return make_database(template)
+
+
+@pytest.fixture
+def settings(url: str) -> Settings:
+    return Settings(database_url=SecretStr(url), debounce=0.0, pool_max=4)
+
+
+@pytest.fixture
+def embedder() -> WordEmbedder:
+    return WordEmbedder()
+
+
+@pytest.fixture
+def client(settings: Settings, embedder: WordEmbedder) -> Iterator[MemoryClient]:
+    with MemoryClient(settings, embedder=embedder) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="class")
+def shared_client(
+    make_class_database: Callable[[str], str], template: str
+) -> Iterator[MemoryClient]:
+    """One client for a class whose tests each name a user of their own, or change nothing."""
+    settings = Settings(database_url=SecretStr(make_class_database(template)))
+    with MemoryClient(settings, embedder=WordEmbedder()) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def async_client(
+    settings: Settings, embedder: WordEmbedder
+) -> AsyncIterator[AsyncMemoryClient]:
+    async with AsyncMemoryClient(settings, embedder=embedder) as opened:
+        yield opened
+
+
+@pytest.fixture
+def database(settings: Settings, url: str) -> Database:
+    """The worker's side of the store; open it with `async with`."""
+    return Database(settings, url, DatabaseRole.WORKER)
+
+
+@pytest.fixture
+def extractors() -> list[Extractor]:
+    return [ExplicitExtractor(), Verbatim(), Residence()]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """A worker for tests that are not async."""
+
+    portal: BlockingPortal
+    worker: Worker
+
+    def drain(self) -> Extracted:
+        return self.portal.call(self.worker.drain)
+
+
+@pytest.fixture
+def worker(
+    settings: Settings, url: str, embedder: WordEmbedder, extractors: list[Extractor]
+) -> Iterator[Extraction]:
+    """Drains what is due with the test's extractors: `worker.drain()`."""
+    with start_blocking_portal() as portal:
+        database = Database(settings, url, DatabaseRole.WORKER)
+        with portal.wrap_async_context_manager(database):
+            yield Extraction(portal, Worker(database, embedder, extractors, settings))
+
+
+@pytest.fixture
+def superuser(url: str) -> Iterator[psycopg.Connection]:
+    """Looks past row-level security, to see what is really there."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET search_path TO memory, public")
+        yield connection

@@ -1,0 +1,358 @@
+"""Consolidation: beliefs as a fold over assertions, whatever the order they arrive in."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memory.consolidation import (
+    CONFIDENCE_CEILING,
+    Assertion,
+    Belief,
+    assertion_id,
+    belief_key,
+    revise,
+    timeline,
+)
+from memory.long_term import Plan, _memory_of_row, _plan_key, planned_afresh
+from memory.models import Candidate, Evidence, Memory, MemoryKind, Provenance, Scope, Stance
+
+DAY_ZERO = datetime(2026, 1, 1, tzinfo=UTC)
+MADE = Provenance("test", "1")
+ANA = Scope("northwind", "ana")
+quick = settings(deadline=None, database=None, max_examples=50)
+
+
+def day(number: int) -> datetime:
+    return DAY_ZERO + timedelta(days=number)
+
+
+def said(
+    value: str | None,
+    on: int,
+    position: int | None = None,
+    *,
+    learned: int | None = None,
+    since: int | None = None,
+    until: int | None = None,
+    against: bool = False,
+    single: bool = True,
+    confidence: float = 0.5,
+) -> Assertion:
+    """`value` said on day `on`; the log learned of it on day `learned`."""
+    position = on + 1 if position is None else position
+    quote = f"{value} on {on}"
+    return Assertion(
+        Candidate(
+            MemoryKind.FACT,
+            f"Lives in {value}",
+            (Evidence(f"m{position}", quote, 0, len(quote), day(on)),),
+            day(on),
+            attribute="lives_in",
+            value=value,
+            single_valued=single,
+            stance=Stance.CONTRADICTS if against else Stance.SUPPORTS,
+            confidence=confidence,
+            valid_from=None if since is None else day(since),
+            valid_to=None if until is None else day(until),
+        ),
+        MADE,
+        recorded_at=day(on if learned is None else learned),
+        position=position,
+    )
+
+
+def held(beliefs: Sequence[Belief]) -> list[tuple[str | None, int, int | None]]:
+    """Value, first day and last day of each belief."""
+    return [
+        (
+            b.value,
+            (b.valid_from - DAY_ZERO).days,
+            None if b.valid_to is None else (b.valid_to - DAY_ZERO).days,
+        )
+        for b in beliefs
+    ]
+
+
+@st.composite
+def histories(draw: st.DrawFn, *, plain: bool = False, single: bool = True) -> list[Assertion]:
+    """Assertions of one belief key, each at its own place of the log, in the order recorded."""
+    days = st.integers(0, 12)
+    found = []
+    learned = 0
+    for position in range(1, draw(st.integers(1, 8)) + 1):
+        learned += draw(st.integers(0, 3))
+        start = draw(st.none() | days)
+        end = draw(st.none() | days)
+        against = draw(st.sampled_from([False, False, False, True])) and not plain
+        found.append(
+            said(
+                draw(st.sampled_from(["berlin", "munich", "oslo"])) if not against
+                else draw(st.sampled_from([None, "berlin", "munich"])),
+                draw(days),
+                position,
+                learned=learned,
+                since=None if plain else start,
+                until=None if plain else end,
+                against=against,
+                single=single,
+            )
+        )  # fmt: skip
+    return found
+
+
+class TestTimeline:
+    def test_a_newer_value_ends_the_older_one(self) -> None:
+        beliefs = timeline([said("berlin", 1), said("munich", 5)])
+        assert held(beliefs) == [("berlin", 1, 5), ("munich", 5, None)]
+        assert [e.stance for e in beliefs[0].evidence] == [Stance.SUPPORTS, Stance.CONTRADICTS]
+        assert [e.stance for e in beliefs[1].evidence] == [Stance.SUPPORTS]
+
+    def test_values_of_a_many_valued_attribute_hold_side_by_side(self) -> None:
+        spoken = [said("german", 1, single=False), said("english", 5, single=False)]
+        assert held(timeline(spoken)) == [("german", 1, None), ("english", 5, None)]
+
+    def test_saying_it_again_reinforces(self) -> None:
+        (belief,) = timeline([said("berlin", 1), said("berlin", 3), said("berlin", 4)])
+        assert held([belief]) == [("berlin", 1, None)]
+        assert len(belief.support) == 3
+        assert belief.confidence == pytest.approx(1 - 0.5**3)
+
+    def test_confidence_has_a_ceiling_unless_one_source_is_surer(self) -> None:
+        (often,) = timeline([said("berlin", n) for n in range(20)])
+        assert often.confidence == CONFIDENCE_CEILING
+        (once,) = timeline([said("berlin", 1, confidence=1.0)])
+        assert once.confidence == 1.0
+
+    def test_an_older_event_that_arrives_late_does_not_override(self) -> None:
+        late = [said("munich", 5, 1), said("berlin", 1, 2)]
+        assert held(timeline(late)) == [("berlin", 1, 5), ("munich", 5, None)]
+
+    def test_of_two_said_at_one_time_the_later_recorded_counts(self) -> None:
+        assert held(timeline([said("berlin", 1, 1), said("munich", 1, 2)])) == [("munich", 1, None)]
+
+    def test_a_contradiction_ends_its_value_or_all(self) -> None:
+        spoken = [said("german", 1, single=False), said("english", 2, single=False)]
+        one = [*spoken, said("german", 5, against=True, single=False)]
+        assert held(timeline(one)) == [("german", 1, 5), ("english", 2, None)]
+        every = [*spoken, said(None, 5, against=True, single=False)]
+        assert held(timeline(every)) == [("german", 1, 5), ("english", 2, 5)]
+
+    def test_taking_a_source_away_revives_what_it_ended(self) -> None:
+        berlin, munich = said("berlin", 1), said("munich", 5)
+        assert held(timeline([berlin, munich])) != held(timeline([berlin]))
+        assert held(timeline([berlin])) == [("berlin", 1, None)]
+
+    def test_what_never_held_is_left_out(self) -> None:
+        all_along = [said("berlin", 3), said("munich", 5, since=1)]
+        assert held(timeline(all_along)) == [("munich", 1, None)]
+
+    def test_a_plan_ends_the_present_only_when_it_begins(self) -> None:
+        plan = [said("berlin", 1), said("munich", 3, since=9)]
+        assert held(timeline(plan)) == [("berlin", 1, 9), ("munich", 9, None)]
+
+    def test_what_is_said_of_the_past_leaves_the_present_alone(self) -> None:
+        told = [said("munich", 5), said("berlin", 9, since=1, until=3)]
+        assert held(timeline(told)) == [("berlin", 1, 3), ("munich", 5, None)]
+
+    def test_a_stay_between_returns_to_what_held_before(self) -> None:
+        trip = [said("berlin", 1), said("oslo", 4, until=6)]
+        assert held(timeline(trip)) == [("berlin", 1, 4), ("oslo", 4, 6), ("berlin", 6, None)]
+
+    def test_an_end_that_was_said_is_not_moved_by_a_later_successor(self) -> None:
+        gap = [said("oslo", 1, until=3), said("berlin", 8)]
+        oslo, _ = timeline(gap)
+        assert held(timeline(gap)) == [("oslo", 1, 3), ("berlin", 8, None)]
+        assert oslo.against == ()
+
+    def test_an_end_that_was_said_survives_saying_it_again(self) -> None:
+        again = [said("oslo", 1, until=9), said("oslo", 4)]
+        assert held(timeline(again)) == [("oslo", 1, 9)]
+
+    @quick
+    @given(histories(), st.randoms(use_true_random=False))
+    def test_the_order_of_arrival_never_matters(self, history: list[Assertion], rng: Any) -> None:
+        shuffled = history.copy()
+        rng.shuffle(shuffled)
+        assert timeline(shuffled) == timeline(history)
+
+    @quick
+    @given(histories())
+    def test_of_a_single_valued_attribute_one_value_holds_at_a_time(
+        self, history: list[Assertion]
+    ) -> None:
+        lasting = [b for b in timeline(history) if b.valid_to != b.valid_from]
+        for earlier, later in pairwise(lasting):
+            assert earlier.valid_to is not None
+            assert earlier.valid_to <= later.valid_from
+
+    @quick
+    @given(histories(single=False))
+    def test_no_value_is_believed_twice_for_one_time(self, history: list[Assertion]) -> None:
+        beliefs = timeline(history)
+        for value in {b.value for b in beliefs}:
+            for earlier, later in pairwise([b for b in beliefs if b.value == value]):
+                assert earlier.valid_to is not None
+                assert earlier.valid_to <= later.valid_from
+
+    @quick
+    @given(histories())
+    def test_a_belief_never_ends_before_it_begins(self, history: list[Assertion]) -> None:
+        assert all(b.valid_to is None or b.valid_from <= b.valid_to for b in timeline(history))
+
+    @quick
+    @given(histories(plain=True))
+    def test_the_newest_event_has_the_last_word(self, history: list[Assertion]) -> None:
+        newest = max(history, key=lambda a: a.order)
+        assert timeline(history)[-1].value == newest.candidate.value
+        assert timeline(history)[-1].valid_to is None
+
+    @quick
+    @given(histories(plain=True), st.data())
+    def test_an_older_event_changes_nothing_that_is_believed_now(
+        self, history: list[Assertion], data: st.DataObject
+    ) -> None:
+        first = min(a.candidate.occurred_at for a in history)
+        value = data.draw(st.sampled_from(["berlin", "munich", "oslo"]))
+        older = replace(
+            said(value, 0, 99),
+            candidate=replace(said(value, 0).candidate, occurred_at=first - timedelta(days=1)),
+        )
+        before, after = timeline(history)[-1], timeline([*history, older])[-1]
+        assert (before.value, before.valid_to) == (after.value, after.valid_to)
+
+    @quick
+    @given(histories())
+    def test_each_belief_stands_on_assertions_of_its_value_once_each(
+        self, history: list[Assertion]
+    ) -> None:
+        for belief in timeline(history):
+            assert belief.support
+            assert {a.candidate.value for a in belief.support} == {belief.value}
+            assert len({a.position for a in belief.support}) == len(belief.support)
+            assert 0 <= belief.confidence <= 1
+
+
+class TestKeys:
+    def test_attribute_subject_context_and_agent_decide(self) -> None:
+        plain = said("berlin", 1).candidate
+        key = belief_key(plain, None)
+        assert belief_key(replace(plain, value="munich", text="other"), None) == key
+        others = [
+            belief_key(replace(plain, attribute="works_in"), None),
+            belief_key(replace(plain, subject="Tom"), None),
+            belief_key(replace(plain, subject=""), None),
+            belief_key(replace(plain, context="in summer"), None),
+            belief_key(plain, "scout"),
+        ]
+        assert len({key, *others}) == 6
+
+    def test_free_text_is_about_where_it_was_said(self) -> None:
+        free = replace(said("berlin", 1).candidate, attribute=None, value=None)
+        elsewhere = replace(free, evidence=said("berlin", 2).candidate.evidence)
+        assert belief_key(free, None) == belief_key(replace(free, text="longer"), None)
+        assert belief_key(free, None) != belief_key(elsewhere, None)
+
+    def test_the_same_said_on_the_same_grounds_is_one_assertion(self) -> None:
+        once = said("berlin", 1)
+        again = replace(once, recorded_at=day(9), position=77)
+        assert assertion_id(once) == assertion_id(again)
+        assert assertion_id(once) != assertion_id(said("berlin", 2))
+        assert assertion_id(once) != assertion_id(said("munich", 1))
+        assert assertion_id(once) != assertion_id(said("berlin", 1, against=True))
+
+
+class Store:
+    """The rows of one belief key, as the database would keep them."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.assertions: list[Assertion] = []
+        self.memories: dict[int, Memory] = {}
+
+    def take(self, batch: Sequence[Assertion]) -> None:
+        """Plans a batch as extraction does, and commits the plan."""
+        plan = Plan(ANA, 1, self.seq, self.seq)
+        current = [m for m in self.memories.values() if m.believed_to is None]
+        key = belief_key(batch[0].candidate, None)
+        _plan_key(plan, key, batch, self.assertions, current)
+        known = {assertion_id(a) for a in self.assertions}
+        self.assertions += [a for a in batch if assertion_id(a) not in known]
+        self.commit(plan)
+
+    def commit(self, plan: Plan) -> None:
+        for memory, at in plan.closed.items():
+            old = self.memories[memory]
+            assert old.believed_from is not None
+            self.memories[memory] = replace(old, believed_to=max(at, old.believed_from))
+        for memory, strength in plan.reinforced.items():
+            self.memories[memory] = replace(self.memories[memory], support=strength["support"])
+        for memory, row in plan.memories.items():
+            self.memories[memory] = _memory_of_row(row)
+        self.seq = plan.to_seq
+
+    def versions(self) -> list[tuple[object, ...]]:
+        """Everything ever believed, but for what was replaced at the moment it was believed."""
+        return sorted(
+            (m.believed_from, m.valid_from, m.value, m.valid_to or day(999), m.support,
+             m.believed_to or day(999))
+            for m in self.memories.values()
+            if m.believed_from != m.believed_to
+        )  # fmt: skip
+
+
+class TestReplay:
+    @quick
+    @given(histories(), st.data())
+    def test_replay_from_scratch_equals_having_been_there(
+        self, history: list[Assertion], data: st.DataObject
+    ) -> None:
+        there, replayed = Store(), Store()
+        rest = history
+        while rest:
+            # What was recorded together is extracted together.
+            until = data.draw(st.sampled_from([a.recorded_at for a in rest]))
+            there.take([a for a in rest if a.recorded_at <= until])
+            rest = [a for a in rest if a.recorded_at > until]
+        replayed.commit(planned_afresh(ANA, 1, 0, history))
+        assert there.versions() == replayed.versions()
+
+    @quick
+    @given(histories(), st.randoms(use_true_random=False))
+    def test_whatever_order_extraction_took_the_present_is_the_same(
+        self, history: list[Assertion], rng: Any
+    ) -> None:
+        store = Store()
+        shuffled = history.copy()
+        rng.shuffle(shuffled)
+        for assertion in shuffled:
+            store.take([assertion])
+        now = [m for m in store.memories.values() if m.believed_to is None]
+        assert sorted((m.valid_from, m.value) for m in now) == sorted(
+            (b.valid_from, b.value) for b in timeline(history)
+        )
+
+    @quick
+    @given(histories())
+    def test_taking_the_same_again_changes_nothing(self, history: list[Assertion]) -> None:
+        store = Store()
+        store.take(history)
+        before, seq = store.versions(), store.seq
+        store.take(history)
+        assert (store.versions(), store.seq) == (before, seq)
+
+    @quick
+    @given(histories())
+    def test_a_revision_of_what_is_already_believed_is_empty(
+        self, history: list[Assertion]
+    ) -> None:
+        store = Store()
+        store.take(history)
+        current = [m for m in store.memories.values() if m.believed_to is None]
+        revision = revise(current, timeline(history))
+        assert (revision.close, revision.insert, revision.reinforce) == ((), (), ())

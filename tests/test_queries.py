@@ -1,0 +1,299 @@
+"""Every statement of `sql/queries`: it plans, it is used, it is scoped, and hot ones stay fast."""
+
+import ast
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from memory import queries
+
+ROOT = Path(queries.__file__).parent.parent
+STATEMENTS = sorted(queries.load())
+FILES = {name.split(".")[0] for name in STATEMENTS}
+PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%)")
+
+
+def numbered(name: str) -> tuple[str, list[str]]:
+    """The statement with `$n` in place of names, and the names in order."""
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return "%"
+        if match[1] not in names:
+            names.append(match[1])
+        return f"${names.index(match[1]) + 1}"
+
+    return PLACEHOLDER.sub(number, queries.statement(name)), names
+
+
+@cache
+def used_in(*packages: str) -> frozenset[str]:
+    """Names of statements that our code spells out, also where it puts them together.
+
+    A module with an f-string such as `f"verification.{name}"` may mean any of its plain words.
+    """
+    found = set()
+    for package in packages:
+        for path in (ROOT / package).rglob("*.py"):
+            nodes = list(ast.walk(ast.parse(path.read_text())))
+            texts = {n.value for n in nodes if isinstance(n, ast.Constant)}
+            words = {t for t in texts if isinstance(t, str) and re.fullmatch(r"\w+(\.\w+)?", t)}
+            joined = [n.values[0] for n in nodes if isinstance(n, ast.JoinedStr) and n.values]
+            prefixes = {n.value for n in joined if isinstance(n, ast.Constant)}
+            files = {f for f in FILES if f"{f}." in prefixes}
+            found |= {w for w in words if w.partition(".")[0] in FILES and "." in w}
+            found |= {name for f in files for w in words if (name := f"{f}.{w}") in STATEMENTS}
+    return frozenset(found)
+
+
+def roles(name: str) -> list[str]:
+    """Who runs a statement: modules of `memory` run as the client, those of `consumers` as worker.
+
+    Workers reach the log and the long-term tier through the same modules as clients. Migrations
+    run as the login role.
+    """
+    if name.startswith("migrations."):
+        return []
+    found = ["memory_client"] if name in used_in("memory") else []
+    if name in used_in("consumers") or name.startswith(("log.", "long_term.", "embedders.")):
+        found.append("memory_worker")
+    return found
+
+
+def defines(name: str) -> bool:
+    """Whether a statement makes a table, which is done rather than planned."""
+    return re.search("^CREATE ", queries.statement(name), re.MULTILINE) is not None
+
+
+class TestNames:
+    def test_every_name_that_is_used_exists(self) -> None:
+        assert used_in("memory", "consumers") <= set(STATEMENTS)
+
+    def test_every_name_that_exists_is_used(self) -> None:
+        assert set(STATEMENTS) <= used_in("memory", "consumers")
+
+    def test_a_name_stands_once_in_its_file(self) -> None:
+        for path in (queries.sql_directory() / "queries").glob("*.sql"):
+            names = re.findall(r"^-- (\w+) --$", path.read_text(), re.MULTILINE)
+            assert len(names) == len(set(names)), path.name
+
+    def test_no_statement_stands_outside_a_block(self) -> None:
+        for path in (queries.sql_directory() / "queries").glob("*.sql"):
+            assert path.read_text().startswith("-- "), path.name
+
+
+@pytest.fixture
+def user_tables(superuser: psycopg.Connection) -> set[str]:
+    """Tables whose rows belong to a user of a tenant."""
+    rows = superuser.execute(
+        "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
+        " WHERE c.relnamespace = 'memory'::regnamespace AND c.relkind = 'r'"
+        " AND a.attname = 'user_id'"
+    )
+    return {name for (name,) in rows}
+
+
+class TestStatements:
+    @pytest.mark.parametrize("name", STATEMENTS)
+    def test_says_what_it_is_for(self, name: str) -> None:
+        first, *_ = queries.statement(name).splitlines()
+        assert re.match(r"-- (?!unscoped)\w.{8,}", first), first
+
+    def test_names_its_tenant_and_its_user_or_says_why_not(self, user_tables: set[str]) -> None:
+        tables = re.compile(rf"\b(?:FROM|JOIN|INTO|UPDATE) (?:{'|'.join(sorted(user_tables))})\b")
+        for name in STATEMENTS:
+            text = queries.statement(name)
+            body = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+            if re.search(r"^-- unscoped: \w.{8,}", text, re.MULTILINE):
+                continue
+            assert "%(tenant)s" in body, f"{name} names no tenant"
+            if tables.search(body):
+                assert "%(user)s" in body, f"{name} names no user"
+
+    def test_plans_against_the_schema_as_the_role_that_runs_it(self, url: str) -> None:
+        # EXPLAIN also checks the privileges, which PREPARE does not.
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("SET search_path TO memory, public")
+            # Temporary tables come first, for the statements that use them.
+            for name in sorted(STATEMENTS, key=lambda n: not defines(n)):
+                text, _ = numbered(name)
+                for role in roles(name):
+                    connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+                    explain = "" if defines(name) else "EXPLAIN (GENERIC_PLAN) "
+                    try:
+                        connection.execute((explain + text).encode())
+                    except psycopg.Error as error:
+                        pytest.fail(f"{name} as {role}: {error}")
+
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+TENANT, USER, SESSION = "tenant-3", "user-7", "session-2"
+KEY = b"\x01" * 16
+HOT: dict[str, dict[str, Any]] = {
+    "log.append_one": {
+        "id": "new", "session": SESSION, "agent": "scout", "private": False, "kind": "message",
+        "role": "user", "actor": None, "content": "Hello.", "payload": "{}", "time": NOW,
+        "source": "client", "hash": b"h", "digest": b"d", "session_ttl": 3600.0,
+    },
+    "log.append": {
+        "ids": ["new", "newer"], "sessions": [SESSION] * 2, "agents": ["scout"] * 2,
+        "privates": [False] * 2, "kinds": ["message"] * 2, "roles": ["user"] * 2,
+        "actors": ["Ana"] * 2, "contents": ["Hello."] * 2, "payloads": ["{}"] * 2,
+        "times": [NOW] * 2, "sources": ["client"] * 2, "hashes": [b"h"] * 2,
+        "digests": [b"d"] * 2, "session_ttl": 3600.0,
+    },
+    "log.window": {"session": SESSION, "agent": None, "tokens": 600, "limit": 200},
+    "log.read_session": {"session": SESSION, "after": 3, "limit": 100},
+    "log.read_before": {"session": SESSION, "through": 9, "limit": 6},
+    "log.read_ids": {"ids": ["i-1", "i-2"]},
+    "log.session": {"session": SESSION},
+    "log.get_state": {"session": SESSION},
+    "log.position": {},
+    "claims.due_sessions": {},
+    "long_term.assertions": {"generation": 1, "keys": [KEY]},
+    "long_term.open_beliefs": {"generation": 1, "keys": [KEY]},
+    "long_term.forgotten_beliefs": {"generation": 1, "keys": [KEY]},
+    "long_term.memory": {"memory": 5},
+    "long_term.evidence": {"memory": 5},
+    "long_term.keys_of_interactions": {"ids": ["i-1"]},
+    "recall.scores": {
+        "text": "candidates who led a migration", "language": "english",
+        "vector": "[" + ",".join(["0.125"] * 64) + "]", "embedder_id": 1, "agent": None,
+        "only_agent": False, "kinds": None, "names": True,
+    },
+    "recall.details": {"memories": [1, 2, 3], "lexemes": ["migrat"]},
+}  # fmt: skip
+
+GENERIC = {"log.append_one"}
+"""Statements sent by `Database.fetch_point`: one plan for all values, and never a scan."""
+
+FILL = """
+INSERT INTO embedders (name, dimensions) VALUES ('words-64', 64);
+INSERT INTO users (tenant_id, user_id, position)
+SELECT 'tenant-' || t, 'user-' || u, 100 FROM generate_series(1, 5) t, generate_series(1, 40) u;
+INSERT INTO sessions (tenant_id, user_id, session_id, length, started_at, last_at)
+SELECT tenant_id, user_id, 'session-' || s, 20, now(), now() FROM users, generate_series(1, 5) s;
+INSERT INTO interactions (tenant_id, user_id, session_id, ordinal, position, interaction_id,
+    private, kind, role, content, payload, occurred_at, source, content_hash)
+SELECT tenant_id, user_id, 'session-' || (n - 1) / 20 + 1, (n - 1) % 20 + 1, n, 'i-' || n, false,
+    'message', 'user', 'Hello ' || n, '{}', now(), 'client', 'h'
+FROM users, generate_series(1, 100) n;
+INSERT INTO assertions (tenant_id, user_id, generation, belief_key, assertion_id, position,
+    candidate, provenance, extractor, interaction_ids, recorded_at)
+SELECT tenant_id, user_id, 1, substring(sha256(('k' || n)::bytea) FOR 16),
+    substring(sha256(('a' || n)::bytea) FOR 16), n, '{}', '{}', 'test', ARRAY['i-' || n], now()
+FROM users, generate_series(1, 30) n;
+INSERT INTO memories (tenant_id, user_id, memory_id, generation, belief_key, kind, text,
+    single_valued, session_id, ordinal, ordinal_to, confidence, importance, support, tokens,
+    payload, lexemes, occurred_at, valid_from, believed_from, extractor, extractor_version)
+SELECT tenant_id, user_id, n, 1, substring(sha256(('k' || n)::bytea) FOR 16), 'episode',
+    'Candidate ' || n || ' led a migration', false, 'session-1', n, n, 1, 0.5, 1, 9, '{}',
+    to_tsvector('english', 'Candidate ' || n || ' led a migration'), now(), now(), now(),
+    'test', '1'
+FROM users, generate_series(1, 60) n;
+INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_at, end_at, quote,
+    stance, occurred_at, recorded_at)
+SELECT tenant_id, user_id, memory_id, 'i-' || memory_id, 0, 5, 'Hello', 'supports', now(), now()
+FROM memories;
+INSERT INTO embeddings (tenant_id, user_id, embedder_id, memory_id, vector)
+SELECT tenant_id, user_id, (SELECT embedder_id FROM embedders), memory_id,
+    array_fill(0.125::real, ARRAY[64])::vector::halfvec
+FROM memories;
+INSERT INTO tombstones (tenant_id, user_id, id_digest)
+SELECT tenant_id, user_id, sha256(('t' || n)::bytea) FROM users, generate_series(1, 20) n;
+"""
+
+
+def prepared(name: str) -> str:
+    return "hot_" + name.replace(".", "_")
+
+
+@pytest.fixture(scope="class")
+def grown(
+    server: str, template: str, request: pytest.FixtureRequest
+) -> Iterator[psycopg.Connection]:
+    """As the client, with every hot statement prepared and run while all tables were empty."""
+    # A database for the class: filling it once is enough.
+    make = request.getfixturevalue("make_class_database")
+    with psycopg.connect(make(template), autocommit=True) as connection:
+        connection.execute("SET search_path TO memory, public")
+        connection.execute("SET ROLE memory_client")
+        for name in HOT:
+            text, _ = numbered(name)
+            connection.execute(f"PREPARE {prepared(name)} AS {text}".encode())
+        for name in HOT:
+            for _ in range(6):  # after five a plan without the values is considered
+                plan_of(connection, name)
+        connection.execute("RESET ROLE")
+        connection.execute(FILL)
+        yield connection
+
+
+def plan_of(connection: psycopg.Connection, name: str) -> list[dict[str, Any]]:
+    """The nodes of the plan for a hot statement, under the settings it really runs with."""
+    _, names = numbered(name)
+    values = {"tenant": TENANT, "user": USER, **HOT[name]}
+    literals = sql.SQL(", ").join(sql.Literal(values[n]) for n in names)
+    bind = "scope.bind_point" if name in GENERIC else "scope.bind"
+    with connection.transaction():
+        connection.execute("SET LOCAL ROLE memory_client")
+        connection.execute("SET LOCAL plan_cache_mode TO force_custom_plan")
+        connection.execute(queries.statement(bind), {"tenant": TENANT, "user": USER})
+        execute = sql.SQL("EXECUTE {}({})").format(sql.Identifier(prepared(name)), literals)
+        return nodes_of(connection, execute)
+
+
+def nodes_of(connection: psycopg.Connection, statement: sql.Composable) -> list[dict[str, Any]]:
+    row = connection.execute(sql.SQL("EXPLAIN (FORMAT JSON) ") + statement).fetchone()
+    assert row is not None
+    nodes, found = [row[0][0]["Plan"]], []
+    while nodes:
+        node = nodes.pop()
+        found.append(node)
+        nodes += node.get("Plans", [])
+    return found
+
+
+def scanned(nodes: list[dict[str, Any]]) -> set[str]:
+    """The tables that grow with use and are read whole."""
+    return GROWING & {n["Relation Name"] for n in nodes if n["Node Type"] == "Seq Scan"}
+
+
+GROWING = {"interactions", "tombstones", "assertions", "memories", "evidence", "embeddings"}
+
+
+class TestHotPlans:
+    @pytest.mark.parametrize("name", HOT)
+    def test_never_scans_before_statistics_were_gathered(
+        self, grown: psycopg.Connection, name: str
+    ) -> None:
+        assert not scanned(plan_of(grown, name))
+
+    @pytest.mark.parametrize("name", ["log.append_one", "log.append"])
+    def test_looks_for_a_known_id_by_the_whole_key(
+        self, grown: psycopg.Connection, name: str
+    ) -> None:
+        looks = [
+            node["Index Cond"]
+            for node in plan_of(grown, name)
+            if node.get("Relation Name") in ("interactions", "tombstones") and "Index Cond" in node
+        ]
+        assert len(looks) == 2
+        assert all(re.search(r"interaction_id =|id_digest =", look) for look in looks)
+
+    @pytest.mark.parametrize("name", HOT)
+    def test_never_scans_with_statistics(self, grown: psycopg.Connection, name: str) -> None:
+        grown.execute("ANALYZE")
+        assert not scanned(plan_of(grown, name))
+
+    def test_a_scan_would_be_noticed(self, grown: psycopg.Connection) -> None:
+        whole = nodes_of(grown, sql.SQL("SELECT content FROM interactions"))
+        assert scanned(whole) == {"interactions"}
