@@ -91,6 +91,7 @@ async def _cases(
         scope = Scope(TENANT, question.user)
         search = await recaller.search(scope, question.text)
         scored = await database.fetch(scope, *search.call)
+        search, scored = await recaller.reread(scope, search, scored)
         rows, table = await recaller.candidates(scope, search, scored)
         cases.append(
             Case(

@@ -33,6 +33,9 @@ SAMPLE = "examples/recruiting.jsonl"
 ASKING = Scope("northwind-talent", "ana", "scout", "ana-next")
 QUESTION = "What should I keep in mind for Ana's next shortlist?"
 BUDGET = 400
+MOVED = "lives_in"
+"""The attribute whose change is shown first: everybody knows what a move is."""
+
 # A store that is thrown away need not wait for the disk.
 SERVER_OPTIONS = {"fsync": "off", "synchronous_commit": "off", "shared_buffers": "128MB"}
 
@@ -231,11 +234,11 @@ async def _citations(client: AsyncMemoryClient, context: Context) -> tuple[Cited
 
 
 async def _revision(client: AsyncMemoryClient, users: Sequence[str]) -> Revision | None:
-    """The first belief with a single value that a later one ended."""
+    """A belief with a single value that a later one ended; a move, where there is one."""
     for user in users:
         scope = Scope(ASKING.tenant, user, ASKING.agent)
         held = [m for m in await client.history(scope, limit=1000) if m.single_valued]
-        for ended in sorted(held, key=lambda m: (m.attribute or "", m.id), reverse=True):
+        for ended in sorted(held, key=lambda m: (m.attribute != MOVED, m.id)):
             later = [m for m in held if _takes_over(m, ended)]
             if ended.supersedes and later:
                 successor = await client.explain(scope, min(later, key=lambda m: m.id).id)

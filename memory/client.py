@@ -15,12 +15,13 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from memory import explicit, migrate
 from memory.bus import Bus, PostgresBus
+from memory.collective import Collective, CollectiveExplanation
 from memory.consolidation import Assertion
 from memory.context import Assembler, Context, Shares, TokenEstimator
 from memory.database import Database, DatabaseRole, resolve_url
 from memory.embedding import Embedder, create_embedder
 from memory.erasure import Eraser, Forgotten
-from memory.errors import InvalidInput, InvalidScope
+from memory.errors import InvalidInput
 from memory.log import Log, Position
 from memory.long_term import LongTerm
 from memory.models import (
@@ -35,8 +36,10 @@ from memory.models import (
     Scope,
 )
 from memory.recall import Recaller
+from memory.reranking import Reranker
 from memory.settings import Settings
 from memory.text import estimate_tokens
+from memory.uses import Uses
 
 NO_PAYLOAD: Mapping[str, Any] = {}
 
@@ -64,7 +67,8 @@ class AsyncMemoryClient:
     """Reads and writes one store's memory; use as an async context manager.
 
     Without `settings`, they are read from MEMORY_* variables; without MEMORY_DATABASE_URL the
-    embedded server is started and brought up to date.
+    embedded server is started and brought up to date. A `reranker` reorders the best memories of
+    every recall and context, within a time of its own (`memory.reranking`).
     """
 
     state: AsyncTaskState
@@ -76,8 +80,10 @@ class AsyncMemoryClient:
         embedder: Embedder | None = None,
         bus: Bus | None = None,
         estimator: TokenEstimator = estimate_tokens,
+        reranker: Reranker | None = None,
     ) -> None:
         self._settings = settings or Settings()
+        self._reranker = reranker
         self._embedder = embedder
         self._given_bus = bus
         self._estimator = estimator
@@ -114,17 +120,30 @@ class AsyncMemoryClient:
         except BaseException:
             await self._database.close()
             raise
-        recaller = Recaller(self._database, self._long_term, embedder, settings.language)
+        recaller = Recaller(
+            self._database,
+            self._long_term,
+            embedder,
+            settings.language,
+            reranker=self._reranker,
+        )
         self._recaller = recaller
         self._assembler = Assembler(
             self._database, recaller, settings.window_tokens, self._estimator
         )
         self._eraser = Eraser(self._database, self._long_term)
+        self._uses = Uses(self._long_term)
+        self._collective = Collective(self._database, settings.language)
         self.state = AsyncTaskState(self._log)
 
     async def close(self) -> None:
         """Disconnects; the embedded server stops when its last process ends."""
-        await self._database.close()
+        try:
+            await self._uses.flush()
+        finally:
+            await self._database.close()
+        if self._embedder is None:
+            await self._long_term.embedder.aclose()
 
     async def record(
         self,
@@ -143,8 +162,8 @@ class AsyncMemoryClient:
         """Appends one interaction to the log; it is durable, and in the next `context()`.
 
         `id` makes it idempotent: the same id with the same content is a duplicate. Without
-        `occurred_at` the interaction happens now. `private` keeps what is derived from it to the
-        scope's agent.
+        `occurred_at` the interaction happens now, or when it was first recorded. `private` keeps
+        what is derived from it to the scope's agent.
 
         Raises:
             InvalidInteraction: content empty, too large, or not text; a naive time.
@@ -181,13 +200,15 @@ class AsyncMemoryClient:
     ) -> Context:
         """What the next turn should know: at most `budget` tokens, with citations.
 
-        Draws on the scope's session (recent turns, summary, task state) and on the user's
-        long-term memories that the scope's agent may see.
+        Draws on the scope's session (recent turns, summary, task state), on the user's long-term
+        memories that the scope's agent may see, and on what the tenant's collective tier holds.
 
         Raises:
             InvalidInput: a budget too small to hold anything, or an empty or oversize query.
         """
-        return await self._assembler.context(scope, query, budget=budget, shares=shares)
+        context = await self._assembler.context(scope, query, budget=budget, shares=shares)
+        await self._uses.note(scope, context.items)
+        return context
 
     async def recall(
         self,
@@ -234,7 +255,9 @@ class AsyncMemoryClient:
         try:
             wanted = MemoryKind(kind)
         except ValueError as error:
-            raise InvalidInput(f"kind must be one of {', '.join(MemoryKind)}, got {kind!r}") from error
+            raise InvalidInput(
+                f"kind must be one of {', '.join(MemoryKind)}, got {kind!r}"
+            ) from error
         payload = explicit.payload(
             wanted,
             attribute=attribute,
@@ -250,11 +273,18 @@ class AsyncMemoryClient:
         return await self._derive(where, receipt)
 
     async def _derive(self, scope: Scope, receipt: Receipt) -> Memory:
-        interaction = (await self._log.read_ids(scope, [receipt.interaction_id]))[0]
-        candidate = explicit.candidate_of(interaction)
-        if candidate is None or interaction.recorded_at is None:
-            raise InvalidInput(f"interaction {receipt.interaction_id!r} asks for no memory")
-        assertion = Assertion(
+        async def propose() -> Assertion:
+            return await self._explicit(scope, receipt.interaction_id)
+
+        return await self._long_term.believed(scope, await self._long_term.apply(scope, propose))
+
+    async def _explicit(self, scope: Scope, interaction_id: str) -> Assertion:
+        found = await self._log.read_ids(scope, [interaction_id])
+        interaction = found[0] if found else None
+        candidate = explicit.candidate_of(interaction) if interaction else None
+        if interaction is None or candidate is None or interaction.recorded_at is None:
+            raise InvalidInput(f"interaction {interaction_id!r} asks for no memory")
+        return Assertion(
             candidate,
             explicit.PROVENANCE,
             interaction.recorded_at,
@@ -264,8 +294,6 @@ class AsyncMemoryClient:
             ordinal=interaction.ordinal,
             ordinal_to=interaction.ordinal,
         )
-        await self._long_term.apply(scope, [assertion])
-        return await self._long_term.believed(scope, assertion)
 
     async def forget(
         self,
@@ -318,6 +346,14 @@ class AsyncMemoryClient:
         """
         return await self._long_term.explain(scope, memory)
 
+    async def explain_collective(self, scope: Scope, memory: int) -> CollectiveExplanation:
+        """How many users, at least, a collective memory rests on, and on what kinds of evidence.
+
+        Raises:
+            UnknownMemory: the tenant has no such collective memory, or no longer.
+        """
+        return await self._collective.explain(scope, memory)
+
     async def interactions(
         self, scope: Scope, *, after: int = 0, limit: int = 1000
     ) -> list[Interaction]:
@@ -364,9 +400,10 @@ class MemoryClient:
         embedder: Embedder | None = None,
         bus: Bus | None = None,
         estimator: TokenEstimator = estimate_tokens,
+        reranker: Reranker | None = None,
     ) -> None:
         self._client = AsyncMemoryClient(
-            settings, embedder=embedder, bus=bus, estimator=estimator
+            settings, embedder=embedder, bus=bus, estimator=estimator, reranker=reranker
         )
         self._exits = ExitStack()
 
@@ -511,11 +548,15 @@ class MemoryClient:
         """See `AsyncMemoryClient.explain`."""
         return self._portal.call(self._client.explain, scope, memory)
 
-    def interactions(
-        self, scope: Scope, *, after: int = 0, limit: int = 1000
-    ) -> list[Interaction]:
+    def explain_collective(self, scope: Scope, memory: int) -> CollectiveExplanation:
+        """See `AsyncMemoryClient.explain_collective`."""
+        return self._portal.call(self._client.explain_collective, scope, memory)
+
+    def interactions(self, scope: Scope, *, after: int = 0, limit: int = 1000) -> list[Interaction]:
         """See `AsyncMemoryClient.interactions`."""
-        return self._portal.call(partial(self._client.interactions, after=after, limit=limit), scope)
+        return self._portal.call(
+            partial(self._client.interactions, after=after, limit=limit), scope
+        )
 
     def position(self, scope: Scope) -> Position:
         """See `AsyncMemoryClient.position`."""

@@ -6,6 +6,7 @@ signals as they are, with no further scaling.
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,11 +21,18 @@ from memory.spoken import INSTRUCTION, PREFERENCE, turns_of
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+Positions = Mapping[str, Sequence[int]]
+"""Where each lexeme of the question stands in a memory."""
+
+_LEXEME = re.compile(r"'((?:[^']|'')*)':([0-9A-D,]+)")
+_DIGITS = re.compile(r"\d+")
 
 POOL = 60
 """Memories taken from each of the two orders, by meaning and by words, to be read in full."""
 
-MOST_INSTRUCTIONS = 40
+MOST_INSTRUCTIONS, FEW_INSTRUCTIONS = 40, 3
+"""Standing instructions read for a request, and for any other question."""
+
 SPREAD = 0.5
 """What each further memory of one session pays when a broad question wants many sessions heard."""
 
@@ -32,8 +40,12 @@ K1, B = 1.2, 0.75
 CLEARLY_BETTER = 2.0
 """By how much a statement has to beat the episode it was read from to be listed beside it."""
 
+SESSION_BITS = 32
+"""By how much a session's hash is shifted in a place; the ordinal is in the bits below."""
+
 SHORT = 20
 """Lexemes below which a memory is short."""
+_LOG_SHORT = math.log(SHORT)
 
 SIGNALS = (
     "dense",
@@ -70,42 +82,73 @@ assistant: 1 for an episode that holds only an assistant's words.
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """All of a user's memories, in any order, with how near each is to a question.
+    """All of a user's memories, by id, with how near each is to a question.
 
+    bm25: Robertson & Zaragoza 2009, k1 = K1, b = B, over the question's lexemes, OR-ed, each
+        counted once a memory: how often it stands there is looked up for the best alone.
+    places: the hash of the session, shifted left by 32 bits, plus the ordinal; 0 where unknown.
     rarity: the question's lexemes that occur at all, with their inverse document frequency.
+    rarity_sum: of all of them; 1 if there are none.
     """
 
     ids: Indices
     dense: Floats
     bm25: Floats
-    sessions: Indices
-    ordinals: Indices
+    places: Indices
     ordinal_tos: Indices
-    instructions: frozenset[int]
+    instructions: Indices
     rarity: Mapping[str, float]
+    rarity_sum: float
     mean_words: float
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Scores":
         """The row of `recall.scores`; empty where the user has no memories."""
-        ids = np.array(row["ids"] or [], dtype=np.int64)
+        ids = _array(row["ids"])
+        order = np.argsort(ids, kind="stable")
+        ids = ids[order]
+        mean_words = max(row["mean_words"] or 0.0, 1.0)
+        dense = np.zeros(len(ids))
+        at, known = _found(ids, _array(row["vector_ids"]))
+        dense[at[known]] = 1.0 - _array(row["distances"])[known]
+        frequency, matched = _lexical(row, len(ids), mean_words)
         bm25 = np.zeros(len(ids))
-        if row["matched_ids"]:
-            order = np.argsort(ids)
-            at = order[np.searchsorted(ids, row["matched_ids"], sorter=order)]
-            bm25[at] = row["bm25"]
-        lexemes = zip(row["lexemes"] or (), row["idf"] or (), strict=True)
+        bm25[_found(ids, _array(row["matched_ids"]))[0]] = matched
+        rarity = zip(row["lexemes"] or (), frequency.tolist(), strict=True)
         return cls(
             ids,
-            np.array(row["dense"] or [], dtype=np.float64),
+            dense,
             bm25,
-            np.array([s or 0 for s in row["sessions"] or ()], dtype=np.int64),
-            np.array([o or 0 for o in row["ordinals"] or ()], dtype=np.int64),
-            np.array([o or 0 for o in row["ordinal_tos"] or ()], dtype=np.int64),
-            frozenset(row["instructions"] or ()),
-            dict(lexemes),
-            row["mean_words"] or 1.0,
+            _array(row["places"])[order],
+            _array(row["ordinal_tos"])[order].astype(np.int64),
+            _array(row["instructions"]),
+            {lexeme: idf for lexeme, idf in rarity if idf},
+            float(frequency.sum()) or 1.0,
+            mean_words,
         )
+
+
+def _array(sent: NDArray[Any] | None) -> NDArray[Any]:
+    """An aggregate over no rows is NULL."""
+    return np.empty(0, dtype=np.int64) if sent is None else sent
+
+
+def _found(ids: Indices, looked_for: Indices) -> tuple[Indices, NDArray[np.bool_]]:
+    """Where in ascending `ids` each one stands, and whether it does."""
+    if not len(ids):
+        return np.zeros(len(looked_for), dtype=np.int64), np.zeros(len(looked_for), dtype=bool)
+    at = np.minimum(np.searchsorted(ids, looked_for), len(ids) - 1)
+    return at, ids[at] == looked_for
+
+
+def _lexical(row: Mapping[str, Any], memories: int, mean_words: float) -> tuple[Floats, Floats]:
+    """The inverse document frequency of each lexeme, 0 if none holds it; BM25 of each match."""
+    hit_rows, hit_terms = _array(row["hit_rows"]) - 1, _array(row["hit_terms"]) - 1
+    holding = np.bincount(hit_terms, minlength=len(row["lexemes"] or ()))
+    idf = np.where(holding, np.log1p((memories - holding + 0.5) / (holding + 0.5)), 0.0)
+    words = _array(row["matched_words"])
+    once = (K1 + 1) / (1 + K1 * (1 - B + B * words / mean_words))
+    return idf, once * np.bincount(hit_rows, idf[hit_terms], minlength=len(words))
 
 
 @cache
@@ -122,9 +165,10 @@ def pool(scores: Scores, question: Question, size: int = POOL) -> Indices:
     Indices into `scores`, ascending.
     """
     best = np.union1d(_top(scores.dense, size), _top(scores.bm25, size))
-    if question.request and scores.instructions:
-        newest = sorted(scores.instructions, reverse=True)[:MOST_INSTRUCTIONS]
-        best = np.union1d(best, np.flatnonzero(np.isin(scores.ids, newest)))
+    if len(scores.instructions):
+        most = MOST_INSTRUCTIONS if question.request else FEW_INSTRUCTIONS
+        newest = np.sort(scores.instructions)[-most:]
+        best = np.union1d(best, np.searchsorted(scores.ids, newest))
     return best
 
 
@@ -137,42 +181,51 @@ def _top(values: Floats, size: int) -> Indices:
 def signals(
     question: Question, scores: Scores, chosen: Indices, rows: Sequence[Mapping[str, Any]]
 ) -> Floats:
-    """The signals of the chosen memories, (chosen, SIGNALS); `rows` of `recall.details` in order."""
-    before, after, place = _neighbours(scores, _z(scores.bm25))
-    bm25 = np.array([_bm25(row, scores) for row in rows])
+    """The signals of the chosen memories, (chosen, SIGNALS); `rows` are theirs, in order."""
+    before, after, place = _neighbours(scores, chosen, _z(scores.bm25))
+    helds = [_positions(row["held"]) for row in rows]
+    bm25 = np.array([_bm25(row, held, scores) for row, held in zip(rows, helds, strict=True)])
     found = {
         "dense": _z(scores.dense)[chosen],
         "words": bm25 / max(float(bm25.max(initial=0.0)), 1e-6) - 1.0,
-        "words_before": before[chosen],
-        "words_after": after[chosen],
-        "opening_broad": question.broad / (1.0 + place[chosen] / 10.0),
+        "words_before": before,
+        "words_after": after,
+        "opening_broad": question.broad / (1.0 + place / 10.0),
     }
     table = np.empty((len(rows), len(SIGNALS)))
     for column, name in enumerate(SIGNALS):
         if name in found:
             table[:, column] = found[name]
     own = {name: SIGNALS.index(name) for name in SIGNALS if name not in found}
-    for n, row in enumerate(rows):
-        for name, value in _of_one(question, scores, row).items():
+    for n, (row, held) in enumerate(zip(rows, helds, strict=True)):
+        for name, value in _of_one(question, scores, row, held).items():
             table[n, own[name]] = value
     return table
 
 
-def _of_one(question: Question, scores: Scores, row: Mapping[str, Any]) -> dict[str, float]:
+def _positions(held: str) -> Positions:
+    """Where lexemes stand, from the text of a tsvector: `'deploy':3A,9A 'it''s':4A`."""
+    return {
+        lexeme.replace("''", "'").replace("\\\\", "\\"): [int(p) for p in _DIGITS.findall(places)]
+        for lexeme, places in _LEXEME.findall(held)
+    }
+
+
+def _of_one(
+    question: Question, scores: Scores, row: Mapping[str, Any], held: Positions
+) -> dict[str, float]:
     payload = row["payload"]
     turns = turns_of(payload)
     instruction = row["attribute"] == INSTRUCTION or payload.get(INSTRUCTION, False)
     preference = row["kind"] == PREFERENCE or payload.get(PREFERENCE, False)
-    held = row["positions"] or {}
-    total = sum(scores.rarity.values()) or 1.0
     return {
         "speaker": _speaker(question, row, turns),
         "instruction_request": float(instruction and question.request),
         "preference_request": float(preference and question.request),
         "date": question.date_match(row["valid_from"]),
         "phrases": _phrases(scores.rarity, held),
-        "coverage": sum(w for lexeme, w in scores.rarity.items() if lexeme in held) / total,
-        "short": max(0.0, math.log(SHORT) - math.log1p(row["words"])),
+        "coverage": sum(scores.rarity.get(lexeme, 0.0) for lexeme in held) / scores.rarity_sum,
+        "short": max(0.0, _LOG_SHORT - math.log1p(row["words"])),
         "statement": float(not turns),
         "assistant": float(bool(turns) and all(turn.assistant for turn in turns)),
     }
@@ -188,7 +241,9 @@ def _speaker(question: Question, row: Mapping[str, Any], turns: Sequence[Any]) -
     return 2.0 * theirs / max(said, 1) - 1.0
 
 
-def _phrases(rarity: Mapping[str, float], held: Mapping[str, Sequence[int]]) -> float:
+def _phrases(rarity: Mapping[str, float], held: Positions) -> float:
+    if len(held) < 2:  # noqa: PLR2004
+        return 0.0
     places = {lexeme: set(positions) for lexeme, positions in held.items() if lexeme in rarity}
     return float(
         sum(
@@ -200,8 +255,7 @@ def _phrases(rarity: Mapping[str, float], held: Mapping[str, Sequence[int]]) -> 
     )
 
 
-def _bm25(row: Mapping[str, Any], scores: Scores) -> float:
-    held = row["positions"] or {}
+def _bm25(row: Mapping[str, Any], held: Positions, scores: Scores) -> float:
     norm = K1 * (1 - B + B * row["words"] / scores.mean_words)
     return sum(
         scores.rarity.get(lexeme, 0.0) * len(at) * (K1 + 1) / (len(at) + norm)
@@ -209,39 +263,55 @@ def _bm25(row: Mapping[str, Any], scores: Scores) -> float:
     )
 
 
-def _neighbours(scores: Scores, values: Floats) -> tuple[Floats, Floats, Floats]:
-    """For each memory the values of the episodes before and after its own, and its place.
+def _neighbours(
+    scores: Scores, chosen: Indices, values: Floats
+) -> tuple[Floats, Floats, NDArray[np.float64]]:
+    """For each chosen memory the values of the episodes before and after its own, and its place.
 
     Episodes of a session follow each other without overlap; what lies within one (a statement
     from it, a reply it opens) has the neighbours of the one it lies in.
     """
-    n = len(scores.ids)
-    before, after, place = np.zeros(n), np.zeros(n), np.zeros(n)
-    order = np.lexsort((scores.ids, -scores.ordinal_tos, scores.ordinals, scores.sessions))
-    leads: list[int] = []
-    members: list[list[int]] = []
-    for i in order:
-        if scores.ordinals[i] == 0:
-            continue
-        last = leads[-1] if leads else None
-        if (
-            last is not None
-            and scores.sessions[last] == scores.sessions[i]
-            and scores.ordinals[i] <= scores.ordinal_tos[last]
-        ):
-            members[-1].append(int(i))
-        else:
-            leads.append(int(i))
-            members.append([int(i)])
-    position = 0
-    for at, lead in enumerate(leads):
-        same = at > 0 and scores.sessions[leads[at - 1]] == scores.sessions[lead]
-        position = position + 1 if same else 0
-        place[members[at]] = position
-        if same:
-            before[members[at]] = values[leads[at - 1]]
-            after[members[at - 1]] = values[lead]
-    return before, after, place
+    near = _same_sessions(scores, chosen)
+    places = scores.places[near]
+    leads = _leads(places, places - _ordinals(places) + scores.ordinal_tos[near])
+    sessions = places[leads] >> SESSION_BITS
+    follows = np.zeros(len(leads), dtype=bool)
+    follows[1:] = sessions[1:] == sessions[:-1]
+    nth = np.arange(len(leads))
+    before, after, place = np.zeros((3, len(scores.ids)))
+    lead_of = np.searchsorted(leads, np.arange(len(near)), side="right") - 1
+    led = values[near[leads]]
+    before[near] = np.where(follows, np.roll(led, 1), 0.0)[lead_of]
+    after[near] = np.where(np.roll(follows, -1), np.roll(led, -1), 0.0)[lead_of]
+    place[near] = (nth - np.maximum.accumulate(np.where(follows, 0, nth)))[lead_of]
+    return before[chosen], after[chosen], place[chosen]
+
+
+def _ordinals(places: Indices) -> Indices:
+    return places & (2**SESSION_BITS - 1)
+
+
+def _same_sessions(scores: Scores, chosen: Indices) -> Indices:
+    """The memories with a place in the sessions of the chosen ones, in the order of those places.
+
+    Where several begin at one place, the one that reaches furthest is first.
+    """
+    sessions = scores.places >> SESSION_BITS
+    wanted = np.unique(sessions[chosen])
+    known = _found(wanted, sessions)[1] & (_ordinals(scores.places) > 0)
+    near = np.flatnonzero(known)
+    return near[np.lexsort((-scores.ordinal_tos[near], scores.places[near]))]
+
+
+def _leads(places: Indices, ends: Indices) -> Indices:
+    """Of memories in the order of their places, those that begin after the last lead's end."""
+    following = np.searchsorted(places, ends, side="right").tolist()
+    leads = []
+    at = 0
+    while at < len(following):
+        leads.append(at)
+        at = max(following[at], at + 1)
+    return np.array(leads, dtype=np.int64)
 
 
 def _z(values: Floats) -> Floats:

@@ -6,23 +6,34 @@ pool of the best, which `memory.ranking` then orders by all its signals.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from time import monotonic
 
 import numpy as np
 from pgvector import HalfVector
 from psycopg.rows import DictRow
 
+from memory.collective import Collective, recalled
 from memory.database import Database, Params
 from memory.embedding import Embedder, QueryCache
 from memory.errors import InvalidInput
 from memory.log import position_of
 from memory.long_term import LongTerm, memory_of
-from memory.models import MemoryKind, Recall, RecalledMemory, Scope
+from memory.models import Memory, MemoryKind, Recall, RecalledMemory, Scope
 from memory.questions import Question, understood
 from memory.ranking import SIGNALS, Floats, Scores, pool, ranked, signals, totals
+from memory.reranking import POOL as RERANKED_POOL
+from memory.reranking import Reranker, reranked
+from memory.spoken import INSTRUCTION
 
 MAX_QUERY_CHARACTERS = 4_000
+SHARED_FIT = 0.4
+"""The least score, on its own scale, at which a collective memory is listed."""
+
+SHARED_PART = 0.2
+"""How much of an answer collective memories may take up."""
+
 KNOWN_NAMES = 10_000
 """Users whose participants' names are kept in mind."""
 
@@ -32,16 +43,21 @@ NAMES_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A question under way: how it was read, and the statement that scores memories for it."""
+    """A question under way: how it was read, and the statements that look for it.
+
+    call: scores the user's memories; `Recaller.rank` takes its rows.
+    shared_call: finds collective memories; `collective.recalled` takes its rows.
+    """
 
     question: Question
     call: tuple[str, Params]
+    shared_call: tuple[str, Params]
 
 
 class Recaller:
     """Ranks memories for a query, over one database role and one embedder.
 
-    `weights` overrides those that are shipped.
+    `weights` overrides those that are shipped; `reranker` reorders the best.
     """
 
     def __init__(
@@ -51,10 +67,13 @@ class Recaller:
         embedder: Embedder,
         language: str,
         weights: Mapping[str, float] | None = None,
+        reranker: Reranker | None = None,
     ) -> None:
+        self._reranker = reranker
         self._database = database
         self._long_term = long_term
         self._queries = QueryCache(embedder)
+        self._collective = Collective(database, language)
         self._language = language
         self._weights = weights
         self._names: OrderedDict[tuple[str, str], tuple[float, tuple[str, ...]]] = OrderedDict()
@@ -70,10 +89,12 @@ class Recaller:
     ) -> Recall:
         """The `k` best memories for `query`, best first; see `AsyncMemoryClient.recall`."""
         search = await self.search(scope, query, kinds=kinds, only_agent=only_agent)
-        scored, position = await self._database.fetch_all(
-            scope, [search.call, ("log.position", {})]
-        )
-        items = await self.rank(scope, search, scored, k)
+        calls = [search.call, ("log.position", {})]
+        # What is private to an agent is never shared, so looking only there leaves nothing to add.
+        calls += [] if only_agent else [search.shared_call]
+        scored, position, *shared = await self._database.fetch_all(scope, calls)
+        own = await self.rank(scope, search, scored, k)
+        items = blended(own, recalled(shared[0]) if shared else (), k)
         return Recall(query, items, position_of(position).recorded)
 
     async def search(
@@ -97,17 +118,23 @@ class Recaller:
             )
         if only_agent and scope.agent is None:
             raise InvalidInput(f"only_agent needs an agent in the scope, got {scope!r}")
-        question = understood(query, await self._known_names(scope))
+        names, recent = self._known_names(scope)
+        question = understood(query, names)
+        vector = await self._queries.embed_query(question.searched)
+        embedder_id = await self._long_term.embedder_id()
+        wanted = list(kinds) if kinds is not None else None
         params = {
-            "vector": HalfVector(await self._queries.embed_query(question.searched)),
-            "embedder_id": await self._long_term.embedder_id(),
+            "vector": HalfVector(vector),
+            "embedder_id": embedder_id,
             "text": question.searched,
             "language": self._language,
             "agent": scope.agent,
             "only_agent": only_agent,
-            "kinds": [k.value for k in kinds] if kinds is not None else None,
+            "kinds": [k.value for k in wanted] if wanted is not None else None,
+            "names": not recent,
         }
-        return Search(question, ("recall.scores", params))
+        shared = self._collective.call(vector, embedder_id, question.searched, kinds=wanted)
+        return Search(question, ("recall.scores", params), shared)
 
     async def rank(
         self,
@@ -122,6 +149,7 @@ class Recaller:
 
         With `merged`, each has to cite something that better ones do not; see `ranking.ranked`.
         """
+        search, scored = await self.reread(scope, search, scored)
         rows, table = await self.candidates(scope, search, scored)
         sessions = [row["session_id"] for row in rows]
         scores = totals(search.question, table, sessions, self._weights)
@@ -130,7 +158,11 @@ class Recaller:
         else:
             cited = [frozenset(row["interaction_ids"] or ()) for row in rows]
             order = ranked(scores, cited, table)
-        return tuple(_recalled(rows[n], float(scores[n]), table[n]) for n in order[:k])
+        most = k if self._reranker is None else max(k, RERANKED_POOL)
+        items = tuple(_recalled(rows[n], float(scores[n]), table[n]) for n in order[:most])
+        if self._reranker is not None:
+            items = await reranked(self._reranker, search.question.text, items)
+        return items[:k]
 
     async def candidates(
         self, scope: Scope, search: Search, scored: Sequence[DictRow]
@@ -147,16 +179,72 @@ class Recaller:
         rows = [by_id[ids[n]] for n in kept]
         return rows, signals(search.question, scores, chosen[kept], rows)
 
-    async def _known_names(self, scope: Scope) -> tuple[str, ...]:
+    async def reread(
+        self, scope: Scope, search: Search, scored: Sequence[DictRow]
+    ) -> tuple[Search, Sequence[DictRow]]:
+        """A search by the names that came with its rows, scored again where they matter.
+
+        The first question about a user does not wait for the names of who speaks.
+        """
+        names = scored[0]["names"]
+        if names is None:
+            return search, scored
+        self._learn_names(scope, tuple(names))
+        question = understood(search.question.text, names)
+        if question.searched == search.question.searched:
+            return replace(search, question=question), scored
+        vector = HalfVector(await self._queries.embed_query(question.searched))
+        name, params = search.call
+        changed = {**params, "vector": vector, "text": question.searched, "names": False}
+        again = replace(search, question=question, call=(name, changed))
+        return again, await self._database.fetch(scope, *again.call)
+
+    def _known_names(self, scope: Scope) -> tuple[tuple[str, ...], bool]:
+        """The user's names as last read, and whether that is recent."""
+        read_at, names = self._names.get((scope.tenant, scope.user), (-inf, ()))
+        return names, monotonic() - read_at <= NAMES_SECONDS
+
+    def _learn_names(self, scope: Scope, names: tuple[str, ...]) -> None:
         key = (scope.tenant, scope.user)
-        known = self._names.get(key)
-        if known is None or monotonic() - known[0] > NAMES_SECONDS:
-            rows = await self._database.fetch(scope, "recall.names")
-            known = (monotonic(), tuple(row["name"] for row in rows))
-            self._names[key] = known
-            if len(self._names) > KNOWN_NAMES:
-                self._names.popitem(last=False)
-        return known[1]
+        self._names[key] = (monotonic(), names)
+        self._names.move_to_end(key)
+        if len(self._names) > KNOWN_NAMES:
+            self._names.popitem(last=False)
+
+
+def blended(
+    own: Sequence[RecalledMemory], shared: Sequence[RecalledMemory], k: int
+) -> tuple[RecalledMemory, ...]:
+    """The user's own memories, and below them what others found, in at most a share of `k`.
+
+    A collective memory's score is put below the last of the user's, since the two are on scales of
+    their own.
+    """
+    fit = fitting(own, shared)[: max(1, int(k * SHARED_PART))]
+    kept = own[: k - len(fit)]
+    floor = min((item.score for item in kept), default=0.0)
+    return (*kept, *(replace(item, score=floor - n / 1000) for n, item in enumerate(fit, 1)))
+
+
+def fitting(
+    own: Sequence[RecalledMemory], shared: Sequence[RecalledMemory]
+) -> list[RecalledMemory]:
+    """The collective memories that fit the question well enough to be listed.
+
+    What the user has a memory of their own about is left to that, whatever others found.
+    """
+    spoken_for = {_subject(item.memory) for item in own if item.memory.attribute}
+    return [
+        item
+        for item in shared
+        if item.score >= SHARED_FIT and _subject(item.memory) not in spoken_for
+    ]
+
+
+def _subject(memory: Memory) -> tuple[str | None, ...]:
+    """What a memory is about; instructions share an attribute, so each is about itself."""
+    value = memory.value if memory.attribute == INSTRUCTION else None
+    return (memory.attribute, memory.context, value)
 
 
 def _recalled(row: DictRow, score: float, values: Floats) -> RecalledMemory:

@@ -16,6 +16,7 @@ from consumers.console.options import (
     user_option,
 )
 from memory.client import AsyncMemoryClient
+from memory.collective import CollectiveExplanation
 from memory.context import Context
 from memory.models import Explanation, MemoryKind, Recall, Scope
 from memory.settings import Settings
@@ -127,16 +128,28 @@ async def _context(settings: Settings, scope: Scope, query: str, budget: int) ->
         return await client.context(scope, query, budget=budget)
 
 
-@click.command("explain", epilog=example("memory explain 12 --user ana"))
+@click.command(
+    "explain", epilog=example("memory explain 12 --user ana", "memory explain 3 --collective")
+)
 @click.argument("memory", type=int)
+@click.option("--collective", is_flag=True, help="MEMORY is of the tenant's collective tier.")
 @tenant_option
-@user_option
+@click.option("--user", help="Whose memory; not needed with --collective.")
 @json_option
-def explain_command(memory: int, tenant: str, user: str, as_json: bool) -> None:
+def explain_command(
+    memory: int, collective: bool, tenant: str, user: str | None, as_json: bool
+) -> None:
     """Show the evidence behind MEMORY: quotes, what made it, and what it replaced.
 
-    MEMORY is the id that `memory recall` shows.
+    MEMORY is the id that `memory recall` shows. Of a collective memory no evidence is shown, only
+    how many users support it at least.
     """
+    if collective:
+        shared = run(_explain_collective, configured(), Scope(tenant, user or "-"), memory)
+        screen.answer(shared, as_json, lambda: str(shared))
+        return
+    if user is None:
+        raise click.UsageError("Missing option '--user'.", click.get_current_context())
     found = run(_explain, configured(), Scope(tenant, user), memory)
     screen.answer(found, as_json, lambda: screen.explained(found))
 
@@ -144,3 +157,10 @@ def explain_command(memory: int, tenant: str, user: str, as_json: bool) -> None:
 async def _explain(settings: Settings, scope: Scope, memory: int) -> Explanation:
     async with AsyncMemoryClient(settings) as client:
         return await client.explain(scope, memory)
+
+
+async def _explain_collective(
+    settings: Settings, scope: Scope, memory: int
+) -> CollectiveExplanation:
+    async with AsyncMemoryClient(settings) as client:
+        return await client.explain_collective(scope, memory)
