@@ -55,19 +55,29 @@ class Extractor(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What its memories name as their maker."""
+        ...
 
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """Changes whenever its candidates would."""
+        ...
 
     @property
-    def reading(self) -> Reading: ...
+    def reading(self) -> Reading:
+        """How much of the log it is shown."""
+        ...
 
     @property
-    def reads(self) -> frozenset[InteractionKind]: ...
+    def reads(self) -> frozenset[InteractionKind]:
+        """The kinds of interactions it is shown."""
+        ...
 
     @property
-    def makes(self) -> frozenset[MemoryKind]: ...
+    def makes(self) -> frozenset[MemoryKind]:
+        """The kinds of memories it proposes."""
+        ...
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
         """Candidates for `log`, each with at least one piece of evidence from it.

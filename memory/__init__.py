@@ -1,0 +1,1 @@
+"""The store and the retrieval API: what apps import."""

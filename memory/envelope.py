@@ -25,10 +25,9 @@ from pydantic import (
 )
 
 from memory.errors import InteractionTooLarge, InvalidInteraction, NaiveTime
-from memory.models import Interaction, InteractionKind, Role, Scope, aware
+from memory.models import MAX_NAME_CHARACTERS, Interaction, InteractionKind, Role, Scope, aware
 
 VERSION: Literal[1] = 1
-MAX_NAME_CHARACTERS = 200  # of a tenant, user, agent, session, id, actor or source
 MAX_CONTENT_BYTES = 262_144  # of `content` in UTF-8
 MAX_PAYLOAD_BYTES = 262_144  # of `payload` as canonical JSON
 MAX_PAYLOAD_DEPTH = 64  # objects and arrays inside each other, the payload itself included

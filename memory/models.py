@@ -11,7 +11,8 @@ from typing import Any, Self
 
 from memory.errors import InvalidScope, NaiveTime
 
-EMPTY: Mapping[str, Any] = {}
+MAX_NAME_CHARACTERS = 200
+"""Of a tenant, user, agent, session, id, actor or source."""
 
 
 class Tier(StrEnum):
@@ -92,8 +93,11 @@ class Scope:
 
 
 def _check_name(part: str, value: object) -> None:
-    if not isinstance(value, str) or not value or len(value) > 200 or "\x00" in value:
-        raise InvalidScope(f"{part} must be 1 to 200 characters without NUL, got {value!r}")
+    text = value if isinstance(value, str) else ""
+    if not 0 < len(text) <= MAX_NAME_CHARACTERS or "\x00" in text:
+        raise InvalidScope(
+            f"{part} must be 1 to {MAX_NAME_CHARACTERS} characters without NUL, got {value!r}"
+        )
 
 
 def aware(moment: datetime, what: str = "time") -> datetime:

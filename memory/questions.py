@@ -136,7 +136,8 @@ def _without_names(text: str, names: Sequence[str]) -> str:
     """A name says little about meaning and pulls the vector to every turn of its owner."""
     left = text
     for name in names:
-        left = re.sub(rf"\b{re.escape(name)}(?:'s|’s)?(?=\W|$)", " ", left, flags=re.IGNORECASE)
+        owned = rf"\b{re.escape(name)}(?:['\u2019]s)?(?=\W|$)"
+        left = re.sub(owned, " ", left, flags=re.IGNORECASE)
     left = re.sub(r"\s+([?.,!])", r"\1", " ".join(left.split()))
     return left if re.search(r"\w", left) else text
 

@@ -341,28 +341,26 @@ def ranked(scores: Floats, cited: Sequence[frozenset[str]], table: Floats) -> li
     lent = scores.copy()
     statement = table[:, SIGNALS.index("statement")] > 0
     source = _sources(cited, statement)
-    absorbed = set()
-    for n in np.flatnonzero(statement):
+    absorbed: set[int] = set()
+    for n in np.flatnonzero(statement).tolist():
         episode = source.get(min(cited[n])) if len(cited[n]) == 1 else None
         if episode is not None and scores[n] < scores[episode] + CLEARLY_BETTER:
-            absorbed.add(int(n))
+            absorbed.add(n)
             lent[episode] = max(lent[episode], scores[n])
     seen: set[str] = set()
-    kept = []
-    for n in np.argsort(-lent, kind="stable"):
-        if int(n) not in absorbed and not (cited[n] and seen.issuperset(cited[n])):
+    kept: list[int] = []
+    for n in np.argsort(-lent, kind="stable").tolist():
+        if n not in absorbed and not (cited[n] and seen.issuperset(cited[n])):
             seen |= cited[n]
-            kept.append(int(n))
+            kept.append(n)
     return kept
 
 
-def _sources(
-    cited: Sequence[frozenset[str]], statement: NDArray[np.bool_]
-) -> dict[str, int]:
+def _sources(cited: Sequence[frozenset[str]], statement: NDArray[np.bool_]) -> dict[str, int]:
     """For each interaction the longest episode that cites it."""
     source: dict[str, int] = {}
-    for n in sorted(np.flatnonzero(~statement), key=lambda n: len(cited[n])):
-        source.update(dict.fromkeys(cited[n], int(n)))
+    for n in sorted(np.flatnonzero(~statement).tolist(), key=lambda n: len(cited[n])):
+        source.update(dict.fromkeys(cited[n], n))
     return source
 
 

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         default="packaged",
         description="packaged | fastembed:<model> | openai:<model>[@<dimensions>]",
     )
-    embedding_threads: PositiveInt = 1
+    embedding_threads: PositiveInt = Field(default=1, description="texts embedded at a time")
     openai_base_url: str | None = None
     openai_api_key: SecretStr | None = None
     language: str = Field(default="english", description="Postgres text search configuration")
@@ -54,7 +54,8 @@ class Settings(BaseSettings):
         default=600, description="recent turns kept verbatim in a session's working memory"
     )
     session_ttl: PositiveFloat = Field(
-        default=30 * 86_400.0, description="working memory expires this long after the last record or event"
+        default=30 * 86_400.0,
+        description="working memory expires this long after the last record or event",
     )
     debounce: float = Field(
         default=2.0, ge=0, description="a user is extracted once quiet for this long"

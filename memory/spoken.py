@@ -25,7 +25,7 @@ STANDING_INSTRUCTION = re.compile(
     re.IGNORECASE,
 )
 STATED_PREFERENCE = re.compile(
-    r"\b(?:i|i['’]d|we) (?:(?:really|always|usually|generally|much|would|strongly) )*"
+    r"\b(?:i|i['\u2019]d|we) (?:(?:really|always|usually|generally|much|would|strongly) )*"
     r"(?:prefer|rather|favou?r|love|like|enjoy|hate|dislike|want to (?:keep|avoid|use)"
     r"|try to avoid)\b"
     r"|\bmy (?:preference|favou?rite)\b|\bprefer(?:s|red|ence|ring)?\b|\brather than\b"

@@ -41,7 +41,7 @@ START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 
 def dice(seed: int | str) -> Random:
-    return Random(seed)  # noqa: S311
+    return Random(seed)
 
 
 def feedback(number: int, payload: dict[str, Any], content: str = "") -> Interaction:
