@@ -299,6 +299,8 @@ class Database:
                 yield Transaction(connection)
 
     async def fetch_system(self, name: str, params: Params | None = None) -> Rows:
-        """Runs a statement on tables that belong to no tenant; no user's rows are visible to it
-        beyond what the role may always see."""
+        """Runs a statement on tables that belong to no tenant.
+
+        No user's rows are visible to it beyond what the role may always see.
+        """
         return (await self._run([(name, params or {})]))[0]

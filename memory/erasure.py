@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from memory.consolidation import Assertion
 from memory.database import Database, Params, Transaction
 from memory.errors import ConcurrentWrite, UnknownMemory
-from memory.long_term import LongTerm, Plan, assertion_of, planned_afresh, value_digest
+from memory.long_term import LongTerm, value_digest
 from memory.models import Scope, Stance
+from memory.planning import Plan, planned_afresh
+from memory.rows import assertion_of
 
 ATTEMPTS = 3
 

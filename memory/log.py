@@ -151,7 +151,7 @@ class Log:
         """Sets one key of the session's task state to any JSON value.
 
         Raises:
-            InvalidInput: an empty key, or a value that is not JSON or is over the envelope's limits.
+            InvalidInput: an empty key, or a value that is not JSON or over a payload's limits.
         """
         if not key:
             raise InvalidInput(f"a key of task state must not be empty, got {key!r}")

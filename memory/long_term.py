@@ -6,9 +6,7 @@ commits only if the user's change sequence is still where the plan found it.
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from itertools import groupby
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -17,15 +15,10 @@ from numpy.typing import NDArray
 from pgvector import HalfVector
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
-from pydantic import TypeAdapter
 
 from memory.consolidation import (
     Assertion,
-    Belief,
-    assertion_id,
     belief_key,
-    revise,
-    timeline,
 )
 from memory.database import Database, Transaction
 from memory.embedding import Embedder
@@ -37,31 +30,16 @@ from memory.errors import (
     WrongDimension,
 )
 from memory.models import (
-    Candidate,
-    Evidence,
     Explanation,
     Memory,
     MemoryKind,
-    Provenance,
     Scope,
-    Stance,
-    Tier,
 )
+from memory.planning import Complete, Plan, by_belief, plan_key
+from memory.rows import assertion_of, evidence_of, iso, memory_of
 from memory.spoken import embedded_text
-from memory.text import estimate_tokens
 
 APPLY_ATTEMPTS = 3
-
-_CANDIDATE = TypeAdapter(Candidate)
-_PROVENANCE = TypeAdapter(Provenance)
-
-
-@dataclass(frozen=True, slots=True)
-class Complete:
-    """Says that assertions are all that an extractor believes, as the log stood at a time."""
-
-    extractor: str
-    learned_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,31 +52,6 @@ class Changes:
     change_seq: int = 0
     forget_seq: int = 0
     seen: bool = True
-
-
-@dataclass(slots=True)
-class Plan:
-    """What to write for one user, all or nothing.
-
-    Ids are final: the plan commits only if no other change took them.
-    """
-
-    scope: Scope
-    generation: int
-    from_seq: int
-    to_seq: int
-    forget_seq: int | None = None
-    memories: dict[int, dict[str, Any]] = field(default_factory=dict)
-    closed: dict[int, datetime] = field(default_factory=dict)
-    reinforced: dict[int, dict[str, Any]] = field(default_factory=dict)
-    evidence: list[dict[str, Any]] = field(default_factory=list)
-    assertions: list[dict[str, Any]] = field(default_factory=list)
-    retracted: list[bytes] = field(default_factory=list)
-
-    @property
-    def empty(self) -> bool:
-        """Whether committing it would change no belief."""
-        return not (self.memories or self.closed or self.reinforced or self.retracted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +110,7 @@ class LongTerm:
         and will not commit.
         """
         seq, generation = await self._foundations(scope)
-        keyed = _by_belief(assertions)
+        keyed = by_belief(assertions)
         if complete is not None:
             params = {"generation": generation, "extractor": complete.extractor}
             rows = await self._database.fetch(scope, "long_term.assertions_of_extractor", params)
@@ -176,7 +129,7 @@ class LongTerm:
         known, current = _by_key(stored), _by_key(believed)
         unwanted = {(row["belief_key"], row["value_digest"]) for row in forgotten}
         for key, proposed in keyed.items():
-            _plan_key(
+            plan_key(
                 plan,
                 key,
                 [a for a in proposed if (key, value_digest(a.candidate.value)) not in unwanted],
@@ -291,10 +244,11 @@ class LongTerm:
             try:
                 async with self._database.transaction(scope) as transaction:
                     await self.commit(transaction, plan, vectors)
-                return assertion
             except ConcurrentWrite:
                 if attempt == APPLY_ATTEMPTS - 1:
                     raise
+            else:
+                return assertion
         raise AssertionError("unreachable")
 
     async def believed(self, scope: Scope, assertion: Assertion) -> Memory:
@@ -348,7 +302,7 @@ class LongTerm:
         """Where a memory comes from.
 
         Raises:
-            UnknownMemory: the user has no such memory.
+            UnknownMemory: the user has no such memory, or it is private to another agent.
         """
         params = {"memory": memory}
         found, evidence, versions, successor = await self._database.fetch_all(
@@ -360,7 +314,8 @@ class LongTerm:
                 ("long_term.successor", params),
             ],
         )
-        if not found:
+        hidden = bool(found) and found[0]["agent_id"] not in (None, scope.agent)
+        if not found or hidden:
             raise UnknownMemory(f"user {scope.user!r} has no memory {memory!r}")
         by_id = {row["memory_id"]: memory_of(row) for row in versions}
         explained = memory_of(found[0])
@@ -382,241 +337,8 @@ class LongTerm:
         return row["change_seq"], row["generation"]
 
 
-def planned_afresh(
-    scope: Scope, generation: int, from_seq: int, assertions: Sequence[Assertion]
-) -> Plan:
-    """What to write where nothing is believed yet under the keys of `assertions`."""
-    plan = Plan(scope, generation, from_seq, from_seq + 1)
-    for key, kept in _by_belief(assertions).items():
-        _plan_key(plan, key, kept, [], [])
-    return plan
-
-
-def _plan_key(
-    plan: Plan,
-    key: bytes,
-    proposed: Sequence[Assertion],
-    stored: Sequence[Assertion],
-    believed: Sequence[Memory],
-    complete: Complete | None = None,
-) -> None:
-    """Adds to the plan what proposed assertions change under one belief key.
-
-    Assertions are taken up in the order the log learned of them, so that what was believed at any
-    earlier time comes out the same however extraction was batched.
-    """
-    known = {assertion_id(a): a for a in stored}
-    fresh = {assertion_id(a): a for a in proposed}
-    gone = [
-        identity
-        for identity, assertion in known.items()
-        if complete and assertion.provenance.extractor == complete.extractor
-        if identity not in fresh
-    ]
-    new = sorted(
-        (a for identity, a in fresh.items() if identity not in known),
-        key=lambda a: (a.recorded_at, a.position),
-    )
-    if complete and not (new or known):
-        # Free text has no assertions to take back; what its extractor no longer says is closed.
-        made = [m for m in believed if m.provenance.extractor == complete.extractor]
-        _plan_step(plan, key, made, [], complete.learned_at)
-    if not (new or gone):
-        return
-    plan.retracted += gone
-    held = [a for identity, a in known.items() if identity not in gone]
-    if new and new[0].candidate.attribute is None:
-        # Free text is no claim to be weighed: an episode that went on takes the place of its
-        # beginning, and the same words from the same place change nothing.
-        _plan_step(plan, key, believed, timeline(new[-1:]), new[-1].recorded_at)
-        return
-    plan.assertions += [_assertion_row(key, a) for a in new]
-    for learned_at, step in groupby(new, key=lambda a: a.recorded_at):
-        held += step
-        believed = _plan_step(plan, key, believed, timeline(held), learned_at)
-    if complete and not new:
-        _plan_step(plan, key, believed, timeline(held), complete.learned_at)
-
-
-def _plan_step(
-    plan: Plan,
-    key: bytes,
-    believed: Sequence[Memory],
-    target: Sequence[Belief],
-    learned_at: datetime,
-) -> list[Memory]:
-    revision = revise(believed, target)
-    for memory in revision.close:
-        plan.to_seq += 1
-        if memory in plan.memories:
-            plan.memories[memory]["believed_to"] = _iso(learned_at)
-        else:
-            plan.closed[memory] = learned_at
-    current = [m for m in believed if m.id not in revision.close]
-    for change in revision.insert:
-        plan.to_seq += 1
-        row = _memory_row(plan.to_seq, key, change.belief, change.supersedes, learned_at)
-        plan.memories[plan.to_seq] = row
-        plan.evidence += _evidence_rows(plan.to_seq, change.belief)
-        current.append(_memory_of_row(row))
-    for memory, belief in revision.reinforce:
-        plan.evidence += _evidence_rows(memory, belief)
-        strength: dict[str, Any] = {
-            "confidence": belief.confidence,
-            "support": len(belief.support),
-        }
-        if memory in plan.memories:
-            plan.memories[memory].update(strength)
-        else:
-            plan.reinforced[memory] = {"memory_id": memory, **strength}
-        current = [replace(m, **strength) if m.id == memory else m for m in current]
-    return current
-
-
 def _closing(plan: Plan) -> list[dict[str, Any]]:
-    return [{"memory_id": m, "believed_to": _iso(at)} for m, at in plan.closed.items()]
-
-
-def _memory_row(
-    memory_id: int,
-    key: bytes,
-    belief: Belief,
-    supersedes: int | None,
-    learned_at: datetime,
-) -> dict[str, Any]:
-    newest = belief.newest
-    said = newest.candidate
-    made = newest.provenance
-    return {
-        "memory_id": memory_id,
-        "belief_key": key.hex(),
-        "kind": said.kind.value,
-        "text": said.text,
-        "attribute": said.attribute,
-        "value": said.value,
-        "subject": said.subject,
-        "context": said.context,
-        "single_valued": said.single_valued,
-        "agent_id": newest.agent,
-        "session_id": newest.session,
-        "ordinal": newest.ordinal,
-        "ordinal_to": newest.ordinal_to,
-        "confidence": belief.confidence,
-        "importance": said.importance,
-        "support": len(belief.support),
-        "tokens": estimate_tokens(said.text),
-        "payload": dict(said.payload),
-        "search_text": said.search_text,
-        "occurred_at": _iso(said.occurred_at),
-        "valid_from": _iso(belief.valid_from),
-        "valid_to": _iso(belief.valid_to),
-        "believed_from": _iso(learned_at),
-        "believed_to": None,
-        "supersedes": supersedes,
-        "extractor": made.extractor,
-        "extractor_version": made.extractor_version,
-        "prompt": made.prompt,
-        "prompt_version": made.prompt_version,
-        "prompt_hash": made.prompt_hash,
-        "model": made.model,
-    }
-
-
-def _memory_of_row(row: Mapping[str, Any]) -> Memory:
-    times = ("occurred_at", "valid_from", "valid_to", "believed_from", "believed_to")
-    moments = {name: datetime.fromisoformat(row[name]) if row[name] else None for name in times}
-    return memory_of({**row, **moments})
-
-
-def _evidence_rows(memory_id: int, belief: Belief) -> list[dict[str, Any]]:
-    learned = {
-        e.interaction_id: a.recorded_at
-        for a in (*belief.support, *belief.against)
-        for e in a.candidate.evidence
-    }
-    return [
-        {
-            "memory_id": memory_id,
-            "interaction_id": e.interaction_id,
-            "start_at": e.start,
-            "end_at": e.end,
-            "quote": e.quote,
-            "stance": e.stance.value,
-            "occurred_at": _iso(e.occurred_at),
-            "recorded_at": _iso(learned[e.interaction_id]),
-        }
-        for e in belief.evidence
-    ]
-
-
-def _assertion_row(key: bytes, assertion: Assertion) -> dict[str, Any]:
-    said = _CANDIDATE.dump_python(assertion.candidate, mode="json")
-    return {
-        "belief_key": key.hex(),
-        "assertion_id": assertion_id(assertion).hex(),
-        "position": assertion.position,
-        "candidate": {
-            "said": said,
-            "agent": assertion.agent,
-            "session": assertion.session,
-            "ordinal": assertion.ordinal,
-            "ordinal_to": assertion.ordinal_to,
-        },
-        "provenance": _PROVENANCE.dump_python(assertion.provenance, mode="json"),
-        "extractor": assertion.provenance.extractor,
-        "interaction_ids": sorted({e.interaction_id for e in assertion.candidate.evidence}),
-        "recorded_at": _iso(assertion.recorded_at),
-    }
-
-
-def assertion_of(row: Mapping[str, Any]) -> Assertion:
-    """One row of `assertions` as a value."""
-    return Assertion(
-        candidate=_CANDIDATE.validate_python(row["candidate"]["said"]),
-        provenance=_PROVENANCE.validate_python(row["provenance"]),
-        recorded_at=row["recorded_at"],
-        position=row["position"],
-        agent=row["candidate"]["agent"],
-        session=row["candidate"]["session"],
-        ordinal=row["candidate"]["ordinal"],
-        ordinal_to=row["candidate"]["ordinal_to"],
-        kept_as=row.get("assertion_id"),
-    )
-
-
-def memory_of(row: Mapping[str, Any]) -> Memory:
-    """One row of `memories` as a value."""
-    return Memory(
-        id=row["memory_id"],
-        tier=Tier.LONG_TERM,
-        kind=MemoryKind(row["kind"]),
-        text=row["text"],
-        occurred_at=row["occurred_at"],
-        provenance=Provenance(
-            row["extractor"],
-            row["extractor_version"],
-            row["prompt"],
-            row["prompt_version"],
-            row["prompt_hash"],
-            row["model"],
-        ),
-        attribute=row["attribute"],
-        value=row["value"],
-        subject=row["subject"],
-        context=row["context"],
-        single_valued=row["single_valued"],
-        agent=row["agent_id"],
-        session=row["session_id"],
-        confidence=row["confidence"],
-        importance=row["importance"],
-        support=row["support"],
-        valid_from=row["valid_from"],
-        valid_to=row["valid_to"],
-        believed_from=row["believed_from"],
-        believed_to=row["believed_to"],
-        supersedes=row["supersedes"],
-        payload=row["payload"],
-    )
+    return [{"memory_id": m, "believed_to": iso(at)} for m, at in plan.closed.items()]
 
 
 def value_digest(value: str | None) -> bytes:
@@ -624,31 +346,8 @@ def value_digest(value: str | None) -> bytes:
     return hashlib.sha256((value or "").encode()).digest()
 
 
-def evidence_of(row: Mapping[str, Any]) -> Evidence:
-    """One row of `evidence` as a value."""
-    return Evidence(
-        row["interaction_id"],
-        row["quote"],
-        row["start_at"],
-        row["end_at"],
-        row["occurred_at"],
-        Stance(row["stance"]),
-    )
-
-
-def _by_belief(assertions: Sequence[Assertion]) -> dict[bytes, list[Assertion]]:
-    groups: dict[bytes, list[Assertion]] = {}
-    for assertion in assertions:
-        groups.setdefault(belief_key(assertion.candidate, assertion.agent), []).append(assertion)
-    return groups
-
-
 def _by_key(rows: Iterable[DictRow]) -> dict[bytes, list[DictRow]]:
     groups: dict[bytes, list[DictRow]] = {}
     for row in rows:
         groups.setdefault(row["belief_key"], []).append(row)
     return groups
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment is not None else None

@@ -58,10 +58,7 @@ async def migrate(url: str, timeout: float = 10.0) -> list[Migration]:
     async with await connect(url, timeout) as connection:
         with translated():
             await _prepare(connection, url)
-            applied = []
-            for migration in migrations():
-                if await _apply(connection, migration):
-                    applied.append(migration)
+            applied = [m for m in migrations() if await _apply(connection, m)]
             _compare(await _ledger(connection), migrations())
             return applied
 

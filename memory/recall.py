@@ -19,12 +19,13 @@ from memory.database import Database, Params
 from memory.embedding import Embedder, QueryCache
 from memory.errors import InvalidInput
 from memory.log import position_of
-from memory.long_term import LongTerm, memory_of
+from memory.long_term import LongTerm
 from memory.models import Memory, MemoryKind, Recall, RecalledMemory, Scope
 from memory.questions import Question, understood
 from memory.ranking import SIGNALS, Floats, Scores, pool, ranked, signals, totals
 from memory.reranking import POOL as RERANKED_POOL
 from memory.reranking import Reranker, reranked
+from memory.rows import memory_of
 from memory.spoken import INSTRUCTION
 
 MAX_QUERY_CHARACTERS = 4_000

@@ -19,8 +19,9 @@ from memory.consolidation import (
     revise,
     timeline,
 )
-from memory.long_term import Plan, _memory_of_row, _plan_key, planned_afresh
 from memory.models import Candidate, Evidence, Memory, MemoryKind, Provenance, Scope, Stance
+from memory.planning import Plan, plan_key, planned_afresh
+from memory.rows import memory_of_row
 
 DAY_ZERO = datetime(2026, 1, 1, tzinfo=UTC)
 MADE = Provenance("test", "1")
@@ -280,7 +281,7 @@ class Store:
         plan = Plan(ANA, 1, self.seq, self.seq)
         current = [m for m in self.memories.values() if m.believed_to is None]
         key = belief_key(batch[0].candidate, None)
-        _plan_key(plan, key, batch, self.assertions, current)
+        plan_key(plan, key, batch, self.assertions, current)
         known = {assertion_id(a) for a in self.assertions}
         self.assertions += [a for a in batch if assertion_id(a) not in known]
         self.commit(plan)
@@ -293,7 +294,7 @@ class Store:
         for memory, strength in plan.reinforced.items():
             self.memories[memory] = replace(self.memories[memory], support=strength["support"])
         for memory, row in plan.memories.items():
-            self.memories[memory] = _memory_of_row(row)
+            self.memories[memory] = memory_of_row(row)
         self.seq = plan.to_seq
 
     def versions(self) -> list[tuple[object, ...]]:

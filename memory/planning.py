@@ -1,0 +1,143 @@
+"""Planning: what new assertions change of what is believed, before anything is written. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from memory.consolidation import Assertion, Belief, assertion_id, belief_key, revise, timeline
+from memory.models import Memory, Scope
+from memory.rows import assertion_row, evidence_rows, iso, memory_of_row, memory_row
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """Says that assertions are all that an extractor believes, as the log stood at a time."""
+
+    extractor: str
+    learned_at: datetime
+
+
+@dataclass(slots=True)
+class Plan:
+    """What to write for one user, all or nothing.
+
+    Ids are final: the plan commits only if no other change took them.
+    """
+
+    scope: Scope
+    generation: int
+    from_seq: int
+    to_seq: int
+    forget_seq: int | None = None
+    memories: dict[int, dict[str, Any]] = field(default_factory=dict)
+    closed: dict[int, datetime] = field(default_factory=dict)
+    reinforced: dict[int, dict[str, Any]] = field(default_factory=dict)
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+    assertions: list[dict[str, Any]] = field(default_factory=list)
+    retracted: list[bytes] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether committing it would change no belief."""
+        return not (self.memories or self.closed or self.reinforced or self.retracted)
+
+
+def planned_afresh(
+    scope: Scope, generation: int, from_seq: int, assertions: Sequence[Assertion]
+) -> Plan:
+    """What to write where nothing is believed yet under the keys of `assertions`."""
+    plan = Plan(scope, generation, from_seq, from_seq + 1)
+    for key, kept in by_belief(assertions).items():
+        plan_key(plan, key, kept, [], [])
+    return plan
+
+
+def plan_key(
+    plan: Plan,
+    key: bytes,
+    proposed: Sequence[Assertion],
+    stored: Sequence[Assertion],
+    believed: Sequence[Memory],
+    complete: Complete | None = None,
+) -> None:
+    """Adds to the plan what proposed assertions change under one belief key.
+
+    Assertions are taken up in the order the log learned of them, so that what was believed at any
+    earlier time comes out the same however extraction was batched.
+    """
+    known = {assertion_id(a): a for a in stored}
+    fresh = {assertion_id(a): a for a in proposed}
+    gone = [
+        identity
+        for identity, assertion in known.items()
+        if complete and assertion.provenance.extractor == complete.extractor
+        if identity not in fresh
+    ]
+    new = sorted(
+        (a for identity, a in fresh.items() if identity not in known),
+        key=lambda a: (a.recorded_at, a.position),
+    )
+    if complete and not (new or known):
+        # Free text has no assertions to take back; what its extractor no longer says is closed.
+        made = [m for m in believed if m.provenance.extractor == complete.extractor]
+        _plan_step(plan, key, made, [], complete.learned_at)
+    if not (new or gone):
+        return
+    plan.retracted += gone
+    held = [a for identity, a in known.items() if identity not in gone]
+    if new and new[0].candidate.attribute is None:
+        # Free text is no claim to be weighed: an episode that went on takes the place of its
+        # beginning, and the same words from the same place change nothing.
+        _plan_step(plan, key, believed, timeline(new[-1:]), new[-1].recorded_at)
+        return
+    plan.assertions += [assertion_row(key, a) for a in new]
+    for learned_at, step in groupby(new, key=lambda a: a.recorded_at):
+        held += step
+        believed = _plan_step(plan, key, believed, timeline(held), learned_at)
+    if complete and not new:
+        _plan_step(plan, key, believed, timeline(held), complete.learned_at)
+
+
+def _plan_step(
+    plan: Plan,
+    key: bytes,
+    believed: Sequence[Memory],
+    target: Sequence[Belief],
+    learned_at: datetime,
+) -> list[Memory]:
+    revision = revise(believed, target)
+    for memory in revision.close:
+        plan.to_seq += 1
+        if memory in plan.memories:
+            plan.memories[memory]["believed_to"] = iso(learned_at)
+        else:
+            plan.closed[memory] = learned_at
+    current = [m for m in believed if m.id not in revision.close]
+    for change in revision.insert:
+        plan.to_seq += 1
+        row = memory_row(plan.to_seq, key, change.belief, change.supersedes, learned_at)
+        plan.memories[plan.to_seq] = row
+        plan.evidence += evidence_rows(plan.to_seq, change.belief)
+        current.append(memory_of_row(row))
+    for memory, belief in revision.reinforce:
+        plan.evidence += evidence_rows(memory, belief)
+        strength: dict[str, Any] = {
+            "confidence": belief.confidence,
+            "support": len(belief.support),
+        }
+        if memory in plan.memories:
+            plan.memories[memory].update(strength)
+        else:
+            plan.reinforced[memory] = {"memory_id": memory, **strength}
+        current = [replace(m, **strength) if m.id == memory else m for m in current]
+    return current
+
+
+def by_belief(assertions: Sequence[Assertion]) -> dict[bytes, list[Assertion]]:
+    """Assertions by the belief key they meet under."""
+    groups: dict[bytes, list[Assertion]] = {}
+    for assertion in assertions:
+        groups.setdefault(belief_key(assertion.candidate, assertion.agent), []).append(assertion)
+    return groups
