@@ -357,8 +357,12 @@ class AsyncMemoryClient:
     async def interactions(
         self, scope: Scope, *, after: int = 0, limit: int = 1000
     ) -> list[Interaction]:
-        """The interactions of the scope's session with ordinals above `after`, oldest first."""
-        return await self._log.read_session(scope, after, limit)
+        """The interactions of the scope's session with ordinals above `after`, oldest first.
+
+        At most `limit` are read; of those, what is private to another agent is left out.
+        """
+        read = await self._log.read_session(scope, after, limit)
+        return [i for i in read if not i.private or i.scope.agent == scope.agent]
 
     async def position(self, scope: Scope) -> Position:
         """How far the user's log has come, and how far extraction has followed it."""

@@ -225,6 +225,8 @@ def _check_names(interaction: Interaction) -> None:
         _check_name("actor", interaction.actor)
     if not isinstance(interaction.private, bool):
         raise InvalidInteraction(f"private must be true or false, got {interaction.private!r}")
+    if interaction.private and scope.agent is None:
+        raise InvalidInteraction(f"private to whom? interaction {interaction.id!r} has no agent")
 
 
 def _check_name(field: str, name: object) -> None:
