@@ -20,8 +20,9 @@ from memory.database import Database, Params
 from memory.embedding import Embedder
 from memory.errors import ConcurrentWrite, ConfigurationError, ExperientialMemoryError, LeaseLost
 from memory.log import fallen_out, interaction_of
-from memory.long_term import Committed, Complete, LongTerm
+from memory.long_term import Committed, LongTerm
 from memory.models import Candidate, Interaction, InteractionKind, Memory, Provenance, Scope
+from memory.planning import Complete
 from memory.settings import Settings
 from memory.text import rolling_summary, spoken_lines
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from memory.client import MemoryClient
 from memory.context import MINIMUM_BUDGET, Draft, Shares
+from memory.database import Database
 from memory.embedding import Embedder
 from memory.errors import InvalidInput
 from memory.log import WorkingMemory
@@ -285,3 +286,112 @@ class TestForms:
         assert [i["tier"] for i in read["items"]] == ["long_term", "long_term"]
         assert {"kind", "confidence", "occurred_at", "interactions"} <= set(read["items"][0])
         assert [t["content"] for t in read["turns"]] == ["Hi!", "Hello Ana.", ""]
+
+
+class TestRollingSummary:
+    """What fell out of the window is summarised, by extraction or, until that came, at once."""
+
+    CITIES = ("Lisbon", "Oslo", "Quito", "Kyoto", "Accra", "Lima", "Hanoi", "Turin")
+    FILL = "and the weather was what it always is at this time of the year, " * 8
+
+    def tell(self, client: MemoryClient, cities: Sequence[str], session: str = "s1") -> None:
+        for city in cities:
+            client.record(
+                ANA.in_session(session), f"I decided to visit {city}. It rained {self.FILL}"
+            )
+
+    def stored(self, superuser: psycopg.Connection) -> tuple[str, int]:
+        row = superuser.execute("SELECT summary, summary_through FROM sessions").fetchone()
+        assert row is not None
+        return row
+
+    def test_moves_forward_with_extraction(
+        self, client: MemoryClient, worker: Extraction, superuser: psycopg.Connection
+    ) -> None:
+        self.tell(client, self.CITIES[:4])
+        worker.drain()
+        assert self.stored(superuser) == ("", 0) or self.stored(superuser)[1] < 4
+        before = self.stored(superuser)[1]
+        self.tell(client, self.CITIES[4:])
+        worker.drain()
+        summary, through = self.stored(superuser)
+        assert before < through < 8
+        assert all(city in summary for city in self.CITIES[:through])
+        assert not any(city in summary for city in self.CITIES[through:])
+        assert estimate_tokens(summary) <= 200
+
+    @pytest.mark.parametrize("extracted", [0, 5, 8])
+    def test_nothing_vanishes_between_it_and_the_window(
+        self, client: MemoryClient, worker: Extraction, extracted: int
+    ) -> None:
+        self.tell(client, self.CITIES[:extracted])
+        worker.drain()
+        self.tell(client, self.CITIES[extracted:])
+        context = client.context(ANA, "And now?", budget=800)
+        shown = {t.ordinal for t in context.turns}
+        assert shown == set(range(min(shown), 9))
+        assert 1 not in shown
+        (earlier,) = [s for s in context.sections if s.title == "Earlier in this conversation"]
+        told = "\n".join(earlier.lines)
+        for number, city in enumerate(self.CITIES, 1):
+            assert (city in told) == (number not in shown)
+
+    def test_a_session_that_fits_needs_none(self, client: MemoryClient) -> None:
+        client.record(ANA, "I decided to visit Lisbon.")
+        client.record(ANA, "And then Oslo.")
+        context = client.context(ANA, "And now?")
+        assert (len(context.turns), context.sections) == (2, ())
+
+    def test_it_holds_nothing_that_is_private_to_an_agent(
+        self, client: MemoryClient, worker: Extraction, superuser: psycopg.Connection
+    ) -> None:
+        client.record(ANA, "I decided to leave my job.", private=True)
+        self.tell(client, self.CITIES)
+        worker.drain()
+        summary, through = self.stored(superuser)
+        assert through > 1
+        assert "Lisbon" in summary
+        assert "my job" not in summary
+
+    def test_what_is_forgotten_leaves_it(
+        self, client: MemoryClient, worker: Extraction, superuser: psycopg.Connection
+    ) -> None:
+        self.tell(client, self.CITIES)
+        worker.drain()
+        assert "Lisbon" in self.stored(superuser)[0]
+        lisbon = next(m for m in client.history(ANA) if "Lisbon" in m.text)
+        client.forget(ANA, memory=lisbon.id)
+        assert "Lisbon" not in client.context(ANA, "And now?").text
+        worker.drain()
+        summary, through = self.stored(superuser)
+        assert through > 1
+        assert "Lisbon" not in summary
+        assert "Oslo" in summary
+
+
+class TestRoundTrips:
+    @pytest.mark.parametrize("session", [None, "s2"])
+    def test_are_two_at_most(
+        self,
+        client: MemoryClient,
+        worker: Extraction,
+        monkeypatch: pytest.MonkeyPatch,
+        session: str | None,
+    ) -> None:
+        for number in range(30):
+            client.record(ANA, f"Note {number}: the migration went well.")
+        worker.drain()
+        client.record(replace(ANA, session="s2"), "Hello again.")
+        client.context(ANA, "warm up")
+        trips = []
+        run = Database._run
+
+        async def counted(self: Database, calls: Any) -> Any:
+            trips.append([name for name, _ in calls])
+            return await run(self, calls)
+
+        monkeypatch.setattr(Database, "_run", counted)
+        context = client.context(replace(ANA, session=session), "How did it go?", budget=2_000)
+        assert context.items
+        assert bool(context.turns) == bool(session)
+        assert len(trips) == 2
