@@ -90,8 +90,8 @@ async def _cases(
             continue
         scope = Scope(TENANT, question.user)
         search = await recaller.search(scope, question.text)
-        scored = await database.fetch(scope, *search.call)
-        search, scored = await recaller.reread(scope, search, scored)
+        first = await database.fetch(scope, *search.call)
+        search, scored = await recaller.reread(scope, search, first)
         rows, table = await recaller.candidates(scope, search, scored)
         cases.append(
             Case(

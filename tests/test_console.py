@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 import consumers.store
-import memory.client
+import memory.async_client
 from consumers.console import screen
 from consumers.console.application import COMMANDS, exit_code
 from consumers.console.application import memory as command_line
@@ -60,7 +60,7 @@ def run(
     """Runs `memory` on a store of this test's own, with the test's extractors."""
     monkeypatch.setenv("MEMORY_DATABASE_URL", url)
     monkeypatch.delenv("MEMORY_TENANT", raising=False)
-    monkeypatch.setattr(memory.client, "create_embedder", lambda _: embedder)
+    monkeypatch.setattr(memory.async_client, "create_embedder", lambda _: embedder)
     monkeypatch.setattr(consumers.store, "create_embedder", lambda _: embedder)
     monkeypatch.setattr(consumers.store, "installed_extractors", lambda _: extractors)
 

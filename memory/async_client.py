@@ -1,0 +1,364 @@
+"""The memory client itself, async: writes interactions and reads memory back.
+
+Apps import it from `memory.client`, beside the one for code that is not async.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Self
+from uuid import uuid4
+
+from memory import explicit, migrate
+from memory.bus import Bus, PostgresBus
+from memory.collective import Collective, CollectiveExplanation
+from memory.consolidation import Assertion
+from memory.context import Assembler, Context, Shares, TokenEstimator
+from memory.database import Database, DatabaseRole, resolve_url
+from memory.embedding import Embedder, create_embedder
+from memory.erasure import Eraser, Forgotten
+from memory.errors import InvalidInput
+from memory.log import Log, Position
+from memory.long_term import LongTerm
+from memory.models import (
+    Explanation,
+    Interaction,
+    InteractionKind,
+    Memory,
+    MemoryKind,
+    Recall,
+    Receipt,
+    Role,
+    Scope,
+)
+from memory.recall import Recaller
+from memory.reranking import Reranker
+from memory.settings import Settings
+from memory.text import estimate_tokens
+from memory.uses import Uses
+
+NO_PAYLOAD: Mapping[str, Any] = {}
+
+
+class AsyncTaskState:
+    """A session's task state: JSON values under string keys, gone when the session is forgotten."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    async def set(self, scope: Scope, key: str, value: object) -> None:
+        """Sets `key` of the scope's session to any JSON value."""
+        await self._log.set_state(scope, key, value)
+
+    async def get(self, scope: Scope) -> dict[str, Any]:
+        """All of the scope's session's task state."""
+        return await self._log.get_state(scope)
+
+    async def delete(self, scope: Scope, key: str) -> None:
+        """Removes `key`, if it is there."""
+        await self._log.delete_state(scope, key)
+
+
+class AsyncMemoryClient:
+    """Reads and writes one store's memory; use as an async context manager.
+
+    Without `settings`, they are read from MEMORY_* variables; without MEMORY_DATABASE_URL the
+    embedded server is started and brought up to date. A `reranker` reorders the best memories of
+    every recall and context, within a time of its own (`memory.reranking`).
+    """
+
+    state: AsyncTaskState
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        embedder: Embedder | None = None,
+        bus: Bus | None = None,
+        estimator: TokenEstimator = estimate_tokens,
+        reranker: Reranker | None = None,
+    ) -> None:
+        self._settings = settings or Settings()
+        self._reranker = reranker
+        self._embedder = embedder
+        self._given_bus = bus
+        self._estimator = estimator
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Connects.
+
+        Raises:
+            StoreUnavailable: the server cannot be reached.
+            NotMigrated, NewerSchema, MigrationChanged: the database is not at this release.
+            MissingEmbeddingModel, EmbedderMismatch: vectors cannot be made, or not compared.
+        """
+        settings = self._settings
+        embedder = self._embedder or create_embedder(settings)
+        url = await resolve_url(settings)
+        if settings.database_url is None:
+            await migrate.migrate(url, settings.connect_timeout)
+        else:
+            await migrate.check(url, settings.connect_timeout)
+        self._database = Database(settings, url, DatabaseRole.CLIENT)
+        await self._database.open()
+        self._log = Log(self._database, settings)
+        self._bus = self._given_bus or PostgresBus(self._log)
+        self._long_term = LongTerm(self._database, embedder, settings.language)
+        try:
+            await self._long_term.embedder_id()
+        except BaseException:
+            await self._database.close()
+            raise
+        recaller = Recaller(
+            self._database,
+            self._long_term,
+            embedder,
+            settings.language,
+            reranker=self._reranker,
+        )
+        self._recaller = recaller
+        self._assembler = Assembler(
+            self._database, recaller, settings.window_tokens, self._estimator
+        )
+        self._eraser = Eraser(self._database, self._long_term)
+        self._uses = Uses(self._long_term)
+        self._collective = Collective(self._database, settings.language)
+        self.state = AsyncTaskState(self._log)
+
+    async def close(self) -> None:
+        """Disconnects; the embedded server stops when its last process ends."""
+        try:
+            await self._uses.flush()
+        finally:
+            await self._database.close()
+        if self._embedder is None:
+            await self._long_term.embedder.aclose()
+
+    async def record(
+        self,
+        scope: Scope,
+        content: str,
+        *,
+        role: Role | str = Role.USER,
+        kind: InteractionKind | str = InteractionKind.MESSAGE,
+        id: str | None = None,  # noqa: A002 - the envelope's own name for it
+        actor: str | None = None,
+        payload: Mapping[str, Any] = NO_PAYLOAD,
+        occurred_at: datetime | None = None,
+        private: bool = False,
+        source: str = "client",
+    ) -> Receipt:
+        """Appends one interaction to the log; it is durable, and in the next `context()`.
+
+        `id` makes it idempotent: the same id with the same content is a duplicate. Without
+        `occurred_at` the interaction happens now, or when it was first recorded. `private` keeps
+        what is derived from it to the scope's agent.
+
+        Raises:
+            InvalidInteraction: content empty, too large, or not text; a naive time.
+            InteractionConflict: the id is known with other content.
+            ForgottenId: the id was forgotten.
+        """
+        interaction = Interaction(
+            scope=scope,
+            id=uuid4().hex if id is None else id,
+            kind=kind,  # type: ignore[arg-type]  # text is checked where every interaction is
+            role=role,  # type: ignore[arg-type]
+            content=content,
+            occurred_at=datetime.now(UTC) if occurred_at is None else occurred_at,
+            payload=payload,
+            actor=actor,
+            private=private,
+            source=source,
+        )
+        return (await self._bus.publish([interaction]))[0]
+
+    async def record_many(self, interactions: Sequence[Interaction]) -> list[Receipt]:
+        """Appends interactions of any users, each under its own scope, in the order given.
+
+        One transaction a user; what is acceptable is committed before anything is refused.
+
+        Raises:
+            InvalidInteraction: before anything is written.
+            InteractionConflict, ForgottenId: naming the ids refused; the others are in the log.
+        """
+        return await self._bus.publish(interactions)
+
+    async def context(
+        self, scope: Scope, query: str, *, budget: int = 2000, shares: Shares | None = None
+    ) -> Context:
+        """What the next turn should know: at most `budget` tokens, with citations.
+
+        Draws on the scope's session (recent turns, summary, task state), on the user's long-term
+        memories that the scope's agent may see, and on what the tenant's collective tier holds.
+
+        Raises:
+            InvalidInput: a budget too small to hold anything, or an empty or oversize query.
+        """
+        context = await self._assembler.context(scope, query, budget=budget, shares=shares)
+        await self._uses.note(scope, context.items)
+        return context
+
+    async def recall(
+        self,
+        scope: Scope,
+        query: str,
+        *,
+        k: int = 10,
+        kinds: Iterable[MemoryKind] | None = None,
+        only_agent: bool = False,
+    ) -> Recall:
+        """The `k` memories that fit `query` best, best first, each with what it cites.
+
+        Memories private to an agent are seen only with that agent in the scope; `only_agent`
+        leaves out all others.
+
+        Raises:
+            InvalidInput: an empty or oversize query, or `only_agent` without an agent.
+        """
+        return await self._recaller.recall(scope, query, k=k, kinds=kinds, only_agent=only_agent)
+
+    async def remember(
+        self,
+        scope: Scope,
+        text: str,
+        *,
+        kind: MemoryKind | str = MemoryKind.FACT,
+        attribute: str | None = None,
+        value: str | None = None,
+        context: str | None = None,
+        single_valued: bool = False,
+        importance: float = 0.8,
+        id: str | None = None,  # noqa: A002 - as in record()
+        occurred_at: datetime | None = None,
+        private: bool = False,
+    ) -> Memory:
+        """Remembers `text` at once, because the app says so; returns the memory.
+
+        `attribute` and `value` let it supersede and be superseded: with `single_valued` a newer
+        value of the attribute ends the older. The request itself is an interaction of the log.
+
+        Raises:
+            InvalidInput: as `record`, or a value without its attribute.
+        """
+        try:
+            wanted = MemoryKind(kind)
+        except ValueError as error:
+            raise InvalidInput(
+                f"kind must be one of {', '.join(MemoryKind)}, got {kind!r}"
+            ) from error
+        payload = explicit.payload(
+            wanted,
+            attribute=attribute,
+            value=value,
+            context=context,
+            single_valued=single_valued,
+            importance=importance,
+        )
+        where = scope if scope.session is not None else scope.in_session(explicit.SESSION)
+        receipt = await self.record(
+            where, text, id=id, payload=payload, occurred_at=occurred_at, private=private
+        )
+        return await self._derive(where, receipt)
+
+    async def _derive(self, scope: Scope, receipt: Receipt) -> Memory:
+        async def propose() -> Assertion:
+            return await self._explicit(scope, receipt.interaction_id)
+
+        return await self._long_term.believed(scope, await self._long_term.apply(scope, propose))
+
+    async def _explicit(self, scope: Scope, interaction_id: str) -> Assertion:
+        found = await self._log.read_ids(scope, [interaction_id])
+        interaction = found[0] if found else None
+        candidate = explicit.candidate_of(interaction) if interaction else None
+        if interaction is None or candidate is None or interaction.recorded_at is None:
+            raise InvalidInput(f"interaction {interaction_id!r} asks for no memory")
+        return Assertion(
+            candidate,
+            explicit.PROVENANCE,
+            interaction.recorded_at,
+            interaction.position,
+            agent=scope.agent if interaction.private else None,
+            session=scope.session,
+            ordinal=interaction.ordinal,
+            ordinal_to=interaction.ordinal,
+        )
+
+    async def forget(
+        self,
+        scope: Scope,
+        *,
+        memory: int | None = None,
+        session: str | None = None,
+        user: bool = False,
+        keep_sources: bool = False,
+    ) -> Forgotten:
+        """Forgets one memory, one session, or all of the user: exactly one of the three.
+
+        A memory takes the interactions it rests on with it, and whatever else stood only on
+        them; with `keep_sources` those stay and only this is never believed again. Forgotten
+        interaction ids are refused if they are ever recorded again.
+
+        Raises:
+            InvalidInput: not exactly one of the three.
+            UnknownMemory: the user has no such memory.
+        """
+        if (memory is not None) + (session is not None) + user != 1:
+            raise InvalidInput(
+                f"forget one of memory={memory!r}, session={session!r}, user={user!r}"
+            )
+        if memory is not None:
+            return await self._eraser.memory(scope, memory, keep_sources=keep_sources)
+        if session is not None:
+            return await self._eraser.session(scope.in_session(session))
+        return await self._eraser.user(scope)
+
+    async def history(
+        self,
+        scope: Scope,
+        *,
+        kinds: Iterable[MemoryKind] | None = None,
+        attribute: str | None = None,
+        closed: bool = False,
+        limit: int = 100,
+    ) -> list[Memory]:
+        """The user's memories, newest belief first; with `closed` also what is believed no more."""
+        return await self._long_term.history(
+            scope, kinds=kinds, attribute=attribute, closed=closed, limit=limit
+        )
+
+    async def explain(self, scope: Scope, memory: int) -> Explanation:
+        """The evidence of a memory with its quotes, what made it, and what it replaced.
+
+        Raises:
+            UnknownMemory: the user has no such memory.
+        """
+        return await self._long_term.explain(scope, memory)
+
+    async def explain_collective(self, scope: Scope, memory: int) -> CollectiveExplanation:
+        """How many users, at least, a collective memory rests on, and on what kinds of evidence.
+
+        Raises:
+            UnknownMemory: the tenant has no such collective memory, or no longer.
+        """
+        return await self._collective.explain(scope, memory)
+
+    async def interactions(
+        self, scope: Scope, *, after: int = 0, limit: int = 1000
+    ) -> list[Interaction]:
+        """The interactions of the scope's session with ordinals above `after`, oldest first.
+
+        At most `limit` are read; of those, what is private to another agent is left out.
+        """
+        read = await self._log.read_session(scope, after, limit)
+        return [i for i in read if not i.private or i.scope.agent == scope.agent]
+
+    async def position(self, scope: Scope) -> Position:
+        """How far the user's log has come, and how far extraction has followed it."""
+        return await self._log.position(scope)
