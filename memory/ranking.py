@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory.questions import Question
-from memory.spoken import INSTRUCTION, PREFERENCE, turns_of
+from memory.spoken import INSTRUCTION, PREFERENCE, by_assistant, turns_of
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -185,55 +185,60 @@ def signals(
     before, after, place = _neighbours(scores, chosen, _z(scores.bm25))
     helds = [_positions(row["held"]) for row in rows]
     bm25 = np.array([_bm25(row, held, scores) for row, held in zip(rows, helds, strict=True)])
-    found = {
+    found: dict[str, Sequence[float] | Floats] = {
         "dense": _z(scores.dense)[chosen],
         "words": bm25 / max(float(bm25.max(initial=0.0)), 1e-6) - 1.0,
         "words_before": before,
         "words_after": after,
         "opening_broad": question.broad / (1.0 + place / 10.0),
     }
-    table = np.empty((len(rows), len(SIGNALS)))
-    for column, name in enumerate(SIGNALS):
-        if name in found:
-            table[:, column] = found[name]
-    own = {name: SIGNALS.index(name) for name in SIGNALS if name not in found}
-    for n, (row, held) in enumerate(zip(rows, helds, strict=True)):
-        for name, value in _of_one(question, scores, row, held).items():
-            table[n, own[name]] = value
-    return table
+    found |= _of_each(question, scores, rows, helds)
+    return np.column_stack([found[name] for name in SIGNALS])
 
 
 def _positions(held: str) -> Positions:
     """Where lexemes stand, from the text of a tsvector: `'deploy':3A,9A 'it''s':4A`."""
+    if not held:
+        return {}
     return {
         lexeme.replace("''", "'").replace("\\\\", "\\"): [int(p) for p in _DIGITS.findall(places)]
         for lexeme, places in _LEXEME.findall(held)
     }
 
 
-def _of_one(
-    question: Question, scores: Scores, row: Mapping[str, Any], held: Positions
-) -> dict[str, float]:
-    payload = row["payload"]
-    turns = turns_of(payload)
-    instruction = row["attribute"] == INSTRUCTION or payload.get(INSTRUCTION, False)
-    preference = row["kind"] == PREFERENCE or payload.get(PREFERENCE, False)
+def _of_each(
+    question: Question,
+    scores: Scores,
+    rows: Sequence[Mapping[str, Any]],
+    helds: Sequence[Positions],
+) -> dict[str, Sequence[float]]:
+    """The signals that each memory has by itself."""
+    none = [0.0] * len(rows)
+    said = [by_assistant(row["payload"]) for row in rows]
+    rarity = scores.rarity
     return {
-        "speaker": _speaker(question, row, turns),
-        "instruction_request": float(instruction and question.request),
-        "preference_request": float(preference and question.request),
-        "date": question.date_match(row["valid_from"]),
-        "phrases": _phrases(scores.rarity, held),
-        "coverage": sum(scores.rarity.get(lexeme, 0.0) for lexeme in held) / scores.rarity_sum,
-        "short": max(0.0, _LOG_SHORT - math.log1p(row["words"])),
-        "statement": float(not turns),
-        "assistant": float(bool(turns) and all(turn.assistant for turn in turns)),
+        "speaker": [_speaker(question, row) for row in rows] if question.speaker else none,
+        "instruction_request": [_instruction(row) for row in rows] if question.request else none,
+        "preference_request": [_preference(row) for row in rows] if question.request else none,
+        "date": [question.date_match(row["valid_from"]) for row in rows],
+        "phrases": [_phrases(rarity, held) for held in helds],
+        "coverage": [sum(rarity.get(x, 0.0) for x in held) / scores.rarity_sum for held in helds],
+        "short": [max(0.0, _LOG_SHORT - math.log1p(row["words"])) for row in rows],
+        "statement": [float(not turns) for turns in said],
+        "assistant": [float(bool(turns) and all(turns)) for turns in said],
     }
 
 
-def _speaker(question: Question, row: Mapping[str, Any], turns: Sequence[Any]) -> float:
-    if question.speaker is None:
-        return 0.0
+def _instruction(row: Mapping[str, Any]) -> float:
+    return float(row["attribute"] == INSTRUCTION or row["payload"].get(INSTRUCTION, False))
+
+
+def _preference(row: Mapping[str, Any]) -> float:
+    return float(row["kind"] == PREFERENCE or row["payload"].get(PREFERENCE, False))
+
+
+def _speaker(question: Question, row: Mapping[str, Any]) -> float:
+    turns = turns_of(row["payload"])
     if not turns:
         return 1.0 if row["subject"] == question.speaker else -1.0
     said = sum(t.end - t.start for t in turns)
@@ -257,10 +262,11 @@ def _phrases(rarity: Mapping[str, float], held: Positions) -> float:
 
 def _bm25(row: Mapping[str, Any], held: Positions, scores: Scores) -> float:
     norm = K1 * (1 - B + B * row["words"] / scores.mean_words)
-    return sum(
+    weighed = (
         scores.rarity.get(lexeme, 0.0) * len(at) * (K1 + 1) / (len(at) + norm)
         for lexeme, at in held.items()
     )
+    return float(sum(weighed))
 
 
 def _neighbours(
@@ -288,7 +294,8 @@ def _neighbours(
 
 
 def _ordinals(places: Indices) -> Indices:
-    return places & (2**SESSION_BITS - 1)
+    ordinals: Indices = places & (2**SESSION_BITS - 1)
+    return ordinals
 
 
 def _same_sessions(scores: Scores, chosen: Indices) -> Indices:
@@ -300,18 +307,19 @@ def _same_sessions(scores: Scores, chosen: Indices) -> Indices:
     wanted = np.unique(sessions[chosen])
     known = _found(wanted, sessions)[1] & (_ordinals(scores.places) > 0)
     near = np.flatnonzero(known)
-    return near[np.lexsort((-scores.ordinal_tos[near], scores.places[near]))]
+    order: Indices = np.lexsort((-scores.ordinal_tos[near], scores.places[near]))
+    return near[order]
 
 
 def _leads(places: Indices, ends: Indices) -> Indices:
     """Of memories in the order of their places, those that begin after the last lead's end."""
-    following = np.searchsorted(places, ends, side="right").tolist()
-    leads = []
-    at = 0
-    while at < len(following):
-        leads.append(at)
-        at = max(following[at], at + 1)
-    return np.array(leads, dtype=np.int64)
+    leads = np.ones(len(places), dtype=bool)
+    following = np.searchsorted(places, ends, side="right")
+    for at in np.flatnonzero(following > np.arange(1, len(places) + 1)).tolist():
+        if leads[at]:
+            leads[at + 1 : following[at]] = False
+    found: Indices = np.flatnonzero(leads)
+    return found
 
 
 def _z(values: Floats) -> Floats:

@@ -56,6 +56,11 @@ def turns_of(payload: Mapping[str, Any]) -> list[Turn]:
     return [Turn(*turn) for turn in payload.get(TURNS, ())]
 
 
+def by_assistant(payload: Mapping[str, Any]) -> list[bool]:
+    """For each turn of an episode's payload whether an assistant said it."""
+    return [assistant for _, assistant, _, _ in payload.get(TURNS, ())]
+
+
 def embedded_text(text: str, payload: Mapping[str, Any]) -> str:
     """What a memory's vector is made of.
 
