@@ -11,7 +11,7 @@ from memory.conversation import Conversation, fitted
 from memory.database import Database
 from memory.errors import InvalidInput
 from memory.log import WorkingMemory, position_of, working_calls, working_memory
-from memory.models import Interaction, MemoryKind, RecalledMemory, Scope, Tier
+from memory.models import Interaction, Memory, MemoryKind, RecalledMemory, Scope, Tier
 from memory.packing import Packing, TokenEstimator, only_repeats
 from memory.questions import Question
 from memory.recall import Recaller, fitting
@@ -25,6 +25,7 @@ from memory.rendering import (
     sections,
     turn_json,
 )
+from memory.spoken import INSTRUCTION
 from memory.text import estimate_tokens
 
 __all__ = ["Assembler", "Citation", "Context", "Section", "Shares", "TokenEstimator"]
@@ -159,6 +160,7 @@ class Assembler:
         """
         if budget < MINIMUM_BUDGET:
             raise InvalidInput(f"budget must be at least {MINIMUM_BUDGET} tokens, got {budget!r}")
+        now = datetime.now(UTC)
         search = await self._recaller.search(scope, query)
         calls = [search.call, search.shared_call, ("log.position", {})]
         if scope.session is not None:
@@ -167,8 +169,9 @@ class Assembler:
         scored, shared, position = next(found), next(found), position_of(next(found))
         working = WorkingMemory()
         if scope.session is not None:
-            working = working_memory(next(found), next(found), next(found), datetime.now(UTC))
-        own = await self._recaller.rank(scope, search, scored, RECALLED, merged=False)
+            working = working_memory(next(found), next(found), next(found), now)
+        ranked = await self._recaller.rank(scope, search, scored, RECALLED, merged=False)
+        own = [item for item in ranked if not _lapsed(item.memory, now)]
         draft = Draft(search.question, self._estimate, budget, shares or Shares())
         draft.fill(working, own, fitting(own, recalled(shared)))
         return draft.finished(query, position.recorded)
@@ -242,6 +245,12 @@ class Draft:
         shown = conversation or self._conversation
         parts = sections(self._entries, shown.state, shown.summary)
         return self._estimate(rendered(parts, shown.turns))
+
+
+def _lapsed(memory: Memory, now: datetime) -> bool:
+    """Whether it is an instruction that no longer stands: what was once asked is no order now."""
+    ended = memory.valid_to is not None and memory.valid_to <= now
+    return ended and memory.attribute == INSTRUCTION
 
 
 def _citation(marker: int, entry: Entry) -> Citation:

@@ -395,3 +395,21 @@ class TestRoundTrips:
         assert context.items
         assert bool(context.turns) == bool(session)
         assert len(trips) == 2
+
+
+class TestInstructionsThatLapsed:
+    def test_only_what_still_stands_is_given_as_an_instruction(self, client: MemoryClient) -> None:
+        for value, at in (("six", 1), ("four", 2)):
+            client.remember(
+                ANA,
+                f"Send {value} candidates at a time",
+                kind="preference",
+                attribute="instruction",
+                value=value,
+                context="how many",
+                single_valued=True,
+                occurred_at=datetime(2026, 3, at, tzinfo=UTC),
+            )
+        text = client.context(ANA, "How many candidates?").text
+        assert "four candidates" in text
+        assert "six candidates" not in text

@@ -190,7 +190,10 @@ class Remote(str, Enum):  # noqa: UP042 - the older kind, whose str() is not its
         ({"payload": {"a": math.inf}}, "payload.a must be a finite number, got inf"),
         ({"occurred_at": "2026-03-02T12:00:00Z"}, "occurred_at must be a datetime"),
         ({"private": 1}, "private must be true or false, got 1"),
-        ({"scope": Scope("acme", "ana", None, "s1"), "private": True}, "private to whom? interaction 'm1'"),
+        (
+            {"scope": Scope("acme", "ana", None, "s1"), "private": True},
+            "private to whom? interaction 'm1'",
+        ),
     ],
 )
 def test_a_wrong_value_from_code_is_refused_by_field_and_value(
