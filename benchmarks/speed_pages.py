@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -99,7 +99,7 @@ def touched(connection: psycopg.Connection[Any], name: str, params: Mapping[str,
     with connection.transaction():
         connection.execute("SET LOCAL ROLE memory_client")
         connection.execute(queries.statement("scope.bind_read"), params)
-        connection.execute(cast("LiteralString", f"PREPARE touched AS {text}"))
+        connection.execute(f"PREPARE touched AS {text}")
         values = sql.SQL(", ").join(sql.Literal(params[n]) for n in names)
         explain = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE touched({})")
         row = connection.execute(explain.format(values)).fetchone()

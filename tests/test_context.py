@@ -410,6 +410,6 @@ class TestInstructionsThatLapsed:
                 single_valued=True,
                 occurred_at=datetime(2026, 3, at, tzinfo=UTC),
             )
-        text = client.context(ANA, "How many candidates?").text
+        text = client.context(ANA.in_session("s2"), "How many candidates?").text
         assert "four candidates" in text
         assert "six candidates" not in text
