@@ -61,10 +61,10 @@ class Incoming:
     content_hash: bytes
 
     @property
-    def key(self) -> tuple[Scope, str]:
+    def key(self) -> tuple[str, str, str]:
         """The user and the id it is known by."""
         scope = self.interaction.scope
-        return (Scope(scope.tenant, scope.user), self.interaction.id)
+        return (scope.tenant, scope.user, self.interaction.id)
 
 
 class Log:
@@ -88,13 +88,13 @@ class Log:
         """
         valid = map(envelope.validated, interactions)
         incoming = [Incoming(i, envelope.content_hash(i)) for i in valid]
-        first: dict[tuple[Scope, str], Incoming] = {}
+        first: dict[tuple[str, str, str], Incoming] = {}
         for item in incoming:
             first.setdefault(item.key, item)
-        rows: dict[tuple[Scope, str], DictRow] = {}
+        rows: dict[tuple[str, str, str], DictRow] = {}
         for scope, group in _by_user(first.values()).items():
             for row in await self._append_user(scope, group):
-                rows[scope, row["interaction_id"]] = row
+                rows[scope.tenant, scope.user, row["interaction_id"]] = row
         placed = [_fated(item, first[item.key], rows[item.key]) for item in incoming]
         _refuse(placed)
         return [
@@ -258,10 +258,10 @@ def id_digest(interaction_id: str) -> bytes:
 
 
 def _by_user(incoming: Iterable[Incoming]) -> dict[Scope, list[Incoming]]:
-    groups: dict[Scope, list[Incoming]] = {}
+    groups: dict[tuple[str, str], list[Incoming]] = {}
     for item in incoming:
-        groups.setdefault(item.key[0], []).append(item)
-    return groups
+        groups.setdefault(item.key[:2], []).append(item)
+    return {Scope(*key): group for key, group in groups.items()}
 
 
 def _fated(item: Incoming, first: Incoming, row: DictRow) -> DictRow:
@@ -294,22 +294,25 @@ def _append_one_params(item: Incoming, session_ttl: float) -> dict[str, Any]:
 
 
 def _append_params(incoming: Sequence[Incoming], session_ttl: float) -> dict[str, Any]:
-    interactions = [item.interaction for item in incoming]
+    # One JSON text, because psycopg writes an array element by element.
+    rows = [_incoming_row(item.interaction, item.content_hash) for item in incoming]
+    return {"incoming": json.dumps(rows, ensure_ascii=False), "session_ttl": session_ttl}
+
+
+def _incoming_row(interaction: Interaction, content_hash: bytes) -> dict[str, Any]:
     return {
-        "ids": [i.id for i in interactions],
-        "sessions": [i.session for i in interactions],
-        "agents": [i.scope.agent for i in interactions],
-        "privates": [i.private for i in interactions],
-        "kinds": [i.kind.value for i in interactions],
-        "roles": [i.role.value for i in interactions],
-        "actors": [i.actor for i in interactions],
-        "contents": [i.content for i in interactions],
-        "payloads": [json.dumps(i.payload, ensure_ascii=False) for i in interactions],
-        "times": [i.occurred_at for i in interactions],
-        "sources": [i.source for i in interactions],
-        "hashes": [item.content_hash for item in incoming],
-        "digests": [id_digest(i.id) for i in interactions],
-        "session_ttl": session_ttl,
+        "interaction_id": interaction.id,
+        "session_id": interaction.session,
+        "agent_id": interaction.scope.agent,
+        "private": interaction.private,
+        "kind": interaction.kind.value,
+        "role": interaction.role.value,
+        "actor": interaction.actor,
+        "content": interaction.content,
+        "payload": dict(interaction.payload),
+        "occurred_at": interaction.occurred_at.isoformat(),
+        "source": interaction.source,
+        "content_hash": content_hash.hex(),
     }
 
 

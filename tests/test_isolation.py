@@ -276,11 +276,13 @@ def columns(connection: Look, table: str) -> list[str]:
 
 IDS = ["m1", "m2", "m3", "m4", "gone"]
 VALUES: dict[str, Any] = {
-    "ids": IDS, "session": "s1", "sessions": ["s1"] * 5, "agent": None, "agents": [None] * 5,
-    "privates": [False] * 5, "kind": "message", "role": "user", "roles": ["user"] * 5,
-    "actor": None, "actors": [None] * 5, "contents": ["x"] * 5, "payload": Jsonb({}),
-    "payloads": ["{}"] * 5, "times": [NOON] * 5, "sources": ["client"] * 5,
-    "hashes": [b"h"] * 5, "digests": [b"d"] * 5, "through": 99, "limit": 1000,
+    "incoming": Jsonb([{
+        "interaction_id": name, "session_id": "s1", "private": False, "kind": "message",
+        "role": "user", "content": "x", "payload": {}, "occurred_at": NOON.isoformat(),
+        "source": "client", "content_hash": "00",
+    } for name in IDS]),
+    "ids": IDS, "session": "s1", "agent": None, "kind": "message", "role": "user",
+    "actor": None, "payload": Jsonb({}), "through": 99, "limit": 1000,
     "tokens": 10_000, "key": "task", "extractor": "residence", "from_seq": None,
     "to_seq": 10_000, "forget_seq": None, "lease": None, "language": "english", "all": True,
     "attribute": None, "embedder": "words-64", "name": "words-64", "dimensions": 64,

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from memory import queries
 
@@ -144,11 +145,12 @@ HOT: dict[str, dict[str, Any]] = {
         "source": "client", "hash": b"h", "digest": b"d", "session_ttl": 3600.0,
     },
     "log.append": {
-        "ids": ["new", "newer"], "sessions": [SESSION] * 2, "agents": ["scout"] * 2,
-        "privates": [False] * 2, "kinds": ["message"] * 2, "roles": ["user"] * 2,
-        "actors": ["Ana"] * 2, "contents": ["Hello."] * 2, "payloads": ["{}"] * 2,
-        "times": [NOW] * 2, "sources": ["client"] * 2, "hashes": [b"h"] * 2,
-        "digests": [b"d"] * 2, "session_ttl": 3600.0,
+        "incoming": Jsonb([{
+            "interaction_id": name, "session_id": SESSION, "agent_id": "scout", "private": False,
+            "kind": "message", "role": "user", "actor": "Ana", "content": "Hello.", "payload": {},
+            "occurred_at": NOW.isoformat(), "source": "client", "content_hash": "00",
+        } for name in ("new", "newer")]),
+        "session_ttl": 3600.0,
     },
     "log.window": {"session": SESSION, "agent": None, "tokens": 600, "limit": 200},
     "log.read_session": {"session": SESSION, "after": 3, "limit": 100},

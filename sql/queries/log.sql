@@ -41,14 +41,16 @@ RETURNING interaction_id, session_id, ordinal, position, 'appended' AS fate
 -- of its user, and says for each what became of it: appended, duplicate, conflict or forgotten.
 -- The user's row is locked first, so that concurrent writers take turns and leave no gap.
 WITH incoming AS (
-    SELECT *
-    FROM unnest(
-        %(ids)s::text[], %(sessions)s::text[], %(agents)s::text[], %(privates)s::boolean[],
-        %(kinds)s::text[], %(roles)s::text[], %(actors)s::text[], %(contents)s::text[],
-        %(payloads)s::text[], %(times)s::timestamptz[], %(sources)s::text[], %(hashes)s::bytea[],
-        %(digests)s::bytea[]
-    ) WITH ORDINALITY AS i(interaction_id, session_id, agent_id, private, kind, role, actor,
-        content, payload, occurred_at, source, content_hash, id_digest, nth)
+    SELECT r.interaction_id, r.session_id, r.agent_id, r.private, r.kind, r.role, r.actor,
+        r.content, r.payload, r.occurred_at, r.source, r.nth,
+        decode(r.content_hash, 'hex') AS content_hash,
+        sha256(convert_to(r.interaction_id, 'UTF8')) AS id_digest
+    FROM ROWS FROM (jsonb_to_recordset(%(incoming)s::jsonb) AS (
+        interaction_id text, session_id text, agent_id text, private boolean, kind text,
+        role text, actor text, content text, payload jsonb, occurred_at timestamptz, source text,
+        content_hash text
+    )) WITH ORDINALITY AS r(interaction_id, session_id, agent_id, private, kind, role, actor,
+        content, payload, occurred_at, source, content_hash, nth)
 ), known AS (
     -- LIMIT 1 keeps this one look into the index for each, also where the planner knows nothing of
     -- the user yet and would rather read all of the user's rows.
@@ -103,7 +105,7 @@ WITH incoming AS (
         t.length - count(*) OVER (PARTITION BY f.session_id) + f.nth_of_session,
         w.position - count(*) OVER () + f.nth_of_user,
         f.interaction_id, f.agent_id, f.private, f.kind, f.role, f.actor, f.content,
-        f.payload::jsonb, f.occurred_at, f.source, f.content_hash
+        f.payload, f.occurred_at, f.source, f.content_hash
     FROM fresh f JOIN touched t USING (session_id) CROSS JOIN writer w
     RETURNING interaction_id, session_id, ordinal, position
 )
