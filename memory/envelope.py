@@ -130,13 +130,17 @@ def validated(interaction: Interaction) -> Interaction:
     _check_names(interaction)
     payload = _plain_payload(interaction.payload)
     _check_content(interaction.content, alone=not payload)
-    return replace(
-        interaction,
-        kind=_member(InteractionKind, "kind", interaction.kind),
-        role=_member(Role, "role", interaction.role),
-        occurred_at=_in_utc(interaction.occurred_at),
-        payload=payload,
-    )
+    kind = _member(InteractionKind, "kind", interaction.kind)
+    role = _member(Role, "role", interaction.role)
+    occurred_at = _in_utc(interaction.occurred_at)
+    if (
+        not payload
+        and kind is interaction.kind
+        and role is interaction.role
+        and occurred_at is interaction.occurred_at
+    ):
+        return interaction  # most messages are sound as they are; a copy costs more than the checks
+    return replace(interaction, kind=kind, role=role, occurred_at=occurred_at, payload=payload)
 
 
 def from_json(raw: str | bytes) -> Interaction:
