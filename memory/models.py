@@ -243,7 +243,8 @@ class Memory:
     def __str__(self) -> str:
         since = f"{self.valid_from:%Y-%m-%d}" if self.valid_from else "?"
         until = f" to {self.valid_to:%Y-%m-%d}" if self.valid_to else ""
-        return f"[{self.id}] {self.kind}: {self.text} ({since}{until})"
+        text = " ".join(self.text.split())
+        return f"[{self.id}] {self.kind}: {text} ({since}{until})"
 
 
 @dataclass(frozen=True, slots=True)
