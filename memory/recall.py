@@ -221,7 +221,8 @@ def blended(
     A collective memory's score is put below the last of the user's, since the two are on scales of
     their own.
     """
-    fit = fitting(own, shared)[: max(1, int(k * SHARED_PART))]
+    room = min(max(1, int(k * SHARED_PART)), k - 1 if own else k)
+    fit = fitting(own, shared)[:room]
     kept = own[: k - len(fit)]
     floor = min((item.score for item in kept), default=0.0)
     return (*kept, *(replace(item, score=floor - n / 1000) for n, item in enumerate(fit, 1)))
