@@ -24,7 +24,7 @@ from memory.long_term import Committed, LongTerm
 from memory.models import Candidate, Interaction, InteractionKind, Memory, Provenance, Scope
 from memory.planning import Complete
 from memory.settings import Settings
-from memory.text import rolling_summary, spoken_lines
+from memory.text import RollingSummary, spoken_lines
 
 logger = logging.getLogger(__name__)
 
@@ -252,7 +252,8 @@ class Worker:
         found = await self._database.fetch(scope, "log.session", session)
         if not found:  # forgotten meanwhile, which the commit will notice
             return []
-        after, summary, moved = found[0]["summary_through"], found[0]["summary"], False
+        after, moved = found[0]["summary_through"], False
+        summary = RollingSummary(found[0]["summary"], tuple(found[0]["summary_sources"]))
         while after < through:
             page = {**session, "after": after, "limit": BATCH}
             rows = await self._database.fetch(scope, "log.read_session", page)
@@ -263,9 +264,12 @@ class Worker:
             if not fallen:
                 break
             said = spoken_lines(i for i in fallen if not i.private)
-            summary = rolling_summary(summary, [quoted.line for quoted in said], SUMMARY_TOKENS)
+            summary = summary.over(said, SUMMARY_TOKENS)
             after, moved = fallen[-1].ordinal, True
-        return [{**session, "summary": summary, "through": after}] if moved else []
+        if not moved:
+            return []
+        moved_to = {"summary": summary.text, "sources": list(summary.sources), "through": after}
+        return [{**session, **moved_to}]
 
     async def _read_user(self, lease: Lease, extractor: Extractor) -> None:
         messages = InteractionKind.MESSAGE in extractor.reads

@@ -26,7 +26,7 @@ from memory.rendering import (
     turn_json,
 )
 from memory.spoken import INSTRUCTION
-from memory.text import estimate_tokens
+from memory.text import NO_SUMMARY, RollingSummary, estimate_tokens
 
 __all__ = ["Assembler", "Citation", "Context", "Section", "Shares", "TokenEstimator"]
 
@@ -82,6 +82,7 @@ class Context:
     entries: the memories, in the order in which they are read.
     turns: the session's newest, oldest first; the last is cut (`…`) where it alone is too long.
     state: the session's task state, where it fits.
+    summary: of what was said before the turns, each line with the interaction it quotes.
     position: the place in the user's log that it reflects.
     """
 
@@ -93,6 +94,7 @@ class Context:
     turns: tuple[Interaction, ...]
     entries: tuple[Entry, ...] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
+    summary: RollingSummary = NO_SUMMARY
 
     @property
     def text(self) -> str:
@@ -125,6 +127,12 @@ class Context:
                 "position": self.position,
                 "items": [entry_json(entry, n) for n, entry in enumerate(self.entries, 1)],
                 "state": dict(self.state),
+                "summary": [
+                    {"text": line, "interaction": source}
+                    for line, source in zip(
+                        self.summary.text.splitlines(), self.summary.sources, strict=False
+                    )
+                ],
                 "turns": [turn_json(turn) for turn in self.turns],
                 "text": self.text,
             },
@@ -235,15 +243,16 @@ class Draft:
             budget=self._budget,
             tokens=self._tokens(),
             position=position,
-            sections=sections(self._entries, shown.state, shown.summary),
+            sections=sections(self._entries, shown.state, shown.summary.text),
             turns=shown.turns,
             entries=tuple(reading_order(self._entries)),
             state=shown.state,
+            summary=shown.summary,
         )
 
     def _tokens(self, conversation: Conversation | None = None) -> int:
         shown = conversation or self._conversation
-        parts = sections(self._entries, shown.state, shown.summary)
+        parts = sections(self._entries, shown.state, shown.summary.text)
         return self._estimate(rendered(parts, shown.turns))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from memory.log import WorkingMemory
 from memory.models import Interaction
 from memory.rendering import turn_text
-from memory.text import rolling_summary, spoken_lines
+from memory.text import NO_SUMMARY, RollingSummary, spoken_lines
 
 SUMMARY = 0.3
 """The share of the working tier's room that is kept for the summary where there is one to show."""
@@ -25,7 +25,7 @@ class Conversation:
 
     turns: tuple[Interaction, ...] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
-    summary: str = ""
+    summary: RollingSummary = NO_SUMMARY
 
 
 Measure = Callable[[Conversation], int]
@@ -90,15 +90,15 @@ def _summarised(
     """With a summary of all that is before the turns shown, as long as there is room for."""
     fallen = [*working.between, *working.window[: len(working.window) - len(shown.turns)]]
     new = [i for i in fallen if i.ordinal > working.summary_through]
-    lines = [quoted.line for quoted in spoken_lines(new)]
-    room = limit - tokens(replace(shown, summary="."))
-    if not lines and len(working.summary) <= _CHARACTERS_A_TOKEN * room:
-        whole = replace(shown, summary=working.summary)
+    said = spoken_lines(new)
+    room = limit - tokens(replace(shown, summary=RollingSummary(".")))
+    stored = RollingSummary(working.summary, working.summary_sources)
+    if not said and len(working.summary) <= _CHARACTERS_A_TOKEN * room:
+        whole = replace(shown, summary=stored)
         if tokens(whole) <= limit:
             return whole
     while room > 0:
-        summary = rolling_summary(working.summary, lines, room)
-        told = replace(shown, summary=summary)
+        told = replace(shown, summary=stored.over(said, room))
         if tokens(told) <= limit:
             return told
         room //= 2

@@ -34,6 +34,7 @@ class WorkingMemory:
 
     window: the newest interactions, oldest first, within the token limit asked for.
     summary: the rolling summary of what came before the window, up to `summary_through`.
+    summary_sources: for each of its lines the id of the interaction it quotes.
     between: interactions after `summary_through` and before the window, oldest first.
     """
 
@@ -41,6 +42,7 @@ class WorkingMemory:
     between: tuple[Interaction, ...] = ()
     summary: str = ""
     summary_through: int = 0
+    summary_sources: tuple[str, ...] = ()
     state: Mapping[str, Any] | None = None
 
 
@@ -204,6 +206,7 @@ def working_memory(
         between=tuple(interaction_of(row) for row in reversed(window) if not row["recent"]),
         summary=session[0]["summary"],
         summary_through=session[0]["summary_through"],
+        summary_sources=tuple(session[0]["summary_sources"]),
         state=state_of(state),
     )
 

@@ -164,6 +164,24 @@ def rolling_summary(summary: str, lines: Sequence[Line], budget_tokens: int) -> 
     return "\n".join(_in_one_line(every[i]) for i in extractive_summary(every, budget_tokens))
 
 
+@dataclass(frozen=True, slots=True)
+class RollingSummary:
+    """A rolling summary, and for each of its lines the id of the interaction it quotes."""
+
+    text: str = ""
+    sources: tuple[str, ...] = ()
+
+    def over(self, said: Sequence[QuotedLine], budget_tokens: int) -> "RollingSummary":
+        """This summary moved forward over what was said; see `rolling_summary`."""
+        source = dict(zip(self.text.splitlines(), self.sources, strict=False))
+        source |= {_in_one_line(quoted.line): quoted.interaction.id for quoted in said}
+        text = rolling_summary(self.text, [quoted.line for quoted in said], budget_tokens)
+        return RollingSummary(text, tuple(source.get(line, "") for line in text.splitlines()))
+
+
+NO_SUMMARY = RollingSummary()
+
+
 def _in_one_line(line: Line) -> str:
     return " ".join(str(line).split())
 

@@ -321,6 +321,20 @@ class TestRollingSummary:
         assert estimate_tokens(summary) <= 200
 
     @pytest.mark.parametrize("extracted", [0, 5, 8])
+    def test_each_of_its_lines_names_the_interaction_it_quotes(
+        self, client: MemoryClient, worker: Extraction, extracted: int
+    ) -> None:
+        self.tell(client, self.CITIES[:extracted])
+        worker.drain()
+        self.tell(client, self.CITIES[extracted:])
+        context = client.context(ANA, "And now?", budget=800)
+        said = {i.id: i.content for i in client.interactions(ANA)}
+        told = json.loads(context.json())["summary"]
+        assert len(told) == len(context.summary.text.splitlines()) > 0
+        for line in told:
+            assert line["text"].removeprefix("User: ") in said[line["interaction"]]
+
+    @pytest.mark.parametrize("extracted", [0, 5, 8])
     def test_nothing_vanishes_between_it_and_the_window(
         self, client: MemoryClient, worker: Extraction, extracted: int
     ) -> None:

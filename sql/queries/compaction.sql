@@ -78,7 +78,7 @@ WITH state AS (
     DELETE FROM task_state
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
 )
-UPDATE sessions SET closed_at = now(), summary = '', summary_through = 0
+UPDATE sessions SET closed_at = now(), summary = '', summary_sources = '{}', summary_through = 0
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
     AND length = %(length)s AND closed_at IS NULL AND expires_at <= now()
 RETURNING session_id
@@ -245,7 +245,7 @@ WITH quoted AS (
     UPDATE evidence SET quote = ''
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
 ), summed AS (
-    UPDATE sessions SET summary = '', summary_through = 0
+    UPDATE sessions SET summary = '', summary_sources = '{}', summary_through = 0
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND summary <> ''
         AND session_id IN (SELECT session_id FROM interactions
                            WHERE tenant_id = %(tenant)s AND user_id = %(user)s

@@ -179,7 +179,7 @@ ORDER BY w.ordinal DESC
 -- session --
 -- One session's row.
 SELECT session_id, agent_id, length, started_at, last_at, expires_at, closed_at, summary,
-    summary_through
+    summary_sources, summary_through
 FROM sessions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
 
@@ -208,7 +208,8 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
 
 -- set_summary --
 -- Moves a session's rolling summary forward.
-UPDATE sessions SET summary = %(summary)s, summary_through = %(through)s
+UPDATE sessions
+SET summary = %(summary)s, summary_sources = %(sources)s, summary_through = %(through)s
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
     AND summary_through < %(through)s
 
@@ -268,7 +269,7 @@ WITH gone AS (
              OR i.interaction_id IN (SELECT interaction_id FROM beside))
     GROUP BY i.session_id
 ), cleared AS (
-    UPDATE sessions s SET summary = '', summary_through = 0, closed_at = NULL
+    UPDATE sessions s SET summary = '', summary_sources = '{}', summary_through = 0, closed_at = NULL
     FROM places p
     WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s AND s.session_id = p.session_id
 )
