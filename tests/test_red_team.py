@@ -289,6 +289,33 @@ def test_the_planner_tells_nothing_of_what_others_said(
                   " AND attname = 'value'") == []  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "probe",
+    [
+        "SELECT FROM memories WHERE value = '{}' OR text LIKE '%{}%'",
+        "SELECT FROM evidence WHERE quote LIKE '%{}%'",
+        "SELECT FROM interactions WHERE content LIKE '%{}%'",
+        "SELECT FROM collective_memories WHERE value = '{}' OR text LIKE '%{}%'",
+    ],
+)
+def test_a_probe_takes_as_long_whether_it_is_right_or_wrong(
+    client: MemoryClient, attack: Query, run: Compactor, superuser: psycopg.Connection, probe: str
+) -> None:
+    """Time is measured in the work done: the same rows looked at, on the same pages."""
+    set_policy(superuser)
+    hold(client, ["attacker"])
+    hold(client, ["victim", *named(3)], value=CANARY)
+    run("promote")
+
+    def work(word: str) -> str:
+        told = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
+        statement = told + probe.replace("{}", word)
+        attack(statement)  # the first run warms the caches
+        return repr(attack(statement)[0][0][0]["Plan"]).replace(word, "")
+
+    assert work(CANARY) == work("zanzibax")
+
+
 def test_writing_tells_nothing_of_what_is_there(
     client: MemoryClient, attack: Query, superuser: psycopg.Connection
 ) -> None:
