@@ -6,18 +6,17 @@ that came in between. What is missing is asked of the store each time, so an int
 simply run again.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pgvector import HalfVector
 
+from consumers.tenancy import NOBODY, tenants, users
 from memory.database import Database
 from memory.embedding import Embedder
 from memory.errors import WrongDimension
 from memory.models import Scope
 from memory.spoken import embedded_text
-
-PAGE = 500
 
 
 @dataclass(slots=True)
@@ -78,19 +77,19 @@ class Reembedding:
 
     async def _serve(self, embedder_id: int) -> str | None:
         # No tenant's rows are touched, so the scope only has to be one.
-        async with self._database.transaction(Scope("-", "-")) as transaction:
+        async with self._database.transaction(Scope(NOBODY, NOBODY)) as transaction:
             params = {"embedder_id": embedder_id}
             retired = await transaction.fetch("embedders.retire", params)
             await transaction.fetch("embedders.serve", params)
         return retired[0]["name"] if retired else None
 
     async def _fill(self, embedder_id: int) -> None:
-        async for scope in self._tenants():
-            await self._fill_collective(scope, embedder_id)
-        async for scope in self._users():
-            await self._fill_user(scope, embedder_id)
-            self.done.users += 1
-            self._progress(self.done)
+        async for tenant in tenants(self._database):
+            await self._fill_collective(Scope(tenant, NOBODY), embedder_id)
+            async for scope in users(self._database, tenant):
+                await self._fill_user(scope, embedder_id)
+                self.done.users += 1
+                self._progress(self.done)
 
     async def _fill_user(self, scope: Scope, embedder_id: int) -> None:
         after = 0
@@ -134,30 +133,7 @@ class Reembedding:
             )
 
     async def _drop(self) -> None:
-        async for scope in self._tenants():
-            await self._database.fetch(scope, "embedders.drop_collective")
-        async for scope in self._users():
-            await self._database.fetch(scope, "embedders.drop")
-
-    async def _tenants(self) -> AsyncIterator[Scope]:
-        after = ""
-        while True:
-            params = {"after": after, "limit": PAGE}
-            rows = await self._database.fetch_system("compaction.tenants", params)
-            for row in rows:
-                yield Scope(row["tenant_id"], "-")
-            if not rows:
-                return
-            after = rows[-1]["tenant_id"]
-
-    async def _users(self) -> AsyncIterator[Scope]:
-        async for tenant in self._tenants():
-            after = ""
-            while True:
-                params = {"after": after, "limit": PAGE}
-                rows = await self._database.fetch(tenant, "compaction.users", params)
-                for row in rows:
-                    yield Scope(tenant.tenant, row["user_id"])
-                if not rows:
-                    break
-                after = rows[-1]["user_id"]
+        async for tenant in tenants(self._database):
+            await self._database.fetch(Scope(tenant, NOBODY), "embedders.drop_collective")
+            async for scope in users(self._database, tenant):
+                await self._database.fetch(scope, "embedders.drop")

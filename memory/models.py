@@ -3,7 +3,7 @@
 All times are aware; what is read back from the store is in UTC.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -269,7 +269,7 @@ class Recall:
     items: Sequence[RecalledMemory]
     position: int
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[RecalledMemory]:
         return iter(self.items)
 
     def __len__(self) -> int:

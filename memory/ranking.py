@@ -343,10 +343,27 @@ def totals(
 def ranked(scores: Floats, cited: Sequence[frozenset[str]], table: Floats) -> list[int]:
     """Rows from best to worst, each of which cites something that the rows before it do not.
 
+    They are ordered by the scores of `lent`, and statements that lent theirs are left out.
+    """
+    shared, absorbed = lent(scores, cited, table)
+    seen: set[str] = set()
+    kept: list[int] = []
+    for n in np.argsort(-shared, kind="stable").tolist():
+        if n not in absorbed and not (cited[n] and seen.issuperset(cited[n])):
+            seen |= cited[n]
+            kept.append(n)
+    return kept
+
+
+def lent(
+    scores: Floats, cited: Sequence[frozenset[str]], table: Floats
+) -> tuple[Floats, frozenset[int]]:
+    """The scores, with those of statements lent to their episodes, and which statements those are.
+
     A statement and the episode it was read from say the same. Where the statement is not clearly
     better it lends the episode its score, since that also holds what was said around it.
     """
-    lent = scores.copy()
+    shared = scores.copy()
     statement = table[:, SIGNALS.index("statement")] > 0
     source = _sources(cited, statement)
     absorbed: set[int] = set()
@@ -354,14 +371,8 @@ def ranked(scores: Floats, cited: Sequence[frozenset[str]], table: Floats) -> li
         episode = source.get(min(cited[n])) if len(cited[n]) == 1 else None
         if episode is not None and scores[n] < scores[episode] + CLEARLY_BETTER:
             absorbed.add(n)
-            lent[episode] = max(lent[episode], scores[n])
-    seen: set[str] = set()
-    kept: list[int] = []
-    for n in np.argsort(-lent, kind="stable").tolist():
-        if n not in absorbed and not (cited[n] and seen.issuperset(cited[n])):
-            seen |= cited[n]
-            kept.append(n)
-    return kept
+            shared[episode] = max(shared[episode], scores[n])
+    return shared, frozenset(absorbed)
 
 
 def _sources(cited: Sequence[frozenset[str]], statement: NDArray[np.bool_]) -> dict[str, int]:

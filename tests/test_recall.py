@@ -9,6 +9,7 @@ from memory.errors import InvalidInput
 from memory.models import Scope, Tier
 from memory.settings import Settings
 from tests.compacting import TENANT, Compactor, compactor, hold, named, set_policy
+from tests.conftest import Extraction
 
 NEWCOMER = Scope(TENANT, "newcomer")
 QUESTION = "Which outreach works: short or long?"
@@ -84,3 +85,14 @@ def test_what_contexts_showed_is_noted_when_the_client_closes(
         client.context(NEWCOMER, "tea?")
         assert superuser.execute(noted).fetchall() == []
     assert superuser.execute(noted).fetchall() == [("newcomer", shown.id, 1)]
+
+
+def test_scores_fall_from_first_to_last(client: MemoryClient, worker: Extraction) -> None:
+    """Also where an episode stands for a statement that was read from it."""
+    scope = Scope(TENANT, "ana", session="s1")
+    for text in ("I live in Munich.", "I speak German.", "Good morning, how are you?"):
+        client.record(scope, text)
+    worker.drain()
+    scores = [item.score for item in client.recall(scope, "Who lives in Munich?")]
+    assert len(scores) > 1
+    assert scores == sorted(scores, reverse=True)

@@ -14,10 +14,9 @@ from consumers.compaction.sessions import close_sessions
 from consumers.compaction.verification import verify
 from consumers.compaction.work import Job, Progress, Work
 from consumers.store import worker_database
-from memory.database import Database
+from consumers.tenancy import tenants
 from memory.embedding import Embedder, create_embedder
 from memory.errors import InvalidInput
-from memory.models import Scope
 from memory.settings import Settings
 
 JOBS: Mapping[str, Job] = {
@@ -31,7 +30,6 @@ JOBS: Mapping[str, Job] = {
 }
 """Every job by name, in the order in which they run together."""
 
-TENANTS_AT_ONCE = 100
 STATEMENT_SECONDS = 300.0
 """How long a statement over a batch of users may take, where an app's would have given up."""
 
@@ -74,7 +72,7 @@ async def compact(
         settings = settings.model_copy(update=patient)
         database = await stack.enter_async_context(worker_database(settings))
         reports = []
-        async for each in _tenants(database, tenant):
+        async for each in tenants(database, tenant):
             for name in names:
                 work = await Work.begun(
                     database,
@@ -116,18 +114,3 @@ async def _given_back(work: Work) -> AsyncIterator[None]:
         done = True
     finally:
         await work.finish(done=done)
-
-
-async def _tenants(database: Database, tenant: str | None) -> AsyncIterator[str]:
-    if tenant is not None:
-        yield Scope(tenant, "-").tenant
-        return
-    after = ""
-    while True:
-        params = {"after": after, "limit": TENANTS_AT_ONCE}
-        rows = await database.fetch_system("compaction.tenants", params)
-        for row in rows:
-            yield row["tenant_id"]
-        if len(rows) < TENANTS_AT_ONCE:
-            return
-        after = rows[-1]["tenant_id"]
