@@ -3,16 +3,27 @@
 import psycopg
 import pytest
 
+from extractors import episodes
+from extractors.protocol import Extractor
 from memory.client import MemoryClient
+from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
 from memory.errors import InvalidInput
+from memory.long_term import LongTerm
 from memory.models import Scope, Tier
+from memory.recall import Recaller
 from memory.settings import Settings
 from tests.compacting import TENANT, Compactor, compactor, hold, named, set_policy
-from tests.conftest import Extraction
+from tests.conftest import Extraction, Residence
 
 NEWCOMER = Scope(TENANT, "newcomer")
 QUESTION = "Which outreach works: short or long?"
+
+
+@pytest.fixture
+def extractors(settings: Settings) -> list[Extractor]:
+    """Episodes as they are kept, and statements read from them."""
+    return [episodes.create(settings), Residence()]
 
 
 @pytest.fixture
@@ -87,12 +98,22 @@ def test_what_contexts_showed_is_noted_when_the_client_closes(
     assert superuser.execute(noted).fetchall() == [("newcomer", shown.id, 1)]
 
 
-def test_scores_fall_from_first_to_last(client: MemoryClient, worker: Extraction) -> None:
+async def test_scores_fall_from_first_to_last(
+    client: MemoryClient, worker: Extraction, settings: Settings, embedder: Embedder, url: str
+) -> None:
     """Also where an episode stands for a statement that was read from it."""
     scope = Scope(TENANT, "ana", session="s1")
-    for text in ("I live in Munich.", "I speak German.", "Good morning, how are you?"):
+    for text in ("I live in Munich.", "Good morning"):
         client.record(scope, text)
     worker.drain()
-    scores = [item.score for item in client.recall(scope, "Who lives in Munich?")]
-    assert len(scores) > 1
-    assert scores == sorted(scores, reverse=True)
+    async with Database(settings, url, DatabaseRole.CLIENT) as database:
+        recaller = Recaller(
+            database,
+            LongTerm(database, embedder, settings.language),
+            embedder,
+            settings.language,
+            weights={"dense": 0.1, "statement": 1.5},
+        )
+        found = await recaller.recall(scope, "Good morning")
+    assert [item.memory.text for item in found] == ["User: I live in Munich.", "User: Good morning"]
+    assert found.items[0].score > found.items[1].score

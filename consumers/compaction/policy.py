@@ -6,12 +6,10 @@ from typing import Any
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
+from consumers.tenancy import NOBODY
 from memory.database import Database
 from memory.errors import ConfigurationError
 from memory.models import Scope
-
-NOBODY = "-"
-"""Stands for the user where a statement is about a tenant; the worker sees all of its users."""
 
 FAMILIES = (
     "avoids",
