@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
-from consumers.compaction.policy import NOBODY, Policy, read_policy
+from consumers.compaction.policy import Policy, read_policy
 from consumers.compaction.report import JobReport
+from consumers.tenancy import NOBODY
 from memory.database import Database, Rows, Transaction
 from memory.embedding import Embedder
 from memory.errors import LeaseLost
