@@ -20,6 +20,8 @@ import numpy as np
 import psycopg
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis
 from numpy.typing import NDArray
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -34,6 +36,12 @@ from memory.database import Database, DatabaseRole
 from memory.migrate import migrate
 from memory.models import Candidate, Evidence, InteractionKind, MemoryKind, Stance
 from memory.settings import Settings
+
+# No test may fail because the machine is busy: neither an example nor drawing one has a time limit.
+hypothesis.register_profile(
+    "unhurried", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis.load_profile("unhurried")
 
 TEMPLATE = "memory_template"
 _numbers = count(1)

@@ -26,7 +26,7 @@ from memory.rows import memory_of_row
 DAY_ZERO = datetime(2026, 1, 1, tzinfo=UTC)
 MADE = Provenance("test", "1")
 ANA = Scope("northwind", "ana")
-quick = settings(deadline=None, database=None, max_examples=50)
+quick = settings(max_examples=50)
 
 
 def day(number: int) -> datetime:

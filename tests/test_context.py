@@ -35,7 +35,7 @@ from tests.conftest import Extraction
 
 ANA = Scope("northwind", "ana", "scout", "s1")
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-quick = settings(deadline=None, database=None, max_examples=60)
+quick = settings(max_examples=60)
 
 
 def a_turn(number: int, text: str, kind: InteractionKind = InteractionKind.MESSAGE) -> Interaction:

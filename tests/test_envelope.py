@@ -64,7 +64,7 @@ interactions = st.builds(
     private=st.booleans(),
     source=names,
 ).filter(lambda interaction: interaction.scope.agent is not None or not interaction.private)
-quick = settings(deadline=None, database=None, max_examples=150)
+quick = settings(max_examples=150)
 
 
 def an_interaction(**changes: Any) -> Interaction:

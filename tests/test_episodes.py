@@ -131,7 +131,7 @@ lengths = st.sampled_from([1, 1, 1, 8, 400])
 speakers = st.sampled_from(["user", "assistant"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(speakers, words, lengths), min_size=1, max_size=12), st.data())
 def test_every_character_is_quoted_and_batches_do_not_matter(
     turns: list[tuple[str, str, int]], data: st.DataObject

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.files import Placed, pieces
@@ -282,7 +282,6 @@ def test_foreign_content_over_the_limit_goes_on_in_further_interactions(tmp_path
     assert "".join(i.content for i in found) == essay.strip()
 
 
-@settings(deadline=None, database=None)
 @given(st.text(alphabet="ab é語🙂\n", max_size=60), st.integers(4, 20))
 def test_pieces_fit_and_lose_nothing(text: str, limit: int) -> None:
     cut = pieces(text, limit)
