@@ -2,6 +2,9 @@
 
 MEMORY_TEST_DATABASE_URL points to another server to run against; its login role must be a
 superuser. Otherwise the embedded server is started in a directory of its own and removed after.
+
+MEMORY_TEST_KAFKA points to a broker in the same way (`host:port`). Otherwise one is started through
+Docker, or through Maven and Java; without either its tests are skipped, and fail where CI is set.
 """
 
 import asyncio
@@ -27,6 +30,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
+from benchmarks.broker import NoBroker, launch
 from consumers.extraction import Extracted, Worker
 from extractors.explicit import ExplicitExtractor
 from extractors.protocol import Extractor, LogSlice, Reading
@@ -136,6 +140,26 @@ def server() -> Iterator[str]:
     finally:
         embedded.stop(directory)
         shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The address of a broker that all tests of a run share: each names topics of its own."""
+    given = os.environ.get("MEMORY_TEST_KAFKA")
+    if given:
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="memory-kafka-") as directory:
+        try:
+            broker = launch(Path(directory))
+        except NoBroker as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"no Kafka broker: {error}")
+        try:
+            yield broker.bootstrap
+        finally:
+            broker.stop()
 
 
 def _at(server: str, database: str) -> str:
