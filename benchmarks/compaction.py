@@ -88,8 +88,8 @@ SELECT 'benchmark', user_id, n + 1, user_id || '-' || n, 0, length(content), con
     at, at
 FROM rows ORDER BY n, u;
 
-INSERT INTO embeddings (tenant_id, user_id, embedder_id, memory_id, vector)
-SELECT 'benchmark', r.user_id, 1, r.n + 1, v.v
+INSERT INTO embeddings (tenant_id, user_id, embedder_id, generation, memory_id, vector)
+SELECT 'benchmark', r.user_id, 1, 1, r.n + 1, v.v
 FROM rows r JOIN vectors v ON v.n = (r.u * 37 + r.n) % 1000 ORDER BY r.n, r.u;
 """
 

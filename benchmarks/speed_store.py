@@ -171,10 +171,11 @@ def _copy_vectors(
     owned = table == "embeddings"
     statement = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(sql.Identifier(table))
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(["text", *(["text"] if owned else []), "int2", "int8", "bytea"])
+        numbers = ["int2", "int8", "bytea"]
+        copy.set_types(["text", "text", *numbers, "int2"] if owned else ["text", *numbers])
         for (user, memory), vector in zip(places, _halves(seed), strict=False):
-            owner = (tenant, user) if owned else (tenant,)
-            copy.write_row((*owner, row[0], memory, head + vector))
+            rest = (row[0], memory, head + vector)
+            copy.write_row((tenant, user, *rest, 1) if owned else (tenant, *rest))
 
 
 def _halves(seed: int) -> Iterator[bytes]:

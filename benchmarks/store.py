@@ -7,7 +7,8 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from consumers.extraction import Extracted, Worker, installed_extractors
+from consumers.derivation import Extracted
+from consumers.extraction import Worker, installed_extractors
 from consumers.files import Placed
 from consumers.importing import import_interactions
 from extractors.protocol import Extractor

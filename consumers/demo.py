@@ -15,7 +15,8 @@ from time import monotonic
 from anyio import to_thread
 
 from consumers.compaction import JobReport, compact, write_policy
-from consumers.extraction import Extracted, Worker
+from consumers.derivation import Extracted
+from consumers.extraction import Worker
 from consumers.files import Placed
 from consumers.importing import ImportReport, import_interactions, read_jsonl
 from consumers.status import Status, read_status

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from consumers.extraction import Extracted, Worker, installed_extractors
+from consumers.derivation import Extracted
+from consumers.extraction import Worker, installed_extractors
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
 from memory import migrate
 from memory.database import Database, DatabaseRole, resolve_url

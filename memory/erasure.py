@@ -67,8 +67,11 @@ class Eraser:
         refused = value_digest(row["value"])
 
         async def find() -> Loss:
-            key = (row["generation"], row["belief_key"])
-            return Loss([key], lambda a: value_digest(a.candidate.value) != refused)
+            # What is refused here is refused in every generation.
+            params = {"belief_key": row["belief_key"]}
+            rows = await self._database.fetch(scope, "long_term.generations_of_key", params)
+            keys = [(r["generation"], row["belief_key"]) for r in rows]
+            return Loss(keys, lambda a: value_digest(a.candidate.value) != refused)
 
         async def remove(transaction: Transaction) -> int:
             params = {"belief_key": row["belief_key"], "value_digest": refused}

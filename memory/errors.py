@@ -10,7 +10,9 @@
     │   ├── ForgottenId             the interaction id was forgotten and stays forgotten
     │   ├── WrongDimension          a vector does not have the dimension of its embedder
     │   ├── InvalidImport           a file to import breaks at a line
-    │   └── UnknownMemory           no memory with this id in this scope
+    │   ├── UnknownMemory           no memory with this id in this scope
+    │   ├── UnknownGeneration       no generation has this name
+    │   └── IllegalMove             a generation cannot go there from where it is
     ├── ConfigurationError          the installation has to change before this can work
     │   ├── MissingDependency
     │   ├── MissingEmbeddingModel
@@ -19,6 +21,7 @@
     │   ├── MigrationChanged        an applied migration no longer reads as it did
     │   ├── NotMigrated
     │   ├── EmbedderMismatch        the store's vectors were made by another embedder
+    │   ├── GenerationMismatch      a generation is made by extractors that are not installed
     │   └── EmbeddedServerFailed
     ├── StoreUnavailable            retriable: the database cannot be reached now
     │   └── LockTimeout             retriable
@@ -82,6 +85,14 @@ class UnknownMemory(InvalidInput):
     """No memory with this id exists in this scope."""
 
 
+class UnknownGeneration(InvalidInput):
+    """No generation has this name."""
+
+
+class IllegalMove(InvalidInput):
+    """A generation cannot go there from where it is; the message says what has to come first."""
+
+
 class ConfigurationError(ExperientialMemoryError):
     """The installation has to change before this can work."""
 
@@ -112,6 +123,10 @@ class NotMigrated(ConfigurationError):
 
 class EmbedderMismatch(ConfigurationError):
     """The store's vectors were made by another embedder than the one configured."""
+
+
+class GenerationMismatch(ConfigurationError):
+    """A generation is made by extractors that are not installed, or in another version."""
 
 
 class EmbeddedServerFailed(ConfigurationError):

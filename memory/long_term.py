@@ -41,6 +41,9 @@ from memory.spoken import embedded_text
 
 APPLY_ATTEMPTS = 3
 
+Vectors = Mapping[int, NDArray[np.float32]]
+"""A vector for each memory that a plan inserts, by memory id."""
+
 
 @dataclass(frozen=True, slots=True)
 class Changes:
@@ -102,14 +105,19 @@ class LongTerm:
         complete: Complete | None = None,
         *,
         forget_seq: int | None = None,
+        generation: int | None = None,
+        after: Plan | None = None,
     ) -> Plan:
         """What `assertions` change of what is believed of the user.
 
         With `complete`, whatever else that extractor asserted is taken back. `forget_seq` is the
         user's before the log was read: if anything was forgotten since, the plan may rest on it,
-        and will not commit.
+        and will not commit. Without a `generation` it is the one that serves the user. A plan
+        `after` another, of another generation, commits in one transaction with it.
         """
-        seq, generation = await self._foundations(scope)
+        seq, serving = await self._foundations(scope)
+        seq = seq if after is None else after.end
+        generation = serving if generation is None else generation
         keyed = by_belief(assertions)
         if complete is not None:
             params = {"generation": generation, "extractor": complete.extractor}
@@ -139,8 +147,8 @@ class LongTerm:
             )
         return plan
 
-    async def embed(self, plan: Plan) -> dict[int, NDArray[np.float32]]:
-        """A vector for each memory the plan inserts, by memory id.
+    async def embed(self, plan: Plan) -> Vectors:
+        """A vector for each memory the plan inserts.
 
         Raises:
             WrongDimension: the embedder made other vectors than it declares.
@@ -163,7 +171,7 @@ class LongTerm:
         self,
         transaction: Transaction,
         plan: Plan,
-        vectors: Mapping[int, NDArray[np.float32]],
+        vectors: Vectors,
         lease: UUID | None = None,
     ) -> Committed:
         """Writes the plan within the caller's transaction.
@@ -173,12 +181,10 @@ class LongTerm:
             LeaseLost: `lease` is no longer the user's.
         """
         keys = {"tenant": plan.scope.tenant, "user": plan.scope.user}
-        # Also a plan that took no id moves the sequence on: what it wrote counts for others.
-        to_seq = max(plan.to_seq, plan.from_seq + 1)
         claim = {
             **keys,
             "from_seq": plan.from_seq,
-            "to_seq": to_seq,
+            "to_seq": plan.end,
             "forget_seq": plan.forget_seq,
             "lease": lease,
         }
@@ -214,6 +220,7 @@ class LongTerm:
                 {
                     **keys,
                     "embedder_id": embedder_id,
+                    "generation": plan.generation,
                     "memory_id": memory,
                     "vector": HalfVector(vector),
                 }
@@ -267,9 +274,8 @@ class LongTerm:
                 return memory_of(row)
         raise UnknownMemory(f"{said.text!r} is not believed: a newer event says otherwise")
 
-    async def believed_by(self, scope: Scope, extractor: str) -> list[Memory]:
-        """What one extractor makes the user believe now."""
-        _, generation = await self._foundations(scope)
+    async def believed_by(self, scope: Scope, extractor: str, generation: int) -> list[Memory]:
+        """What one extractor makes the user believe now in a generation."""
         params = {"generation": generation, "extractor": extractor}
         rows = await self._database.fetch(scope, "long_term.believed_by", params)
         return [memory_of(row) for row in rows]

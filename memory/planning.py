@@ -39,6 +39,11 @@ class Plan:
     retracted: list[bytes] = field(default_factory=list)
 
     @property
+    def end(self) -> int:
+        """Where it moves the sequence to: on, also where it takes no id, since it wrote."""
+        return max(self.to_seq, self.from_seq + 1)
+
+    @property
     def empty(self) -> bool:
         """Whether committing it would change no belief."""
         return not (self.memories or self.closed or self.reinforced or self.retracted)

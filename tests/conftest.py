@@ -31,7 +31,8 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from benchmarks.broker import NoBroker, launch
-from consumers.extraction import Extracted, Worker
+from consumers.derivation import Extracted
+from consumers.extraction import Worker
 from extractors.explicit import ExplicitExtractor
 from extractors.protocol import Extractor, LogSlice, Reading
 from memory import embedded

@@ -489,14 +489,14 @@ BREAKS: list[tuple[str, str, bool]] = [
         " WHERE attribute = 'lives_in';"
         " INSERT INTO evidence SELECT tenant_id, user_id, 99, interaction_id, start_at, end_at,"
         " quote, stance, occurred_at, recorded_at FROM evidence WHERE memory_id = {fact};"
-        " INSERT INTO embeddings SELECT tenant_id, user_id, embedder_id, 99, vector FROM embeddings"
-        " WHERE memory_id = {fact}",
+        " INSERT INTO embeddings SELECT tenant_id, user_id, embedder_id, 99, vector, 1"
+        " FROM embeddings WHERE memory_id = {fact}",
         True,
     ),
     (
         "a vector without memory",
-        "INSERT INTO embeddings SELECT tenant_id, user_id, embedder_id, 99, vector FROM embeddings"
-        " WHERE memory_id = {fact}",
+        "INSERT INTO embeddings SELECT tenant_id, user_id, embedder_id, 99, vector, 1"
+        " FROM embeddings WHERE memory_id = {fact}",
         True,
     ),
     ("a memory without vector", "DELETE FROM embeddings WHERE memory_id = {fact}", True),

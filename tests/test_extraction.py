@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from anyio import Event, create_task_group
 
-from consumers.extraction import BATCH, Worker
+from consumers.derivation import BATCH
+from consumers.extraction import Worker
 from extractors.protocol import LOOK_BACK, Extractor, LogSlice, Reading
 from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database, DatabaseRole

@@ -38,6 +38,7 @@ CLIENT, WORKER = DatabaseRole.CLIENT.value, DatabaseRole.WORKER.value
 USER_TABLES = {
     "users", "sessions", "task_state", "interactions", "tombstones", "assertions", "memories",
     "evidence", "embeddings", "progress", "forgotten_beliefs", "recall_uses",
+    "derivations",
 }  # fmt: skip
 TENANT_TABLES = {
     "tenants", "collective_memories", "collective_embeddings", "collective_support",
@@ -137,6 +138,8 @@ INSERT INTO collective_withdrawals (tenant_id, belief_digest) SELECT tenant_id, 
 INSERT INTO job_progress (tenant_id, job) SELECT tenant_id, 'j' FROM tenants;
 INSERT INTO recall_uses (tenant_id, user_id, memory_id)
 SELECT tenant_id, user_id, min(memory_id) FROM memories GROUP BY tenant_id, user_id;
+INSERT INTO derivations (tenant_id, user_id, generation, position, forget_seq)
+SELECT tenant_id, user_id, 1, position, forget_seq FROM users;
 """
 
 Look = psycopg.Connection[dict[str, Any]]

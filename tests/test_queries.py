@@ -159,7 +159,7 @@ HOT: dict[str, dict[str, Any]] = {
     "log.session": {"session": SESSION},
     "log.get_state": {"session": SESSION},
     "log.position": {},
-    "claims.due_sessions": {},
+    "claims.due_sessions": {"generation": 1},
     "long_term.assertions": {"generation": 1, "keys": [KEY]},
     "long_term.open_beliefs": {"generation": 1, "keys": [KEY]},
     "long_term.forgotten_beliefs": {"generation": 1, "keys": [KEY]},
@@ -205,8 +205,8 @@ INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_at, e
     stance, occurred_at, recorded_at)
 SELECT tenant_id, user_id, memory_id, 'i-' || memory_id, 0, 5, 'Hello', 'supports', now(), now()
 FROM memories;
-INSERT INTO embeddings (tenant_id, user_id, embedder_id, memory_id, vector)
-SELECT tenant_id, user_id, (SELECT embedder_id FROM embedders), memory_id,
+INSERT INTO embeddings (tenant_id, user_id, embedder_id, generation, memory_id, vector)
+SELECT tenant_id, user_id, (SELECT embedder_id FROM embedders), generation, memory_id,
     array_fill(0.125::real, ARRAY[64])::vector::halfvec
 FROM memories;
 INSERT INTO tombstones (tenant_id, user_id, id_digest)

@@ -85,7 +85,7 @@ class TestOnePlan:
         conditions = [
             n["Index Cond"]
             for n in explained(grown, name)
-            if "Index Cond" in n and n.get("Index Name") != "generations_one_live"
+            if "Index Cond" in n and n.get("Relation Name") != "generations"
         ]
         assert conditions
         assert all("tenant_id =" in c and "user_id =" in c for c in conditions)

@@ -59,16 +59,16 @@ async def promote(work: Work) -> None:
     end = False
     while not end:
         after = work.cursor
-        serving = (await work.fetch("collective.generation"))[0]
+        live = (await work.fetch("collective.generation"))[0]
         limit = min(work.batch, ATTRIBUTES_AT_ONCE)
         found = await work.fetch(
             "collective.attributes",
-            {"generation": serving["generation"], "after": after, "limit": limit},
+            {"after": after, "limit": limit},
         )
         attributes = [row["attribute"] for row in found]
         end = len(attributes) < limit
         upto = None if end else attributes[-1]
-        batch = await _wanted(work, serving, attributes, after, upto)
+        batch = await _wanted(work, live, attributes, after, upto)
         work.report.examined += len(attributes)
         if work.dry_run:
             _foretold(work, batch)
@@ -78,18 +78,17 @@ async def promote(work: Work) -> None:
 
 
 async def _wanted(
-    work: Work, serving: DictRow, attributes: Sequence[str], after: str, upto: str | None
+    work: Work, live: DictRow, attributes: Sequence[str], after: str, upto: str | None
 ) -> Batch:
     allowed = [a for a in attributes if publishing.family(a) in work.policy.families]
     params = {
-        "generation": serving["generation"],
         "attributes": allowed,
-        "k": serving["k"],
+        "k": live["k"],
         "untrusted": list(work.policy.untrusted_sources),
         "cooldown": work.policy.cooldown_days,
     }
     groups = await work.fetch("collective.groups", params) if allowed else []
-    named = await _names(work, serving, groups)
+    named = await _names(work, live, groups)
     shared = []
     for row in groups:
         reason = publishing.revealing(row["attribute"], row["value"], row["context"], named)
@@ -100,10 +99,10 @@ async def _wanted(
     published = await work.fetch("collective.published", {"after": after, "upto": upto})
     kept = {row["memory_id"] for row in shared if row["step"] is not None}
     gone = [row["memory_id"] for row in published if row["memory_id"] not in kept]
-    return Batch(serving["generation"], serving["k"], shared, gone)
+    return Batch(live["generation"], live["k"], shared, gone)
 
 
-async def _names(work: Work, serving: DictRow, groups: Sequence[DictRow]) -> set[str]:
+async def _names(work: Work, live: DictRow, groups: Sequence[DictRow]) -> set[str]:
     said = {
         word
         for row in groups
@@ -115,8 +114,7 @@ async def _names(work: Work, serving: DictRow, groups: Sequence[DictRow]) -> set
         # However a name is written: the server may know no case beyond ASCII.
         "words": sorted(said | {w.capitalize() for w in said} | {w.upper() for w in said}),
         "name_attributes": NAME_ATTRIBUTES,
-        "generation": serving["generation"],
-        "k": serving["k"],
+        "k": live["k"],
     }
     rows = await work.fetch("collective.named_words", params)
     return {row["word"].casefold() for row in rows}

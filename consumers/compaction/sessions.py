@@ -1,13 +1,16 @@
 """`sessions`: closes sessions whose working memory has expired, and keeps a summary of each."""
 
 from consumers.compaction.work import Work
-from consumers.extraction import asserted
+from consumers.derivation import asserted
+from consumers.generations import followed_generations
 from extractors.summaries import Summaries, summarise
 from memory.consolidation import Assertion
-from memory.database import Rows
+from memory.database import Database, Params, Transaction
 from memory.errors import ConcurrentWrite
 from memory.log import interaction_of
+from memory.long_term import Vectors
 from memory.models import Scope
+from memory.planning import Plan
 
 LONGEST = 5_000
 """Interactions of a session that its summary is chosen from: its first ones, in order."""
@@ -36,28 +39,52 @@ async def close_sessions(work: Work) -> None:
 
 async def _close(work: Work, scope: Scope, length: int) -> int:
     user = work.user(scope.user)
-    forget_seq = (await work.long_term.changes(user)).forget_seq
-    params = {"session": scope.session, "after": 0, "limit": LONGEST}
-    rows = await work.database.fetch(scope, "log.read_session", params)
-    plan = await work.long_term.plan(user, _summary(work, scope, rows), forget_seq=forget_seq)
-    vectors = await work.long_term.embed(plan)
-    await work.long_term.embedder_id()
+    session = {**work.keys(scope.user), "session": scope.session}
+    planned = await _planned(work, scope)
     async with work.database.transaction(user) as transaction:
-        await work.long_term.commit(transaction, plan, vectors)
-        session = {**work.keys(scope.user), "session": scope.session}
+        for plan, vectors in planned:
+            await work.long_term.commit(transaction, plan, vectors)
         if not await transaction.fetch("compaction.close_session", {**session, "length": length}):
             raise ConcurrentWrite(f"session {scope.session!r} of user {scope.user!r} went on")
+        for plan, _ in planned:
+            await replace_summaries(transaction, session, plan)
+    return len(planned[0][0].memories)
+
+
+async def _planned(work: Work, scope: Scope) -> list[tuple[Plan, Vectors]]:
+    """The summary in every generation that is kept up, the live one first."""
+    user = work.user(scope.user)
+    changes = await work.long_term.changes(user)
+    summary = await summary_of(work.database, scope, work.policy.summary_tokens)
+    planned: list[tuple[Plan, Vectors]] = []
+    for generation in await followed_generations(work.database):
+        plan = await work.long_term.plan(
+            user,
+            summary,
+            forget_seq=changes.forget_seq,
+            generation=generation.id,
+            after=planned[-1][0] if planned else None,
+        )
+        planned.append((plan, await work.long_term.embed(plan)))
+    await work.long_term.embedder_id()
+    return planned
+
+
+async def replace_summaries(transaction: Transaction, session: Params, plan: Plan) -> None:
+    """Ends what the plan's generation said of a session before, if the plan says something."""
+    if plan.memories:
         kept = {
             "generation": plan.generation,
             "extractor": Summaries().name,
             "kept": list(plan.memories),
         }
-        if plan.memories:
-            await transaction.fetch("compaction.replace_summaries", {**session, **kept})
-    return len(plan.memories)
+        await transaction.fetch("compaction.replace_summaries", {**session, **kept})
 
 
-def _summary(work: Work, scope: Scope, rows: Rows) -> list[Assertion]:
+async def summary_of(database: Database, scope: Scope, tokens: int) -> list[Assertion]:
+    """What is to be kept of a session once it is closed; [] where there is nothing to say."""
+    params = {"session": scope.session, "after": 0, "limit": LONGEST}
+    rows = await database.fetch(scope, "log.read_session", params)
     interactions = [interaction_of(row) for row in rows]
-    summary = summarise(interactions, work.policy.summary_tokens) if interactions else None
+    summary = summarise(interactions, tokens) if interactions else None
     return asserted(Summaries(), [summary] if summary else [], interactions, scope)

@@ -19,7 +19,7 @@ from consumers.console.options import (
     run,
     tenant_option,
 )
-from consumers.extraction import Extracted
+from consumers.derivation import Extracted
 from consumers.importing import Format, ImportReport, detect_format, import_interactions, read
 from consumers.store import open_worker
 from memory.client import AsyncMemoryClient

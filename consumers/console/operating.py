@@ -21,7 +21,7 @@ from consumers.console.options import (
     run,
     tenant_option,
 )
-from consumers.extraction import Extracted
+from consumers.derivation import Extracted
 from consumers.reembedding import Reembedded, Reembedding
 from consumers.status import Status, read_status
 from consumers.store import open_worker, worker_database

@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from consumers.extraction import Extracted
+from consumers.derivation import Extracted
 from memory.context import Context
 from memory.models import Evidence, Explanation, Memory, Recall
 

@@ -35,13 +35,12 @@ SET lease_token = NULL, leased_until = NULL, extracted = GREATEST(extracted, %(p
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
 
 -- due_sessions --
--- The user's sessions with interactions that the serving generation has not seen, oldest first.
+-- The user's sessions with interactions that a generation has not seen, oldest first.
 SELECT s.session_id, s.length, COALESCE(p.ordinal, 0) AS ordinal,
-    COALESCE(p.attempts, 0) AS attempts, g.generation
+    COALESCE(p.attempts, 0) AS attempts
 FROM sessions s
-CROSS JOIN (SELECT generation FROM generations WHERE state = 'live') g
 LEFT JOIN progress p ON p.tenant_id = s.tenant_id AND p.user_id = s.user_id
-    AND p.session_id = s.session_id AND p.generation = g.generation
+    AND p.session_id = s.session_id AND p.generation = %(generation)s
 WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s
     AND s.length > COALESCE(p.ordinal, 0) AND p.set_aside_at IS NULL
 ORDER BY s.started_at, s.session_id
@@ -54,12 +53,11 @@ ON CONFLICT (tenant_id, user_id, generation, session_id)
     DO UPDATE SET ordinal = excluded.ordinal, attempts = 0, error = NULL
 
 -- fail --
--- Counts a failed attempt at a session, or with '' at reading all of the user; sets it aside once
--- `max_attempts` are used up.
+-- Counts a generation's failed attempt at a session, or with '' at reading all of the user; sets it
+-- aside once `max_attempts` are used up.
 INSERT INTO progress AS p (tenant_id, user_id, generation, session_id, attempts, error, set_aside_at)
-SELECT %(tenant)s, %(user)s, generation, %(session)s, 1, %(error)s,
-    CASE WHEN %(max_attempts)s <= 1 THEN now() END
-FROM generations WHERE state = 'live'
+VALUES (%(tenant)s, %(user)s, %(generation)s, %(session)s, 1, %(error)s,
+    CASE WHEN %(max_attempts)s <= 1 THEN now() END)
 ON CONFLICT (tenant_id, user_id, generation, session_id)
     DO UPDATE SET attempts = p.attempts + 1, error = excluded.error,
         set_aside_at = CASE WHEN p.attempts + 1 >= %(max_attempts)s THEN now() END

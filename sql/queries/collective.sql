@@ -14,7 +14,6 @@ WITH terms AS MATERIALIZED (
             THEN lexemes END AS matched
     FROM collective_memories
     WHERE tenant_id = %(tenant)s AND believed_to IS NULL
-        AND generation = (SELECT generation FROM generations WHERE state = 'live')
         AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s))
 ), corpus AS MATERIALIZED (
     SELECT count(*)::float8 AS n, GREATEST(avg(words), 1)::float8 AS mean_words FROM shared
@@ -59,48 +58,52 @@ WHERE tenant_id = %(tenant)s AND memory_id = %(memory)s AND believed_to IS NULL
 SELECT withdraw_support()
 
 -- generation --
--- The serving generation, and how many supporters the tenant asks for.
+-- The live generation, and how many supporters the tenant asks for.
 -- unscoped: generations belong to no tenant
 SELECT generation, collective_k() AS k FROM generations WHERE state = 'live'
 
 -- attributes --
--- The tenant's next attributes that some user has a promotable memory of, in order.
+-- The tenant's next attributes that some user has a promotable memory of, in any generation that
+-- serves somebody, in order.
 -- unscoped: promotion counts over the users of a tenant; names attributes, no user
 WITH RECURSIVE found AS (
-    (SELECT attribute FROM memories
-     WHERE tenant_id = %(tenant)s AND generation = %(generation)s AND attribute > %(after)s
-        AND believed_to IS NULL AND archived_at IS NULL AND subject IS NULL
-        AND agent_id IS NULL AND value IS NOT NULL AND length(attribute) <= 100
-     ORDER BY attribute LIMIT 1)
+    SELECT %(after)s::text AS attribute
     UNION ALL
-    SELECT (SELECT m.attribute FROM memories m
-            WHERE m.tenant_id = %(tenant)s AND m.generation = %(generation)s
-                AND m.attribute > found.attribute AND m.believed_to IS NULL
-                AND m.archived_at IS NULL AND m.subject IS NULL AND m.agent_id IS NULL
-                AND m.value IS NOT NULL AND length(m.attribute) <= 100
-            ORDER BY m.attribute LIMIT 1)
+    SELECT (SELECT min(following.attribute)
+            FROM generations g
+            CROSS JOIN LATERAL (
+                SELECT m.attribute FROM memories m
+                WHERE m.tenant_id = %(tenant)s AND m.generation = g.generation
+                    AND m.attribute > found.attribute AND m.believed_to IS NULL
+                    AND m.archived_at IS NULL AND m.subject IS NULL AND m.agent_id IS NULL
+                    AND m.value IS NOT NULL AND length(m.attribute) <= 100
+                ORDER BY m.attribute LIMIT 1
+            ) following
+            WHERE g.percent > 0)
     FROM found WHERE found.attribute IS NOT NULL
 )
-SELECT attribute FROM found WHERE attribute IS NOT NULL LIMIT %(limit)s
+SELECT attribute FROM found WHERE attribute IS NOT NULL OFFSET 1 LIMIT %(limit)s
 
 -- groups --
--- What at least k users of the tenant hold of the given attributes, with one supporter for each
--- independent source, and the count to publish. A user whose evidence is nothing but what others
--- have as well (the same event imported twice, a long text copied) shares one count with them;
--- evidence of sources that are not trusted, of retrieved content and of private turns counts for
--- nothing. What was withdrawn lately is not published again, and for twice as long each time, since
--- each time draws new thresholds.
+-- What at least k users of the tenant hold of the given attributes, each in the generation that
+-- serves the user, with one supporter for each independent source, and the count to publish. A user
+-- whose evidence is nothing but what others have as well (the same event imported twice, a long
+-- text copied) shares one count with them; evidence of sources that are not trusted, of retrieved
+-- content and of private turns counts for nothing. What was withdrawn lately is not published
+-- again, and for twice as long each time, since each time draws new thresholds.
 -- unscoped: promotion counts over the users of a tenant
 WITH held AS MATERIALIZED (
     SELECT DISTINCT ON (m.user_id, k.belief_key) m.user_id, m.memory_id, m.kind, m.attribute,
         k.value, NULLIF(m.context, '') AS context, k.belief_key
-    FROM memories m
+    FROM generations g
+    JOIN memories m ON m.generation = g.generation
+    CROSS JOIN LATERAL serving(m.tenant_id, m.user_id) s
     CROSS JOIN LATERAL (
         SELECT collective_value(m.value) AS value, collective_key(
             m.kind, m.attribute, collective_value(m.value), NULLIF(m.context, '')) AS belief_key
         OFFSET 0
     ) k
-    WHERE m.tenant_id = %(tenant)s AND m.generation = %(generation)s
+    WHERE g.percent > 0 AND s.generation = m.generation AND m.tenant_id = %(tenant)s
         AND m.attribute = ANY(%(attributes)s) AND m.kind IN ('fact', 'preference', 'procedure')
         AND m.believed_to IS NULL AND m.archived_at IS NULL AND m.valid_to IS NULL
         AND m.subject IS NULL AND m.agent_id IS NULL AND m.value IS NOT NULL
@@ -155,8 +158,8 @@ SELECT c.*, w.kind, w.attribute, w.value, w.context, k.evidence_kinds, m.memory_
 FROM counted c
 JOIN wide w USING (belief_key)
 LEFT JOIN kinds k USING (belief_key)
-LEFT JOIN collective_memories m ON m.tenant_id = %(tenant)s AND m.generation = %(generation)s
-    AND m.belief_key = c.belief_key AND m.believed_to IS NULL
+LEFT JOIN collective_memories m ON m.tenant_id = %(tenant)s AND m.belief_key = c.belief_key
+    AND m.believed_to IS NULL
 LEFT JOIN collective_withdrawals d ON d.tenant_id = %(tenant)s
     AND d.belief_digest = collective_digest(c.belief_key)
 ORDER BY w.attribute, w.kind, w.value, w.context
@@ -194,7 +197,8 @@ WITH RECURSIVE actors AS (
     SELECT subject FROM subjects
     UNION ALL
     SELECT value FROM memories
-    WHERE tenant_id = %(tenant)s AND generation = %(generation)s
+    WHERE tenant_id = %(tenant)s
+        AND generation IN (SELECT generation FROM generations WHERE percent > 0)
         AND attribute = ANY(%(name_attributes)s) AND believed_to IS NULL AND archived_at IS NULL
         AND subject IS NULL AND agent_id IS NULL AND value IS NOT NULL AND length(attribute) <= 100
 )

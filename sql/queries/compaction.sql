@@ -102,11 +102,13 @@ JOIN memories b ON b.tenant_id = a.tenant_id AND b.user_id = a.user_id
     AND b.generation = a.generation AND b.belief_key = a.belief_key AND b.kind = a.kind
     AND (b.occurred_at, b.memory_id) < (a.occurred_at, a.memory_id)
 LEFT JOIN embeddings va ON va.tenant_id = a.tenant_id AND va.user_id = a.user_id
-    AND va.memory_id = a.memory_id AND va.embedder_id = %(embedder_id)s
+    AND va.generation = a.generation AND va.memory_id = a.memory_id
+    AND va.embedder_id = %(embedder_id)s
 LEFT JOIN embeddings vb ON vb.tenant_id = b.tenant_id AND vb.user_id = b.user_id
-    AND vb.memory_id = b.memory_id AND vb.embedder_id = %(embedder_id)s
+    AND vb.generation = b.generation AND vb.memory_id = b.memory_id
+    AND vb.embedder_id = %(embedder_id)s
 WHERE a.tenant_id = %(tenant)s AND a.user_id = ANY(%(users)s)
-    AND a.generation = (SELECT generation FROM generations WHERE state = 'live')
+    AND a.generation IN (SELECT generation FROM generations WHERE state <> 'retired')
     AND a.attribute IS NOT NULL AND a.value IS NOT NULL AND b.value IS NOT NULL
     AND a.believed_to IS NULL AND a.archived_at IS NULL AND a.valid_to IS NULL
     AND b.believed_to IS NULL AND b.archived_at IS NULL AND b.valid_to IS NULL
@@ -182,7 +184,7 @@ WITH clock AS MATERIALIZED (
             AND e.stance = 'supports'
     ) s ON true
     WHERE m.tenant_id = %(tenant)s AND m.user_id = ANY(%(users)s)
-        AND m.generation = (SELECT generation FROM generations WHERE state = 'live')
+        AND m.generation IN (SELECT generation FROM generations WHERE state <> 'retired')
         AND m.believed_to IS NULL AND m.extractor <> 'explicit'
         AND split_part(COALESCE(m.attribute, ''), '.', 1) <> 'instruction'
 ), faded AS (

@@ -24,14 +24,15 @@ WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id > %(afte
     AND NOT EXISTS (
         SELECT FROM embeddings e
         WHERE e.tenant_id = m.tenant_id AND e.user_id = m.user_id
-            AND e.embedder_id = %(embedder_id)s AND e.memory_id = m.memory_id)
+            AND e.embedder_id = %(embedder_id)s AND e.generation = m.generation
+            AND e.memory_id = m.memory_id)
 ORDER BY m.memory_id
 LIMIT %(limit)s
 
 -- add --
 -- Adds a memory's vector, unless the memory was forgotten or has one.
-INSERT INTO embeddings (tenant_id, user_id, embedder_id, memory_id, vector)
-SELECT tenant_id, user_id, %(embedder_id)s, memory_id, %(vector)s FROM memories
+INSERT INTO embeddings (tenant_id, user_id, embedder_id, generation, memory_id, vector)
+SELECT tenant_id, user_id, %(embedder_id)s, generation, memory_id, %(vector)s FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory_id)s
 FOR KEY SHARE
 ON CONFLICT DO NOTHING

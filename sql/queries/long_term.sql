@@ -1,8 +1,9 @@
 -- foundations --
--- What a plan stands on: the user's change sequence, the serving generation, and the embedder.
+-- What a plan stands on: the user's change sequence, the generation that serves the user, and the
+-- embedder.
 SELECT COALESCE((SELECT change_seq FROM users
                  WHERE tenant_id = %(tenant)s AND user_id = %(user)s), 0) AS change_seq,
-    (SELECT generation FROM generations WHERE state = 'live') AS generation,
+    (SELECT generation FROM serving(%(tenant)s, %(user)s)) AS generation,
     (SELECT embedder_id FROM embedders WHERE name = %(embedder)s AND state = 'live') AS embedder_id
 
 -- assertions --
@@ -31,6 +32,14 @@ UNION
 SELECT m.generation, m.belief_key
 FROM evidence e JOIN memories m USING (tenant_id, user_id, memory_id)
 WHERE e.tenant_id = %(tenant)s AND e.user_id = %(user)s AND e.interaction_id = ANY(%(ids)s)
+
+-- generations_of_key --
+-- The generations that believe something of the user under a belief key, or did.
+SELECT generation FROM memories
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND belief_key = %(belief_key)s
+UNION
+SELECT generation FROM assertions
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND belief_key = %(belief_key)s
 
 -- open_beliefs --
 -- What is believed now under the given keys.
@@ -111,8 +120,8 @@ ON CONFLICT DO NOTHING
 
 -- insert_embedding --
 -- Adds one memory's vector.
-INSERT INTO embeddings (tenant_id, user_id, embedder_id, memory_id, vector)
-VALUES (%(tenant)s, %(user)s, %(embedder_id)s, %(memory_id)s, %(vector)s)
+INSERT INTO embeddings (tenant_id, user_id, embedder_id, generation, memory_id, vector)
+VALUES (%(tenant)s, %(user)s, %(embedder_id)s, %(generation)s, %(memory_id)s, %(vector)s)
 
 -- close --
 -- Ends beliefs, each when the log learned better.
@@ -149,7 +158,7 @@ ORDER BY occurred_at, interaction_id, start_at
 -- A user's memories, newest belief first: current ones, or with `all` also the closed.
 SELECT * FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
-    AND generation = (SELECT generation FROM generations WHERE state = 'live')
+    AND generation = (SELECT generation FROM serving(%(tenant)s, %(user)s))
     AND (%(all)s OR believed_to IS NULL)
     AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s))
     AND (%(attribute)s::text IS NULL OR attribute = %(attribute)s)
@@ -190,6 +199,8 @@ WITH said AS (
     DELETE FROM assertions WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 ), asked AS (
     DELETE FROM forgotten_beliefs WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+), derived AS (
+    DELETE FROM derivations WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 )
 DELETE FROM memories WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 RETURNING memory_id

@@ -114,21 +114,22 @@ DELETE FROM embeddings
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
 
 -- missing_vectors --
--- Current memories of the serving generation without a vector of the serving embedder.
+-- Current memories of generations that are not retired without a vector of the serving embedder.
 -- unscoped: the jobs go through the users of a tenant
 SELECT m.user_id, m.memory_id, m.text FROM memories m
 WHERE m.tenant_id = %(tenant)s AND m.user_id = ANY(%(users)s)
-    AND m.generation = (SELECT generation FROM generations WHERE state = 'live')
+    AND m.generation IN (SELECT generation FROM generations WHERE state <> 'retired')
     AND m.believed_to IS NULL AND m.archived_at IS NULL
     AND NOT EXISTS (SELECT FROM embeddings v
                     WHERE v.tenant_id = m.tenant_id AND v.user_id = m.user_id
-                        AND v.memory_id = m.memory_id AND v.embedder_id = %(embedder_id)s)
+                        AND v.generation = m.generation AND v.memory_id = m.memory_id
+                        AND v.embedder_id = %(embedder_id)s)
 ORDER BY m.user_id, m.memory_id
 
 -- restore_vector --
 -- Adds a vector that was missing, if its memory still says what was embedded.
-INSERT INTO embeddings (tenant_id, user_id, embedder_id, memory_id, vector)
-SELECT tenant_id, user_id, %(embedder_id)s, memory_id, %(vector)s FROM memories
+INSERT INTO embeddings (tenant_id, user_id, embedder_id, generation, memory_id, vector)
+SELECT tenant_id, user_id, %(embedder_id)s, generation, memory_id, %(vector)s FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
     AND text = %(text)s
 ON CONFLICT DO NOTHING
@@ -195,7 +196,8 @@ SELECT c.memory_id, c.support AS published, c.people, c.evidence_kinds, count(s.
 FROM collective_memories c
 LEFT JOIN collective_support s USING (tenant_id, memory_id)
 LEFT JOIN memories m ON m.tenant_id = s.tenant_id AND m.user_id = s.user_id
-    AND m.memory_id = s.user_memory_id AND m.generation = c.generation AND m.kind = c.kind
+    AND m.memory_id = s.user_memory_id AND m.kind = c.kind
+    AND m.generation = (SELECT generation FROM serving(m.tenant_id, m.user_id))
     AND m.attribute = c.attribute AND collective_value(m.value) = c.value
     AND m.context IS NOT DISTINCT FROM c.context AND m.subject IS NULL AND m.agent_id IS NULL
     AND m.believed_to IS NULL AND m.archived_at IS NULL
@@ -214,7 +216,8 @@ WHERE s.tenant_id = %(tenant)s AND s.memory_id = %(memory)s
     AND NOT EXISTS (
         SELECT FROM memories m
         WHERE m.tenant_id = s.tenant_id AND m.user_id = s.user_id
-            AND m.memory_id = s.user_memory_id AND m.generation = c.generation
+            AND m.memory_id = s.user_memory_id
+            AND m.generation = (SELECT generation FROM serving(m.tenant_id, m.user_id))
             AND m.kind = c.kind AND m.attribute = c.attribute
             AND collective_value(m.value) = c.value AND m.context IS NOT DISTINCT FROM c.context
             AND m.subject IS NULL AND m.agent_id IS NULL

@@ -1,0 +1,314 @@
+"""Derivation: a leased user's new interactions through a generation's extractors into memories.
+
+Every commit checks the lease; who was too slow commits nothing. An extractor's progress commits
+with the memories it made.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from consumers.generations import Generation, State
+from extractors.protocol import LOOK_BACK, Extractor, LogSlice, Reading
+from memory.consolidation import Assertion
+from memory.database import Database, Params
+from memory.errors import ConfigurationError
+from memory.log import fallen_out, interaction_of
+from memory.long_term import Committed, LongTerm
+from memory.models import Candidate, Interaction, InteractionKind, Memory, Provenance, Scope
+from memory.planning import Complete, Plan
+from memory.settings import Settings
+from memory.text import RollingSummary, spoken_lines
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+"""Interactions of one session that are extracted and committed together."""
+
+SUMMARY_TOKENS = 200
+"""Of the rolling summary of an open session."""
+
+RETRY_SECONDS = 5.0
+
+Between = Callable[[int], Awaitable[None]]
+"""Called after each commit with the interactions it took; may raise GaveWay."""
+
+
+class GaveWay(Exception):
+    """Something of more weight is due; what was committed stands, the rest waits."""
+
+
+async def at_once(_: int) -> None:
+    """Goes on without a pause."""
+
+
+@dataclass(slots=True)
+class Extracted:
+    """What a run did. `memories` counts those added, by extractor."""
+
+    users: int = 0
+    sessions: int = 0
+    interactions: int = 0
+    failures: int = 0
+    closed: int = 0
+    reinforced: int = 0
+    seconds: float = 0.0
+    memories: dict[str, int] = field(default_factory=dict)
+
+    def count(self, committed: Committed, made: Sequence[str]) -> None:
+        """Adds one commit."""
+        self.closed += committed.closed
+        self.reinforced += committed.reinforced
+        for extractor in made:
+            self.memories[extractor] = self.memories.get(extractor, 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A user this worker may write to, until `token` is taken over."""
+
+    scope: Scope
+    token: UUID
+    position: int
+    due_at: datetime
+    forget_seq: int
+
+
+class Derivation:
+    """Derives memories of one generation, of one leased user after another."""
+
+    def __init__(
+        self,
+        database: Database,
+        long_term: LongTerm,
+        generation: Generation,
+        installed: Sequence[Extractor],
+        settings: Settings,
+        done: Extracted,
+        progress: Callable[[Extracted], None] = lambda _: None,
+    ) -> None:
+        """Chooses the generation's extractors of those installed.
+
+        Raises:
+            GenerationMismatch: they are not all installed, or not as the generation has them.
+        """
+        self._database = database
+        self._long_term = long_term
+        self._generation = generation
+        self._extractors = generation.chosen(installed)
+        self._settings = settings
+        self._done = done
+        self._progress = progress
+
+    async def user(self, lease: Lease, between: Between = at_once) -> float | None:
+        """Seconds after which to try again what failed; None where nothing is left to try."""
+        retries = []
+        due = {"generation": self._generation.id}
+        for row in await self._database.fetch(lease.scope, "claims.due_sessions", due):
+            session = lease.scope.in_session(row["session_id"])
+            work = self._extract_session(lease, session, row["ordinal"], between)
+            retries.append(await self._attempt(session, work))
+        readers = [e for e in self._extractors if e.reading is Reading.USER]
+        retries += [await self._attempt(lease.scope, self._read_user(lease, e)) for e in readers]
+        return min((r for r in retries if r is not None), default=None)
+
+    async def note(self, lease: Lease) -> None:
+        """Notes that all the lease saw is derived, for a generation beside the live one."""
+        come_to = {
+            "generation": self._generation.id,
+            "position": lease.position,
+            "forget_seq": lease.forget_seq,
+            "lease": lease.token,
+        }
+        await self._database.fetch(lease.scope, "generations.derived", come_to)
+
+    async def _plan(
+        self, lease: Lease, assertions: Sequence[Assertion], complete: Complete | None = None
+    ) -> Plan:
+        return await self._long_term.plan(
+            lease.scope,
+            assertions,
+            complete,
+            forget_seq=lease.forget_seq,
+            generation=self._generation.id,
+        )
+
+    async def _attempt(self, scope: Scope, work: Awaitable[None]) -> float | None:
+        """Seconds after which to try again; None where it is done, or set aside."""
+        try:
+            await work
+        except GaveWay:
+            raise
+        except Exception as error:  # a poison session must not stop its neighbours
+            if isinstance(error, ConfigurationError) or getattr(error, "retriable", False):
+                raise  # not the session's fault
+            logger.exception("session %r of user %r", scope.session, scope.user)
+            params = {
+                "generation": self._generation.id,
+                "session": scope.session or "",
+                "error": f"{type(error).__name__}: {error}",
+                "max_attempts": self._settings.max_attempts,
+            }
+            (row,) = await self._database.fetch(scope, "claims.fail", params)
+            self._done.failures += 1
+            return None if row["set_aside_at"] else RETRY_SECONDS
+        return None
+
+    async def _extract_session(
+        self, lease: Lease, scope: Scope, ordinal: int, between: Between
+    ) -> None:
+        session = {"session": scope.session}
+        calls = [
+            ("log.read_session", {**session, "after": ordinal, "limit": BATCH}),
+            ("log.read_before", {**session, "through": ordinal, "limit": LOOK_BACK}),
+        ]
+        new, before = await self._database.fetch_all(scope, calls)
+        interactions = [interaction_of(row) for row in new]
+        look_back = [interaction_of(row) for row in reversed(before)]
+        while interactions:
+            await self._commit_batch(lease, scope, look_back, interactions)
+            await between(len(interactions))
+            look_back = [*look_back, *interactions][-LOOK_BACK:]
+            more = {**session, "after": interactions[-1].ordinal, "limit": BATCH}
+            rows = await self._database.fetch(scope, "log.read_session", more)
+            interactions = [interaction_of(row) for row in rows]
+        self._done.sessions += 1
+
+    async def _commit_batch(
+        self,
+        lease: Lease,
+        scope: Scope,
+        before: Sequence[Interaction],
+        interactions: Sequence[Interaction],
+    ) -> None:
+        assertions: list[Assertion] = []
+        for extractor in self._extractors:
+            if extractor.reading is Reading.SESSION:
+                seen = [i for i in interactions if i.kind in extractor.reads]
+                log = LogSlice(scope, seen, before)
+                candidates = await extractor.extract(log) if seen else []
+                assertions += asserted(extractor, candidates, [*before, *interactions], scope)
+        plan = await self._plan(lease, assertions)
+        vectors = await self._long_term.embed(plan)
+        await self._long_term.embedder_id()
+        keys = {"tenant": scope.tenant, "user": scope.user}
+        live = self._generation.state is State.LIVE
+        rolled = await self._rolled(scope, interactions[-1].ordinal) if live else []
+        async with self._database.transaction(lease.scope) as transaction:
+            committed = await self._long_term.commit(transaction, plan, vectors, lease.token)
+            await transaction.fetch_all(
+                [
+                    *(("log.set_summary", {**keys, **summary}) for summary in rolled),
+                    (
+                        "claims.advance",
+                        {
+                            **keys,
+                            "generation": self._generation.id,
+                            "session": scope.session,
+                            "ordinal": interactions[-1].ordinal,
+                        },
+                    ),
+                    (
+                        "claims.renew",
+                        {**keys, "lease": lease.token, "seconds": self._settings.lease},
+                    ),
+                ]
+            )
+        self._done.interactions += len(interactions)
+        self._done.count(committed, [row["extractor"] for row in plan.memories.values()])
+        self._progress(self._done)
+
+    async def _rolled(self, scope: Scope, through: int) -> list[Params]:
+        """The session's rolling summary moved forward to where its window begins; [] if it stays.
+
+        The window ends at the ordinal `through`. What is private to an agent is left out: a summary
+        is shown to every agent.
+        """
+        session = {"session": scope.session}
+        found = await self._database.fetch(scope, "log.session", session)
+        if not found:  # forgotten meanwhile, which the commit will notice
+            return []
+        after, moved = found[0]["summary_through"], False
+        summary = RollingSummary(found[0]["summary"], tuple(found[0]["summary_sources"]))
+        while after < through:
+            page = {**session, "after": after, "limit": BATCH}
+            rows = await self._database.fetch(scope, "log.read_session", page)
+            read = [interaction_of(r) for r in rows if r["ordinal"] <= through]
+            fallen = fallen_out(read, self._settings.window_tokens)
+            if not fallen and read and read[-1].ordinal < through:
+                fallen = read[:-1]  # more follows than a page of next to nothing
+            if not fallen:
+                break
+            said = spoken_lines(i for i in fallen if not i.private)
+            summary = summary.over(said, SUMMARY_TOKENS)
+            after, moved = fallen[-1].ordinal, True
+        if not moved:
+            return []
+        moved_to = {"summary": summary.text, "sources": list(summary.sources), "through": after}
+        return [{**session, **moved_to}]
+
+    async def _read_user(self, lease: Lease, extractor: Extractor) -> None:
+        messages = InteractionKind.MESSAGE in extractor.reads
+        query = "log.read_kinds" if messages else "log.read_acts"
+        kinds = {"kinds": sorted(kind.value for kind in extractor.reads)}
+        rows = await self._database.fetch(lease.scope, query, kinds)
+        believed = await self._long_term.believed_by(
+            lease.scope, extractor.name, self._generation.id
+        )
+        if not rows and not believed:
+            return
+        interactions = [interaction_of(row) for row in rows]
+        candidates = await extractor.extract(LogSlice(lease.scope, interactions, believed=believed))
+        plan = await self._plan(
+            lease,
+            asserted(extractor, candidates, interactions, lease.scope),
+            Complete(extractor.name, _learned(interactions, believed)),
+        )
+        if plan.empty:
+            return
+        vectors = await self._long_term.embed(plan)
+        await self._long_term.embedder_id()
+        async with self._database.transaction(lease.scope) as transaction:
+            committed = await self._long_term.commit(transaction, plan, vectors, lease.token)
+        self._done.count(committed, [row["extractor"] for row in plan.memories.values()])
+
+
+def _learned(interactions: Sequence[Interaction], believed: Sequence[Memory]) -> datetime:
+    """When the log last learned something that a reader of all of it can have drawn on."""
+    times = [i.recorded_at for i in interactions] + [m.believed_from for m in believed]
+    return max(at for at in times if at is not None)
+
+
+def asserted(
+    extractor: Extractor,
+    candidates: Sequence[Candidate],
+    interactions: Sequence[Interaction],
+    scope: Scope,
+) -> list[Assertion]:
+    """Candidates with what the log knows about their evidence.
+
+    A candidate that rests on anything private to an agent is private to that agent.
+    """
+    by_id = {i.id: i for i in interactions}
+    made = Provenance(extractor.name, extractor.version)
+    found = []
+    for candidate in candidates:
+        sources = [by_id[e.interaction_id] for e in candidate.evidence]
+        recorded = [i.recorded_at for i in sources if i.recorded_at is not None]
+        private = [i.scope.agent for i in sources if i.private]
+        here = [i.ordinal for i in sources if i.session == scope.session]
+        found.append(
+            Assertion(
+                candidate,
+                made,
+                max(recorded),
+                max(i.position for i in sources),
+                agent=private[0] if private else None,
+                session=scope.session,
+                ordinal=min(here, default=None),
+                ordinal_to=max(here, default=None),
+            )
+        )
+    return found
