@@ -89,6 +89,7 @@ class Eraser:
         async def remove(transaction: Transaction) -> int:
             params = {**_keys(scope), "ids": list(ids)}
             await transaction.fetch("log.rewind", params)
+            await transaction.fetch("log.forget_letters", {"session": None, "ids": list(ids)})
             return await _tombstoned(transaction, params)
 
         return await self._rebuild(scope, find, remove)
@@ -107,6 +108,7 @@ class Eraser:
             ids = [row["interaction_id"] for row in rows]
             removed = await _tombstoned(transaction, {**params, "ids": ids})
             await transaction.fetch("log.forget_session", params)
+            await transaction.fetch("log.forget_letters", {**params, "ids": None})
             return removed
 
         return await self._rebuild(scope, find, remove)
@@ -122,6 +124,7 @@ class Eraser:
             removed = await _tombstoned(transaction, {**params, "ids": ids})
             memories = await transaction.fetch("long_term.forget_all", params)
             await transaction.fetch("log.forget_session", params)
+            await transaction.fetch("log.forget_letters", {**params, "ids": None})
             await transaction.fetch("collective.withdraw_support", {})
         return Forgotten(removed, len(memories))
 

@@ -299,6 +299,39 @@ class TestDuringExtraction:
         assert {"User: First.", "Likes dogs"} <= texts
 
 
+LETTERS = """
+INSERT INTO dead_letters (cluster_id, topic_id, partition, record_offset, topic, reason, detail,
+    value, tenant_id, user_id, session_id, interaction_id)
+SELECT 'c', 't', 0, row_number() OVER (), 't', 'future', 'ahead', convert_to(%s, 'UTF8'), l.*
+FROM (VALUES ('northwind', 'ana', 's1', 'm1'), ('northwind', 'ana', 's2', 'm2'),
+    ('northwind', 'ana', NULL, NULL), ('northwind', 'tom', 's1', 'm1'),
+    ('initech', 'ana', 's1', 'm1'), (NULL, NULL, NULL, NULL)) l
+"""
+
+
+class TestDeadLetters:
+    @pytest.mark.parametrize(
+        ("how", "left"),
+        [({"session": "s1"}, 5), ({"memory": 1}, 5), ({"user": True}, 3)],
+        ids=["session", "memory", "user"],
+    )
+    def test_forgetting_reaches_what_could_not_be_applied(
+        self,
+        client: MemoryClient,
+        worker: Extraction,
+        superuser: psycopg.Connection,
+        how: dict[str, Any],
+        left: int,
+    ) -> None:
+        client.record(ANA, "I live in Berlin.", id="m1", occurred_at=day(1))
+        worker.drain()
+        superuser.execute(LETTERS, (SECRET,))
+        client.forget(ANA, **how)
+        rows = superuser.execute("SELECT tenant_id, user_id FROM dead_letters").fetchall()
+        assert len(rows) == left
+        assert {("northwind", "tom"), ("initech", "ana"), (None, None)} <= set(rows)
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         "what", [{}, {"memory": 1, "user": True}, {"session": "s", "memory": 2}]

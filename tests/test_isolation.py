@@ -44,7 +44,9 @@ TENANT_TABLES = {
     "tenants", "collective_memories", "collective_embeddings", "collective_support",
     "collective_withdrawals", "job_progress",
 }  # fmt: skip
-SYSTEM_TABLES = {"schema_migrations", "embedders", "generations"}
+SYSTEM_TABLES = {"schema_migrations", "embedders", "generations", "positions", "dead_letters"}
+KEPT_FROM_CLIENTS = {"dead_letters"}
+"""System tables with rows of tenants: a worker that is bound to one sees none of another."""
 SHARED_WITH_CLIENTS = {"collective_memories", "collective_embeddings"}
 """Tenant tables that every client of the tenant may read; none it may write."""
 
@@ -136,6 +138,12 @@ INSERT INTO collective_support (tenant_id, memory_id, user_id, user_memory_id)
 SELECT tenant_id, 1, 'ana', 1 FROM tenants;
 INSERT INTO collective_withdrawals (tenant_id, belief_digest) SELECT tenant_id, 'd' FROM tenants;
 INSERT INTO job_progress (tenant_id, job) SELECT tenant_id, 'j' FROM tenants;
+INSERT INTO positions (cluster_id, topic_id, partition, topic, owner)
+VALUES ('c', 't', 0, 't', 'o');
+INSERT INTO dead_letters (cluster_id, topic_id, partition, record_offset, topic, reason, detail,
+    tenant_id, user_id, session_id, interaction_id)
+SELECT 'c', 't', 0, row_number() OVER (), 't', 'future', 'ahead', tenant_id, user_id, 's1', 'm9'
+FROM users;
 INSERT INTO recall_uses (tenant_id, user_id, memory_id)
 SELECT tenant_id, user_id, min(memory_id) FROM memories GROUP BY tenant_id, user_id;
 INSERT INTO derivations (tenant_id, user_id, generation, position, forget_seq)
@@ -159,7 +167,7 @@ class TestTables:
             "SELECT relname AS name FROM pg_class WHERE relnamespace = 'memory'::regnamespace"
             " AND relkind = 'r' AND relrowsecurity AND relforcerowsecurity"
         )
-        assert {row["name"] for row in rows} == USER_TABLES | TENANT_TABLES
+        assert {row["name"] for row in rows} == USER_TABLES | TENANT_TABLES | KEPT_FROM_CLIENTS
 
     def test_keys_of_user_tables_lead_with_tenant_and_user(self, filled: Look) -> None:
         rows = filled.execute(
@@ -196,7 +204,7 @@ class TestVisibility:
 
     def test_a_worker_sees_the_users_of_its_tenant(self, filled: Look) -> None:
         acting(filled, WORKER, ANA)
-        for table in sorted((USER_TABLES | TENANT_TABLES) - {"users"}):
+        for table in sorted((USER_TABLES | TENANT_TABLES | KEPT_FROM_CLIENTS) - {"users"}):
             rows = everything(filled, table)
             assert {r["tenant_id"] for r in rows} == {"northwind"}, table
 
@@ -212,7 +220,9 @@ class TestVisibility:
             assert counted(filled, "interactions") > 0
         assert counted(filled, "interactions") == 0
 
-    @pytest.mark.parametrize("table", sorted(TENANT_TABLES - SHARED_WITH_CLIENTS))
+    @pytest.mark.parametrize(
+        "table", sorted((TENANT_TABLES - SHARED_WITH_CLIENTS) | KEPT_FROM_CLIENTS)
+    )
     def test_a_client_cannot_read_what_only_the_worker_counts(
         self, filled: Look, table: str
     ) -> None:
@@ -257,7 +267,9 @@ class TestVisibility:
             "SELECT proname AS name FROM pg_proc"
             " WHERE pronamespace = 'memory'::regnamespace AND prosecdef"
         )
-        assert {r["name"] for r in rows} == {"register_embedder", "withdraw_support"}
+        assert {r["name"] for r in rows} == {
+            "register_embedder", "withdraw_support", "forget_dead_letters"
+        }  # fmt: skip
 
 
 def hidden(role: str, table: str) -> bool:
@@ -341,10 +353,10 @@ def snapshot(connection: Look, tenant: str, user: str | None = None) -> str:
     """All rows of a tenant, or of one user of it, as text; as the superuser sees them."""
     connection.execute("RESET ROLE")
     found = []
-    for table in sorted(USER_TABLES | TENANT_TABLES):
+    for table in sorted(USER_TABLES | TENANT_TABLES | KEPT_FROM_CLIENTS):
         rows = everything(connection, table)
         mine = [r for r in rows if r["tenant_id"] == tenant]
-        if user is not None and table in USER_TABLES:
+        if user is not None and table in USER_TABLES | KEPT_FROM_CLIENTS:
             mine = [r for r in mine if r["user_id"] == user]
         found += sorted(f"{table} {sorted((k, str(v)) for k, v in r.items())}" for r in mine)
     return "\n".join(found)

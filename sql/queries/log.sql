@@ -248,6 +248,11 @@ DELETE FROM sessions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
     AND (%(session)s::text IS NULL OR session_id = %(session)s)
 
+-- forget_letters --
+-- Removes what the bound user sent and could not be applied: of a session, of the given ids, or all.
+-- unscoped: the function reads tenant and user from the binding
+SELECT forget_dead_letters(%(session)s::text, %(ids)s::text[])
+
 -- rewind --
 -- Lets extraction read sessions again, from the first place on that is forgotten or that shares a
 -- memory with one that is; clears what rolling summaries may have quoted.
