@@ -17,6 +17,7 @@ from memory.database import Database, DatabaseRole, resolve_url
 from memory.embedding import Embedder, create_embedder
 from memory.erasure import Eraser, Forgotten
 from memory.errors import InvalidInput
+from memory.kafka_bus import KafkaBus
 from memory.log import Log, Position
 from memory.long_term import LongTerm
 from memory.models import (
@@ -108,7 +109,7 @@ class AsyncMemoryClient:
         self._database = Database(settings, url, DatabaseRole.CLIENT)
         await self._database.open()
         self._log = Log(self._database, settings)
-        self._bus = self._given_bus or PostgresBus(self._log)
+        self._bus = self._given_bus or self._configured_bus()
         self._long_term = LongTerm(self._database, embedder, settings.language)
         try:
             await self._long_term.embedder_id()
@@ -131,9 +132,16 @@ class AsyncMemoryClient:
         self._collective = Collective(self._database, settings.language)
         self.state = AsyncTaskState(self._log)
 
+    def _configured_bus(self) -> Bus:
+        if self._settings.kafka_servers:
+            return KafkaBus(self._settings)
+        return PostgresBus(self._log)
+
     async def close(self) -> None:
         """Disconnects; the embedded server stops when its last process ends."""
         try:
+            if self._given_bus is None:
+                await self._bus.aclose()
             await self._uses.flush()
         finally:
             await self._database.close()
@@ -153,17 +161,22 @@ class AsyncMemoryClient:
         occurred_at: datetime | None = None,
         private: bool = False,
         source: str = "client",
+        traceparent: str | None = None,
     ) -> Receipt:
         """Appends one interaction to the log; it is durable, and in the next `context()`.
 
         `id` makes it idempotent: the same id with the same content is a duplicate. Without
         `occurred_at` the interaction happens now, or when it was first recorded. `private` keeps
-        what is derived from it to the scope's agent.
+        what is derived from it to the scope's agent. `traceparent` is the W3C trace context it
+        travels under. Over Kafka it is on its way to the log when this returns: every in-sync
+        replica has it, and `memory ingest` brings it in.
 
         Raises:
             InvalidInteraction: content empty, too large, or not text; a naive time.
-            InteractionConflict: the id is known with other content.
-            ForgottenId: the id was forgotten.
+            InteractionConflict: the id is known with other content; over Kafka it becomes a dead
+                letter instead.
+            ForgottenId: the id was forgotten; over Kafka it is dropped instead.
+            BusUnavailable: no acknowledgement in time; record again, with the same id.
         """
         interaction = Interaction(
             scope=scope,
@@ -177,18 +190,23 @@ class AsyncMemoryClient:
             private=private,
             source=source,
         )
-        return (await self._bus.publish([interaction]))[0]
+        return (await self._bus.publish([interaction], traceparent=traceparent))[0]
 
-    async def record_many(self, interactions: Sequence[Interaction]) -> list[Receipt]:
+    async def record_many(
+        self, interactions: Sequence[Interaction], *, traceparent: str | None = None
+    ) -> list[Receipt]:
         """Appends interactions of any users, each under its own scope, in the order given.
 
-        One transaction a user; what is acceptable is committed before anything is refused.
+        One transaction a user; what is acceptable is committed before anything is refused. Over
+        Kafka there is no transaction: of each user a first part may be accepted, in order, before
+        BusUnavailable; the same call again, with the same ids, adds what is missing.
 
         Raises:
             InvalidInteraction: before anything is written.
             InteractionConflict, ForgottenId: naming the ids refused; the others are in the log.
+            BusUnavailable: as `record`.
         """
-        return await self._bus.publish(interactions)
+        return await self._bus.publish(interactions, traceparent=traceparent)
 
     async def context(
         self, scope: Scope, query: str, *, budget: int = 2000, shares: Shares | None = None

@@ -113,6 +113,7 @@ class MemoryClient:
         occurred_at: datetime | None = None,
         private: bool = False,
         source: str = "client",
+        traceparent: str | None = None,
     ) -> Receipt:
         """See `AsyncMemoryClient.record`."""
         call = partial(
@@ -125,12 +126,16 @@ class MemoryClient:
             occurred_at=occurred_at,
             private=private,
             source=source,
+            traceparent=traceparent,
         )
         return self._portal.call(call, scope, content)
 
-    def record_many(self, interactions: Sequence[Interaction]) -> list[Receipt]:
+    def record_many(
+        self, interactions: Sequence[Interaction], *, traceparent: str | None = None
+    ) -> list[Receipt]:
         """See `AsyncMemoryClient.record_many`."""
-        return self._portal.call(self._client.record_many, interactions)
+        call = partial(self._client.record_many, traceparent=traceparent)
+        return self._portal.call(call, interactions)
 
     def context(
         self, scope: Scope, query: str, *, budget: int = 2000, shares: Shares | None = None

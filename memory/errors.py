@@ -22,9 +22,13 @@
     │   ├── NotMigrated
     │   ├── EmbedderMismatch        the store's vectors were made by another embedder
     │   ├── GenerationMismatch      a generation is made by extractors that are not installed
+    │   ├── UnknownTopic            the brokers have no topic of this name
+    │   ├── BusRefused              the brokers will not let this client write or read
     │   └── EmbeddedServerFailed
     ├── StoreUnavailable            retriable: the database cannot be reached now
     │   └── LockTimeout             retriable
+    ├── BusUnavailable              retriable: no acknowledgement; what was sent may be on the bus
+    ├── NotApplied                  retriable: on the bus, and not in the log in time
     ├── ConcurrentWrite             retriable: another writer won; nothing was changed
     ├── LeaseLost                   retriable: another worker holds the user; nothing was committed
     ├── EmbeddingFailed             retriable: the embedding service did not answer
@@ -129,6 +133,14 @@ class GenerationMismatch(ConfigurationError):
     """A generation is made by extractors that are not installed, or in another version."""
 
 
+class UnknownTopic(ConfigurationError):
+    """The brokers have no topic of this name; nothing creates one by accident."""
+
+
+class BusRefused(ConfigurationError):
+    """The brokers will not let this client in, or not write or read the topic."""
+
+
 class EmbeddedServerFailed(ConfigurationError):
     """The embedded Postgres could not be set up or started."""
 
@@ -141,6 +153,21 @@ class StoreUnavailable(ExperientialMemoryError):
 
 class LockTimeout(StoreUnavailable):
     """A lock was not free in time; nothing was changed."""
+
+
+class BusUnavailable(ExperientialMemoryError):
+    """The bus did not acknowledge in time: record again, under the same ids, until it does.
+
+    What was sent may have reached it all the same; an id that comes twice is applied once.
+    """
+
+    retriable = True
+
+
+class NotApplied(ExperientialMemoryError):
+    """An interaction is on the bus and was not in the log within the time given."""
+
+    retriable = True
 
 
 class ConcurrentWrite(ExperientialMemoryError):

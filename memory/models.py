@@ -3,13 +3,16 @@
 All times are aware; what is read back from the store is in UTC.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from memory.errors import InvalidScope, NaiveTime
+from pydantic import TypeAdapter, ValidationError
+
+from memory.errors import InvalidInput, InvalidScope, NaiveTime
 
 MAX_NAME_CHARACTERS = 200
 """Of a tenant, user, agent, session, id, actor or source."""
@@ -137,10 +140,29 @@ class Interaction:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
-    """What `record()` promises: the interaction is in the log at this place.
+class Place:
+    """Where a message stands on the bus: an offset in a partition of one topic.
 
-    `duplicate` is true where the id was already there with the same content.
+    The ids tell a topic from another one that came to have its name. `offset` is -1 where the
+    broker did not say which.
+    """
+
+    cluster_id: str
+    topic_id: str
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}@{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What `record()` promises: the interaction is in the log, or durable on its way there.
+
+    On its way it has a `place` on the bus, and `ordinal` and `position` are 0. `duplicate` is true
+    where the id was already in the log with the same content.
     """
 
     interaction_id: str
@@ -148,6 +170,23 @@ class Receipt:
     ordinal: int
     position: int
     duplicate: bool = False
+    place: Place | None = None
+
+    def json(self) -> str:
+        """The receipt as text, to hand to another process; `from_json` reads it back equal."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The receipt that `json()` wrote.
+
+        Raises:
+            InvalidInput: `text` is no receipt.
+        """
+        try:
+            return TypeAdapter(cls).validate_json(text, strict=True)
+        except ValidationError as error:
+            raise InvalidInput(f"not a receipt: {text[:80]!r}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,22 @@
 """One `Settings`, read once at the edge and passed down; each field is a MEMORY_* variable."""
 
+import json
 import os
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    StringConstraints,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 APP_NAME = "experiential-memory"
 
@@ -15,6 +26,57 @@ def default_data_dir() -> Path:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib") / APP_NAME
     return Path(platformdirs.user_data_dir(APP_NAME))
+
+
+class KafkaOptions(BaseModel):
+    """How brokers are reached: what every client of kafka-python takes under these names.
+
+    What delivery and consumption promise is not left to options: acks, idempotence, offsets and
+    the creation of topics are this package's own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    ssl_check_hostname: bool = True
+    ssl_cafile: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_password: SecretStr | None = None
+    ssl_crlfile: str | None = None
+    sasl_mechanism: (
+        Literal["PLAIN", "GSSAPI", "SCRAM-SHA-256", "SCRAM-SHA-512", "AWS_MSK_IAM"] | None
+    ) = None
+    sasl_plain_username: str | None = None
+    sasl_plain_password: SecretStr | None = None
+    sasl_kerberos_service_name: str = "kafka"
+    sasl_kerberos_domain_name: str | None = None
+    client_id: str | None = None
+    client_dns_lookup: Literal["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"] = (
+        "use_all_dns_ips"
+    )
+    proxy_url: SecretStr | None = None
+    connections_max_idle_ms: PositiveInt = 540_000
+    metadata_max_age_ms: PositiveInt = 300_000
+
+    def plain(self) -> dict[str, Any]:
+        """The options that were given, as arguments for kafka-python, secrets readable."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in given.items()
+        }
+
+
+def _listed(value: object) -> object:
+    """`host:9092,other:9092` as its parts, and nothing as none."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip()) or None
+    return value
+
+
+def _parsed(value: object) -> object:
+    return json.loads(value or "{}") if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -45,6 +107,20 @@ class Settings(BaseSettings):
     embedding_threads: PositiveInt = Field(default=1, description="texts embedded at a time")
     openai_base_url: str | None = None
     openai_api_key: SecretStr | None = None
+    kafka_servers: Annotated[
+        tuple[Annotated[str, StringConstraints(pattern=r"^\S+$")], ...] | None,
+        NoDecode,
+        BeforeValidator(_listed),
+    ] = Field(
+        default=None,
+        description="brokers to ask first, `host:port` with commas; unset: Postgres is the bus",
+    )
+    kafka_topic: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,230}$")] = Field(
+        default="memory.interactions", description="what is recorded; other topics' names begin so"
+    )
+    kafka_options: Annotated[KafkaOptions, NoDecode, BeforeValidator(_parsed)] = Field(
+        default_factory=KafkaOptions, description="TLS and SASL, as a JSON object"
+    )
     language: str = Field(default="english", description="Postgres text search configuration")
     pool_min: int = Field(default=1, ge=0)
     pool_max: PositiveInt = 8

@@ -46,7 +46,8 @@ def configured() -> Settings:
         first = error.errors(include_url=False)[0]
         name = "_".join(["MEMORY", *(str(step) for step in first["loc"])]).upper()
         # A value that may be secret stays out of the message.
-        value = "" if "URL" in name or "KEY" in name else f", got {first['input']!r}"
+        secret = any(word in name for word in ("URL", "KEY", "KAFKA_OPTIONS"))
+        value = "" if secret else f", got {first['input']!r}"
         raise ConfigurationError(f"{name}: {first['msg']}{value}") from error
 
 

@@ -1,0 +1,79 @@
+"""How kafka-python's clients are given the settings, and the place where its errors become ours.
+
+Imports kafka-python: whoever imports this does so late, inside `extras.extra("kafka")`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaAdminClient
+from kafka import errors as theirs
+
+from memory.errors import BusRefused, BusUnavailable, InteractionTooLarge, UnknownTopic
+from memory.settings import Settings
+
+RECONNECT_MS = 1_000
+"""The longest pause between two tries to reach a broker."""
+
+_REFUSALS = (
+    theirs.AuthorizationError,
+    theirs.SaslAuthenticationFailedError,
+    theirs.UnsupportedSaslMechanismError,
+    theirs.IllegalSaslStateError,
+    theirs.SecurityDisabledError,
+)
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """What every client of kafka-python is given: which brokers, and how to reach them."""
+    return {
+        **settings.kafka_options.plain(),
+        "bootstrap_servers": list(settings.kafka_servers or ()),
+        "reconnect_backoff_max_ms": RECONNECT_MS,
+    }
+
+
+def described(settings: Settings) -> str:
+    """The configured brokers, fit for a message."""
+    return ", ".join(settings.kafka_servers or ())
+
+
+@contextmanager
+def translated(settings: Settings) -> Iterator[None]:
+    """Turns kafka-python's errors into ours, with its own as the cause."""
+    where = described(settings)
+    try:
+        yield
+    except _REFUSALS as error:
+        raise BusRefused(f"{where} refused: {_said(error)}") from error
+    except (theirs.MessageSizeTooLargeError, theirs.RecordListTooLargeError) as error:
+        raise InteractionTooLarge(f"{where} refused its size: {_said(error)}") from error
+    except theirs.UnknownTopicOrPartitionError as error:
+        raise unknown_topic(settings, settings.kafka_topic) from error
+    except (theirs.KafkaError, OSError) as error:
+        raise BusUnavailable(f"no answer from {where}: {_said(error)}") from error
+
+
+def unknown_topic(settings: Settings, topic: str) -> UnknownTopic:
+    """What to raise where the brokers do not know `topic`."""
+    return UnknownTopic(f"no topic {topic!r} at {described(settings)}; run: memory topics create")
+
+
+@contextmanager
+def administration(settings: Settings, seconds: float) -> Iterator[Any]:
+    """A connected `KafkaAdminClient`; waits at most so long for a broker, and for each answer.
+
+    Raises:
+        BusUnavailable, BusRefused: as `translated`, also for what the block does with it.
+    """
+    patience = {"bootstrap_timeout_ms": int(seconds * 1000), "request_timeout_ms": 10_000}
+    with (
+        translated(settings),
+        KafkaAdminClient(**client_options(settings), **patience) as client,
+    ):
+        yield client
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
