@@ -344,11 +344,20 @@ class AsyncMemoryClient:
         kinds: Iterable[MemoryKind] | None = None,
         attribute: str | None = None,
         closed: bool = False,
+        contested: bool = False,
         limit: int = 100,
     ) -> list[Memory]:
-        """The user's memories, newest belief first; with `closed` also what is believed no more."""
+        """The user's memories, newest belief first; with `closed` also what is believed no more.
+
+        With `contested` only those that another contradicts while nothing decides between them.
+        """
         return await self._long_term.history(
-            scope, kinds=kinds, attribute=attribute, closed=closed, limit=limit
+            scope,
+            kinds=kinds,
+            attribute=attribute,
+            closed=closed,
+            contested=contested,
+            limit=limit,
         )
 
     async def explain(self, scope: Scope, memory: int) -> Explanation:

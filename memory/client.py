@@ -213,11 +213,17 @@ class MemoryClient:
         kinds: Iterable[MemoryKind] | None = None,
         attribute: str | None = None,
         closed: bool = False,
+        contested: bool = False,
         limit: int = 100,
     ) -> list[Memory]:
         """See `AsyncMemoryClient.history`."""
         call = partial(
-            self._client.history, kinds=kinds, attribute=attribute, closed=closed, limit=limit
+            self._client.history,
+            kinds=kinds,
+            attribute=attribute,
+            closed=closed,
+            contested=contested,
+            limit=limit,
         )
         return self._portal.call(call, scope)
 

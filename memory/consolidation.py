@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import groupby
 
 from memory.models import Candidate, Evidence, Memory, Provenance, Stance
 
@@ -51,13 +52,18 @@ class Assertion:
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """One value of a belief key and the time it held, with the assertions it stands on."""
+    """One value of a belief key and the time it held, with the assertions it stands on.
+
+    contested: other values of a single-valued attribute that nothing decides it against, in order;
+        see `timeline`.
+    """
 
     value: str | None
     valid_from: datetime
     valid_to: datetime | None
     support: tuple[Assertion, ...]
     against: tuple[Assertion, ...] = ()
+    contested: tuple[str, ...] = ()
 
     @property
     def newest(self) -> Assertion:
@@ -138,24 +144,69 @@ def timeline(assertions: Iterable[Assertion]) -> tuple[Belief, ...]:
     takes the stretch from the other values. Contradicting takes it from the value it names, or
     from all. What keeps no time at all never held, and is left out. So one value holds at a time,
     the order of arrival does not matter, and what was said of the past leaves the present alone.
+
+    The exception is a contradiction that nothing decides: different values of a single-valued
+    attribute said of one event time in different sessions, so that neither followed the other.
+    Neither takes time from the other; both are believed, and each is contested by what holds
+    beside it to its end. The next newer event decides: what it supports takes all the time that
+    was disputed, and where it supports neither, both end.
     """
     beliefs: list[Belief] = []
-    for assertion in sorted(assertions, key=lambda a: a.order):
-        said = assertion.candidate
-        stretch = _stretch(said)
-        if said.stance is Stance.CONTRADICTS:
-            struck = [b for b in beliefs if said.value in (None, b.value)]
-            beliefs = _others(beliefs, struck) + _cut(struck, stretch, assertion)
-            continue
-        joined = [b for b in beliefs if b.value == said.value and _joins(b, stretch)]
-        belief = _united(joined, stretch, assertion)
-        beliefs = _others(beliefs, joined)
-        if said.single_valued:
-            rivals = [b for b in beliefs if b.value != said.value]
-            taken = (stretch[0], belief.valid_to)
-            beliefs = _others(beliefs, rivals) + _cut(rivals, taken, assertion)
-        beliefs.append(belief)
-    return tuple(sorted(beliefs, key=_when))
+    ordered = sorted(assertions, key=lambda a: a.order)
+    for _, moment in groupby(ordered, key=lambda a: a.candidate.occurred_at):
+        said_at_once = list(moment)
+        for assertion in said_at_once:
+            beliefs = _after(beliefs, assertion, said_at_once)
+    return tuple(replace(b, contested=_rivals(b, beliefs)) for b in sorted(beliefs, key=_when))
+
+
+def _after(
+    beliefs: list[Belief], assertion: Assertion, said_at_once: Sequence[Assertion]
+) -> list[Belief]:
+    """The beliefs once an assertion had its say; `said_at_once`: all of its event time."""
+    said = assertion.candidate
+    stretch = _stretch(said)
+    if said.stance is Stance.CONTRADICTS:
+        struck = [b for b in beliefs if said.value in (None, b.value)]
+        return _others(beliefs, struck) + _cut(struck, stretch, assertion)
+    joined = [b for b in beliefs if b.value == said.value and _joins(b, stretch)]
+    belief = _united(joined, stretch, assertion)
+    beliefs = _others(beliefs, joined)
+    if said.single_valued:
+        equals = [a for a in said_at_once if _undecided(a, assertion)]
+        rivals = [b for b in beliefs if b.value != said.value and not _rests_on(b, equals)]
+        # What nothing said at the same time gainsays has the word on an older dispute as well.
+        taken = (stretch[0] if equals else belief.valid_from, belief.valid_to)
+        beliefs = _others(beliefs, rivals) + _cut(rivals, taken, assertion)
+    return [*beliefs, belief]
+
+
+def _undecided(one: Assertion, other: Assertion) -> bool:
+    """Whether two assertions of one event time rival each other, and neither followed the other."""
+    said, rival = one.candidate, other.candidate
+    supports = said.stance is rival.stance is Stance.SUPPORTS
+    return supports and said.value != rival.value and one.session != other.session
+
+
+def _rests_on(belief: Belief, assertions: Sequence[Assertion]) -> bool:
+    return any(a is one for a in belief.support for one in assertions)
+
+
+def _rivals(belief: Belief, beliefs: Iterable[Belief]) -> tuple[str, ...]:
+    if belief.valid_to == belief.valid_from or not belief.newest.candidate.single_valued:
+        return ()
+    beside = [
+        other.value
+        for other in beliefs
+        if other.value != belief.value
+        and other.newest.candidate.single_valued
+        and (belief.valid_to is None or other.valid_from < belief.valid_to)
+        and (
+            other.valid_to is None
+            or (belief.valid_to is not None and belief.valid_to <= other.valid_to)
+        )
+    ]
+    return tuple(sorted({value for value in beside if value is not None}))
 
 
 def _when(belief: Belief) -> tuple[datetime, bool, datetime, str]:
@@ -210,12 +261,15 @@ def _cut(beliefs: Sequence[Belief], stretch: Stretch, by: Assertion) -> list[Bel
 def revise(believed: Sequence[Memory], target: Sequence[Belief]) -> Revision:
     """What has to change for the memories of one belief key to say `target`.
 
-    A memory and a belief are the same if value, validity and text agree. A closed memory is
-    superseded by the belief that took its value on, or else by the newest one.
+    A memory and a belief are the same if value, validity, text and rivals agree. A closed memory
+    is superseded by the belief that took its value on, or else by the newest one.
     """
-    open_memories = {_identity(m.value, m.valid_from, m.valid_to, m.text): m for m in believed}
+    open_memories = {
+        _identity(m.value, m.valid_from, m.valid_to, m.text, m.contested): m for m in believed
+    }
     wanted = {
-        _identity(b.value, b.valid_from, b.valid_to, b.newest.candidate.text): b for b in target
+        _identity(b.value, b.valid_from, b.valid_to, b.newest.candidate.text, b.contested): b
+        for b in target
     }
     closed = [m for key, m in open_memories.items() if key not in wanted]
     fresh = [b for key, b in wanted.items() if key not in open_memories]

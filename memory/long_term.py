@@ -291,11 +291,13 @@ class LongTerm:
         kinds: Iterable[MemoryKind] | None = None,
         attribute: str | None = None,
         closed: bool = False,
+        contested: bool = False,
         limit: int = 100,
     ) -> list[Memory]:
-        """The user's memories, newest belief first; with `closed` also what is believed no more."""
+        """The user's memories, newest belief first; see `AsyncMemoryClient.history`."""
         params = {
             "all": closed,
+            "contested": contested,
             "kinds": [k.value for k in kinds] if kinds is not None else None,
             "attribute": attribute,
             "agent": scope.agent,

@@ -254,7 +254,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One derived item of a user's long-term tier, or of a tenant's collective tier."""
+    """One derived item of a user's long-term tier, or of a tenant's collective tier.
+
+    contested: the values that rival it where nothing decides between them, in order; see
+        `memory.consolidation.timeline`.
+    """
 
     id: int
     tier: Tier
@@ -277,13 +281,20 @@ class Memory:
     believed_from: datetime | None = None
     believed_to: datetime | None = None
     supersedes: int | None = None
+    contested: tuple[str, ...] = ()
     payload: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         since = f"{self.valid_from:%Y-%m-%d}" if self.valid_from else "?"
         until = f" to {self.valid_to:%Y-%m-%d}" if self.valid_to else ""
         text = " ".join(self.text.split())
-        return f"[{self.id}] {self.kind}: {text} ({since}{until})"
+        disputed = f"; {self.disputed}" if self.contested else ""
+        return f"[{self.id}] {self.kind}: {text} ({since}{until}{disputed})"
+
+    @property
+    def disputed(self) -> str:
+        """What contests it, as readers are told; '' where nothing does."""
+        return f"disputed: {', '.join(self.contested)}" if self.contested else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,12 +93,18 @@ def line(entry: Entry, marker: int) -> str:
     memory = entry.item.memory
     text = " ".join(entry.text.split())
     if title_of(entry.item) == EPISODES:
-        text = f"{memory.occurred_at:%Y-%m-%d} {text}"
-    elif memory.valid_to is not None:
-        text = f"{text} (until {memory.valid_to:%Y-%m-%d})"
-    elif title_of(entry.item) in (PROFILE, WORKFLOWS) and memory.valid_from is not None:
-        text = f"{text} (since {memory.valid_from:%Y-%m-%d})"
-    return f"- {text} [{marker}]"
+        return f"- {memory.occurred_at:%Y-%m-%d} {text} [{marker}]"
+    notes = [note for note in (_validity(entry), memory.disputed) if note]
+    noted = f" ({'; '.join(notes)})" if notes else ""
+    return f"- {text}{noted} [{marker}]"
+
+
+def _validity(entry: Entry) -> str:
+    memory = entry.item.memory
+    if memory.valid_to is not None:
+        return f"until {memory.valid_to:%Y-%m-%d}"
+    dated = title_of(entry.item) in (PROFILE, WORKFLOWS) and memory.valid_from is not None
+    return f"since {memory.valid_from:%Y-%m-%d}" if dated else ""
 
 
 def rendered(parts: Sequence[Section], turns: Sequence[Interaction]) -> str:
@@ -160,6 +166,7 @@ def entry_json(entry: Entry, marker: int) -> dict[str, Any]:
         "occurred_at": memory.occurred_at.isoformat(),
         "valid_from": memory.valid_from.isoformat() if memory.valid_from else None,
         "valid_to": memory.valid_to.isoformat() if memory.valid_to else None,
+        "contested": list(memory.contested),
         "interactions": list(entry.item.citations),
         "score": entry.item.score,
     }

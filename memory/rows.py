@@ -45,6 +45,7 @@ def memory_of(row: Mapping[str, Any]) -> Memory:
         believed_from=row["believed_from"],
         believed_to=row["believed_to"],
         supersedes=row["supersedes"],
+        contested=tuple(row["contested"]),
         payload=row["payload"],
     )
 
@@ -113,6 +114,7 @@ def memory_row(
         "believed_from": iso(learned_at),
         "believed_to": None,
         "supersedes": supersedes,
+        "contested": list(belief.contested),
         "extractor": made.extractor,
         "extractor_version": made.extractor_version,
         "prompt": made.prompt,

@@ -44,6 +44,7 @@ def said(
     against: bool = False,
     single: bool = True,
     confidence: float = 0.5,
+    session: str | None = None,
 ) -> Assertion:
     """`value` said on day `on`; the log learned of it on day `learned`."""
     position = on + 1 if position is None else position
@@ -65,6 +66,7 @@ def said(
         MADE,
         recorded_at=day(on if learned is None else learned),
         position=position,
+        session=session,
     )
 
 
@@ -237,6 +239,121 @@ class TestTimeline:
             assert {a.candidate.value for a in belief.support} == {belief.value}
             assert len({a.position for a in belief.support}) == len(belief.support)
             assert 0 <= belief.confidence <= 1
+
+
+def disputed(
+    beliefs: Sequence[Belief],
+) -> list[tuple[str | None, int, int | None, tuple[str, ...]]]:
+    """Value, first day, last day and rivals of each belief."""
+    return [(*h, b.contested) for h, b in zip(held(beliefs), beliefs, strict=True)]
+
+
+def everywhere(*places: str, on: int = 3) -> list[Assertion]:
+    """Each place said on one day, in a session of its own."""
+    return [said(place, on, n, session=f"s{n}") for n, place in enumerate(places, 1)]
+
+
+class TestContradictionsThatNothingDecides:
+    def test_are_both_believed_and_marked(self) -> None:
+        assert disputed(timeline(everywhere("munich", "berlin"))) == [
+            ("berlin", 3, None, ("munich",)),
+            ("munich", 3, None, ("berlin",)),
+        ]
+
+    def test_of_three_each_names_the_others(self) -> None:
+        beliefs = timeline(everywhere("munich", "berlin", "oslo"))
+        assert [b.contested for b in beliefs] == [
+            ("munich", "oslo"),
+            ("berlin", "oslo"),
+            ("berlin", "munich"),
+        ]
+
+    @pytest.mark.parametrize(
+        "said_twice",
+        [
+            [said("berlin", 3, 1, session="s1"), said("munich", 3, 2, session="s1")],
+            [said("berlin", 3, 1, session="s1"), said("munich", 4, 2, session="s2")],
+        ],
+        ids=["one session", "a newer event"],
+    )
+    def test_what_followed_the_other_decides(self, said_twice: list[Assertion]) -> None:
+        assert [b.contested for b in timeline(said_twice)] in ([()], [(), ()])
+        assert held(timeline(said_twice))[-1][0] == "munich"
+
+    def test_values_side_by_side_contest_nothing(self) -> None:
+        spoken = [said("german", 3, 1, single=False, session="s1")]
+        spoken.append(said("english", 3, 2, single=False, session="s2"))
+        assert [b.contested for b in timeline(spoken)] == [(), ()]
+
+    def test_values_of_different_times_contest_nothing(self) -> None:
+        told = [said("oslo", 9, 1, since=1, until=3, session="s1")]
+        told.append(said("berlin", 9, 2, since=5, session="s2"))
+        assert disputed(timeline(told)) == [("oslo", 1, 3, ()), ("berlin", 5, None, ())]
+
+    def test_a_value_that_was_believed_before_keeps_its_past(self) -> None:
+        before = [said("berlin", 1, 9, session="s0"), *everywhere("munich", "berlin")]
+        assert disputed(timeline(before)) == [
+            ("berlin", 1, None, ("munich",)),
+            ("munich", 3, None, ("berlin",)),
+        ]
+
+    def test_newer_evidence_for_one_decides_also_backwards(self) -> None:
+        dispute = [said("berlin", 1, 9, session="s0"), *everywhere("munich", "berlin")]
+        munich = timeline([*dispute, said("munich", 5, 10, session="s3")])
+        assert disputed(munich) == [("berlin", 1, 3, ()), ("munich", 3, None, ())]
+        berlin = timeline([*dispute, said("berlin", 5, 10, session="s3")])
+        assert disputed(berlin) == [("berlin", 1, None, ())]
+
+    def test_newer_evidence_for_neither_ends_both_and_leaves_the_past_open(self) -> None:
+        oslo = [*everywhere("munich", "berlin"), said("oslo", 5, 10, session="s3")]
+        assert disputed(timeline(oslo)) == [
+            ("berlin", 3, 5, ("munich",)),
+            ("munich", 3, 5, ("berlin",)),
+            ("oslo", 5, None, ()),
+        ]
+
+    def test_what_ends_one_leaves_the_other_undisputed(self) -> None:
+        left = [*everywhere("munich", "berlin"), said("munich", 5, 10, against=True)]
+        assert disputed(timeline(left)) == [
+            ("munich", 3, 5, ("berlin",)),
+            ("berlin", 3, None, ()),
+        ]
+
+    @quick
+    @given(histories(plain=True), st.data())
+    def test_the_place_in_the_log_never_decides_between_sessions(
+        self, history: list[Assertion], data: st.DataObject
+    ) -> None:
+        # A position of its own for each session, so that what is within one stays in its order.
+        def placed(first: str) -> list[Assertion]:
+            return [
+                replace(a, session=s, position=a.position + (100 if s != first else 0))
+                for a, s in zip(history, sessions, strict=True)
+            ]
+
+        sessions = data.draw(
+            st.lists(st.sampled_from(["s1", "s2"]), min_size=len(history), max_size=len(history))
+        )
+        assert disputed(timeline(placed("s1"))) == disputed(timeline(placed("s2")))
+
+    @quick
+    @given(histories(), st.data())
+    def test_only_one_event_time_is_ever_disputed(
+        self, history: list[Assertion], data: st.DataObject
+    ) -> None:
+        names = st.sampled_from(["s1", "s2", "s3"])
+        spread = [replace(a, session=data.draw(names)) for a in history]
+        beliefs = timeline(spread)
+        for belief in beliefs:
+            for value in belief.contested:
+                rivals = [b for b in beliefs if b.value == value]
+                assert any(
+                    a.candidate.occurred_at == other.candidate.occurred_at
+                    and a.session != other.session
+                    for a in belief.support
+                    for rival in rivals
+                    for other in rival.support
+                )
 
 
 class TestKeys:

@@ -88,7 +88,7 @@ class TestMigrate:
         newest.unlink()
         await migrate.migrate(empty)
         newest.write_text(text)
-        with pytest.raises(NotMigrated, match=r"has \d of \d migrations; run `memory migrate`"):
+        with pytest.raises(NotMigrated, match=r"has \d+ of \d+ migrations; run `memory migrate`"):
             await check(empty)
         assert [m.name for m in await migrate.migrate(empty)] == [newest.stem[5:]]
 
@@ -128,7 +128,7 @@ class TestMigrate:
 
 class TestCheck:
     async def test_a_database_never_migrated(self, empty: str) -> None:
-        with pytest.raises(NotMigrated, match=r"has 0 of \d migrations"):
+        with pytest.raises(NotMigrated, match=r"has 0 of \d+ migrations"):
             await check(empty)
 
     async def test_a_database_of_a_newer_release(self, url: str) -> None:

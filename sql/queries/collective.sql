@@ -89,8 +89,9 @@ SELECT attribute FROM found WHERE attribute IS NOT NULL OFFSET 1 LIMIT %(limit)s
 -- serves the user, with one supporter for each independent source, and the count to publish. A user
 -- whose evidence is nothing but what others have as well (the same event imported twice, a long
 -- text copied) shares one count with them; evidence of sources that are not trusted, of retrieved
--- content and of private turns counts for nothing. What was withdrawn lately is not published
--- again, and for twice as long each time, since each time draws new thresholds.
+-- content and of private turns counts for nothing, and neither does what a user's own memories
+-- contest. What was withdrawn lately is not published again, and for twice as long each time, since
+-- each time draws new thresholds.
 -- unscoped: promotion counts over the users of a tenant
 WITH held AS MATERIALIZED (
     SELECT DISTINCT ON (m.user_id, k.belief_key) m.user_id, m.memory_id, m.kind, m.attribute,
@@ -107,7 +108,7 @@ WITH held AS MATERIALIZED (
         AND m.attribute = ANY(%(attributes)s) AND m.kind IN ('fact', 'preference', 'procedure')
         AND m.believed_to IS NULL AND m.archived_at IS NULL AND m.valid_to IS NULL
         AND m.subject IS NULL AND m.agent_id IS NULL AND m.value IS NOT NULL
-        AND length(m.attribute) <= 100
+        AND length(m.attribute) <= 100 AND m.contested = '{}'
     ORDER BY m.user_id, k.belief_key, m.memory_id
 ), wide AS MATERIALIZED (
     SELECT belief_key, min(kind) AS kind, min(attribute) AS attribute, min(value) AS value,

@@ -92,20 +92,20 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generatio
 INSERT INTO memories (tenant_id, user_id, memory_id, generation, belief_key, kind, text, attribute,
     value, subject, context, single_valued, agent_id, session_id, ordinal, ordinal_to, confidence,
     importance, support, tokens, payload, lexemes, occurred_at, valid_from, valid_to,
-    believed_from, believed_to, supersedes, extractor, extractor_version, prompt, prompt_version,
-    prompt_hash, model)
+    believed_from, believed_to, supersedes, contested, extractor, extractor_version, prompt,
+    prompt_version, prompt_hash, model)
 SELECT %(tenant)s, %(user)s, r.memory_id, %(generation)s, decode(r.belief_key, 'hex'), r.kind,
     r.text, r.attribute, r.value, r.subject, r.context, r.single_valued, r.agent_id, r.session_id,
     r.ordinal, r.ordinal_to, r.confidence, r.importance, r.support, r.tokens, r.payload,
     to_tsvector(%(language)s::regconfig, concat_ws(' ', r.text, r.subject, r.search_text)),
     r.occurred_at, r.valid_from, r.valid_to, r.believed_from, r.believed_to, r.supersedes,
-    r.extractor, r.extractor_version, r.prompt, r.prompt_version, r.prompt_hash, r.model
+    r.contested, r.extractor, r.extractor_version, r.prompt, r.prompt_version, r.prompt_hash, r.model
 FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, belief_key text, kind text, text text,
     attribute text, value text, subject text, context text, single_valued boolean, agent_id text,
     session_id text, ordinal int, ordinal_to int, confidence real, importance real, support int,
     tokens int, payload jsonb, search_text text, occurred_at timestamptz, valid_from timestamptz,
     valid_to timestamptz, believed_from timestamptz, believed_to timestamptz, supersedes bigint,
-    extractor text, extractor_version text, prompt text, prompt_version text, prompt_hash text,
+    contested text[], extractor text, extractor_version text, prompt text, prompt_version text, prompt_hash text,
     model text)
 
 -- insert_evidence --
@@ -155,13 +155,15 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
 ORDER BY occurred_at, interaction_id, start_at
 
 -- history --
--- A user's memories, newest belief first: current ones, or with `all` also the closed.
+-- A user's memories, newest belief first: current ones, or with `all` also the closed; only those
+-- that others contest, if asked for.
 SELECT * FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
     AND generation = (SELECT generation FROM serving(%(tenant)s, %(user)s))
     AND (%(all)s OR believed_to IS NULL)
     AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s))
     AND (%(attribute)s::text IS NULL OR attribute = %(attribute)s)
+    AND (NOT %(contested)s OR contested <> '{}')
     AND (%(agent)s::text IS NULL OR agent_id IS NULL OR agent_id = %(agent)s)
     AND (%(agent)s::text IS NOT NULL OR agent_id IS NULL)
 ORDER BY believed_from DESC, memory_id DESC
