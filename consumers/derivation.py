@@ -8,13 +8,13 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID
 
+from consumers.claims import Lease, fail, renewal
 from consumers.generations import Generation, State
 from extractors.protocol import LOOK_BACK, Extractor, LogSlice, Reading
 from memory.consolidation import Assertion
 from memory.database import Database, Params
-from memory.errors import ConfigurationError
+from memory.errors import ConcurrentWrite, ConfigurationError, ExperientialMemoryError
 from memory.log import fallen_out, interaction_of
 from memory.long_term import Committed, LongTerm
 from memory.models import Candidate, Interaction, InteractionKind, Memory, Provenance, Scope
@@ -29,8 +29,6 @@ BATCH = 500
 
 SUMMARY_TOKENS = 200
 """Of the rolling summary of an open session."""
-
-RETRY_SECONDS = 5.0
 
 Between = Callable[[int], Awaitable[None]]
 """Called after each commit with the interactions it took; may raise GaveWay."""
@@ -65,17 +63,6 @@ class Extracted:
             self.memories[extractor] = self.memories.get(extractor, 0) + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A user this worker may write to, until `token` is taken over."""
-
-    scope: Scope
-    token: UUID
-    position: int
-    due_at: datetime
-    forget_seq: int
-
-
 class Derivation:
     """Derives memories of one generation, of one leased user after another."""
 
@@ -104,15 +91,20 @@ class Derivation:
 
     async def user(self, lease: Lease, between: Between = at_once) -> float | None:
         """Seconds after which to try again what failed; None where nothing is left to try."""
-        retries = []
-        due = {"generation": self._generation.id}
-        for row in await self._database.fetch(lease.scope, "claims.due_sessions", due):
-            session = lease.scope.in_session(row["session_id"])
-            work = self._extract_session(lease, session, row["ordinal"], between)
-            retries.append(await self._attempt(session, work))
+        generation = {"generation": self._generation.id}
+        due = await self._database.fetch(lease.scope, "claims.due_sessions", generation)
+        tried = []
+        for row in due:
+            if row["session_id"]:
+                session = lease.scope.in_session(row["session_id"])
+                work = self._extract_session(lease, session, row["ordinal"], between)
+                tried.append(await self._attempt(lease, session, work))
         readers = [e for e in self._extractors if e.reading is Reading.USER]
-        retries += [await self._attempt(lease.scope, self._read_user(lease, e)) for e in readers]
-        return min((r for r in retries if r is not None), default=None)
+        read = [await self._attempt(lease, lease.scope, self._read_user(lease, e)) for e in readers]
+        if due and not due[-1]["session_id"] and all(attempt.done for attempt in read):
+            recovered = {**generation, "lease": lease.token}
+            await self._database.fetch(lease.scope, "claims.recover", recovered)
+        return min((a.retry for a in tried + read if a.retry is not None), default=None)
 
     async def note(self, lease: Lease) -> None:
         """Notes that all the lease saw is derived, for a generation beside the live one."""
@@ -135,26 +127,28 @@ class Derivation:
             generation=self._generation.id,
         )
 
-    async def _attempt(self, scope: Scope, work: Awaitable[None]) -> float | None:
-        """Seconds after which to try again; None where it is done, or set aside."""
+    async def _attempt(self, lease: Lease, scope: Scope, work: Awaitable[None]) -> "_Attempt":
+        """A failure counts as one attempt, and does not stop the neighbours of what failed."""
         try:
             await work
         except GaveWay:
             raise
-        except Exception as error:  # a poison session must not stop its neighbours
-            if isinstance(error, ConfigurationError) or getattr(error, "retriable", False):
-                raise  # not the session's fault
+        except Exception as error:
+            if _is_trouble(error):
+                raise
             logger.exception("session %r of user %r", scope.session, scope.user)
-            params = {
-                "generation": self._generation.id,
-                "session": scope.session or "",
-                "error": f"{type(error).__name__}: {error}",
-                "max_attempts": self._settings.max_attempts,
-            }
-            (row,) = await self._database.fetch(scope, "claims.fail", params)
             self._done.failures += 1
-            return None if row["set_aside_at"] else RETRY_SECONDS
-        return None
+            generation = self._generation.id
+            retry = await fail(
+                self._database,
+                self._settings,
+                lease,
+                generation=generation,
+                session=scope.session,
+                error=error,
+            )
+            return _Attempt(done=False, retry=retry)
+        return _Attempt(done=True)
 
     async def _extract_session(
         self, lease: Lease, scope: Scope, ordinal: int, between: Between
@@ -210,10 +204,7 @@ class Derivation:
                             "ordinal": interactions[-1].ordinal,
                         },
                     ),
-                    (
-                        "claims.renew",
-                        {**keys, "lease": lease.token, "seconds": self._settings.lease},
-                    ),
+                    ("claims.renew", {**keys, **renewal(lease, self._settings)}),
                 ]
             )
         self._done.interactions += len(interactions)
@@ -273,6 +264,25 @@ class Derivation:
         async with self._database.transaction(lease.scope) as transaction:
             committed = await self._long_term.commit(transaction, plan, vectors, lease.token)
         self._done.count(committed, [row["extractor"] for row in plan.memories.values()])
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """Whether it was done, and if not the seconds until it is tried again; None: set aside."""
+
+    done: bool
+    retry: float | None = None
+
+
+def _is_trouble(error: Exception) -> bool:
+    """Whether an error is no fault of the session that was read when it came up.
+
+    What the store refuses under the user's own lock is the session's: nobody else writes then.
+    """
+    if isinstance(error, ConfigurationError):
+        return True
+    ours = isinstance(error, ExperientialMemoryError) and error.retriable
+    return ours and not isinstance(error, ConcurrentWrite)
 
 
 def _learned(interactions: Sequence[Interaction], believed: Sequence[Memory]) -> datetime:

@@ -1,27 +1,38 @@
 """Extraction: leases a user, runs extractors over what is new, commits memories with progress.
 
-A worker holds one user at a time, so that a user's sessions never race. Every commit checks the
-lease; a worker that was too slow commits nothing.
+A worker has users one after another, or several at once, and each whole, so that a user's sessions
+never race. Every commit checks the lease; a worker that was too slow commits nothing.
 """
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import entry_points
 from time import monotonic
 
 import anyio
 
-from consumers.derivation import RETRY_SECONDS, Derivation, Extracted, Lease
+from consumers import wakeups
+from consumers.backoff import backoff
+from consumers.claims import FIRST_RETRY, Claims, Lease, Whose
+from consumers.derivation import Derivation, Extracted
 from consumers.generations import Generation, followed_generations
+from consumers.groups import together
+from consumers.wakeups import Wakeups
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
 from memory.database import Database
 from memory.embedding import Embedder
 from memory.errors import ConcurrentWrite, ConfigurationError, ExperientialMemoryError, LeaseLost
 from memory.long_term import LongTerm
-from memory.models import Scope
 from memory.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+"""Seconds between two tries while the store or the embedder is in trouble, doubling."""
+
+LEAST_PAUSE = 0.05
+"""Seconds between two looks for work: whose turn it is may be locked by its own writer."""
 
 
 def installed_extractors(settings: Settings) -> list[Extractor]:
@@ -52,81 +63,89 @@ class Worker:
         self.done = Extracted()
         self.beside = Extracted()
 
-    async def drain(self, tenant: str | None = None, user: str | None = None) -> Extracted:
-        """Extracts until no user is due, without waiting for them to fall quiet."""
+    async def drain(
+        self, tenant: str | None = None, user: str | None = None, *, at_once: int = 1
+    ) -> Extracted:
+        """Extracts until no user is due, without waiting for them to fall quiet.
+
+        Raises:
+            StoreUnavailable, EmbeddingFailed: trouble that is nobody's fault; run it again.
+        """
         began = monotonic()
-        while lease := await self._lease(0.0, tenant, user):
-            await self._work(lease)
+        claims = Claims(self._database, self._settings, Whose(tenant, user))
+        await together(at_once, partial(self._drain, claims))
         self.done.seconds = monotonic() - began
         return self.done
 
+    async def _drain(self, claims: Claims) -> None:
+        while lease := await claims.take(0.0):
+            await self._work(claims, lease)
+
     async def follow(
-        self, poll: float = 1.0, *, tenant: str | None = None, user: str | None = None
+        self, tenant: str | None = None, user: str | None = None, *, at_once: int = 1
     ) -> None:
-        """Extracts whoever falls quiet, for ever; store trouble is waited out."""
+        """Extracts whoever falls quiet, for ever; trouble of the store or embedder is waited out.
+
+        Stopped from outside, it gives its users back at once.
+        """
+        claims = Claims(self._database, self._settings, Whose(tenant, user))
+        async with wakeups.listening(self._database, "claims.listen") as heard:
+            await together(at_once, partial(self._follow, claims, heard))
+
+    async def _follow(self, claims: Claims, heard: Wakeups) -> None:
+        quiet, trouble, woken = self._settings.debounce, 0, False
         while True:
+            expected = heard.expected()
             try:
-                while lease := await self._lease(self._settings.debounce, tenant, user):
-                    await self._work(lease)
+                while lease := await claims.take(quiet):
+                    await self._work(claims, lease)
+                    trouble = 0
+                longest = wakeups.SETTLE_SECONDS if woken else wakeups.POLL_SECONDS
+                pause = await claims.pause(quiet, longest)
             except ExperientialMemoryError as error:
                 if not error.retriable:
                     raise
                 logger.warning("extraction waits: %s", error)
-            await anyio.sleep(poll)
+                await anyio.sleep(backoff(trouble, first=FIRST_WAIT, longest=LONGEST_WAIT))
+                trouble += 1
+            else:
+                trouble = 0
+                # Who turned due just now is not to be taken before the time of being quiet is up.
+                woken = await wakeups.sleep(expected, max(LEAST_PAUSE, pause), after=quiet)
 
-    async def _lease(
-        self, quiet: float, tenant: str | None = None, user: str | None = None
-    ) -> Lease | None:
-        params = {"lease": self._settings.lease, "quiet": quiet, "tenant": tenant, "user": user}
-        rows = await self._database.fetch_system("claims.lease", params)
-        if not rows:
-            return None
-        row = rows[0]
-        scope = Scope(row["tenant_id"], row["user_id"])
-        return Lease(scope, row["lease_token"], row["position"], row["due_at"], row["forget_seq"])
-
-    async def _work(self, lease: Lease) -> None:
-        retry: float | None = None
+    async def _work(self, claims: Claims, lease: Lease) -> None:
         try:
-            retry = await self._extract_user(lease)
+            async with claims.kept(lease):
+                await self._extract_user(lease)
         except (LeaseLost, ConcurrentWrite) as error:
             # Nothing was committed that was not ours to commit; who holds the user now goes on.
             logger.info("user %r: %s", lease.scope.user, error)
-            retry = 0.0
+            await claims.release(lease, 0.0)
         except ExperientialMemoryError:
-            await self._release(lease, RETRY_SECONDS)
+            await claims.release(lease, FIRST_RETRY)
             raise
-        await self._release(lease, retry)
+        except BaseException:  # this process is being stopped
+            await claims.give_up(lease)
+            raise
+        else:
+            await claims.release(lease)
         self.done.users += 1
         self._progress(self.done)
 
-    async def _release(self, lease: Lease, retry: float | None) -> None:
-        params = {
-            "lease": lease.token,
-            "position": lease.position,
-            "due": lease.due_at,
-            "retry": retry,
-        }
-        await self._database.fetch(lease.scope, "claims.release", params)
-
-    async def _extract_user(self, lease: Lease) -> float | None:
-        """Seconds after which to try again what failed; None where nothing is left to try."""
+    async def _extract_user(self, lease: Lease) -> None:
         live, *shadows = await followed_generations(self._database)
-        retries = [await self._derivation(live, self.done).user(lease)]
-        retries += [await self._follow_beside(lease, shadow) for shadow in shadows]
-        return min((r for r in retries if r is not None), default=None)
+        await self._derivation(live, self.done).user(lease)
+        for shadow in shadows:
+            await self._follow_beside(lease, shadow)
 
-    async def _follow_beside(self, lease: Lease, shadow: Generation) -> float | None:
+    async def _follow_beside(self, lease: Lease, shadow: Generation) -> None:
         """Keeps a shadow up; what is wrong with its extractors must not stop the live one."""
         try:
             derivation = self._derivation(shadow, self.beside)
-            retry = await derivation.user(lease)
+            if await derivation.user(lease) is None:
+                await derivation.note(lease)
         except ConfigurationError as error:
             logger.warning("generation %r falls behind: %s", shadow.name, error)
-            return None
-        if retry is None:
-            await derivation.note(lease)
-        return retry
 
     def _derivation(self, generation: Generation, done: Extracted) -> Derivation:
         return Derivation(

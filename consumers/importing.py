@@ -6,7 +6,7 @@ InvalidImport naming that place; ids come from the file alone, so importing agai
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -202,6 +202,8 @@ def read_jsonl(
             continue
         with refusing(path, place):
             interaction = from_json(_filled(line, defaults) if defaults else line)
+        if interaction.source == "client":  # says nothing of where it comes from
+            interaction = replace(interaction, source="import:jsonl")
         yield Placed(interaction, path, place)
 
 

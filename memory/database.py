@@ -1,14 +1,14 @@
 """Connections, transactions bound to a scope, and the one place where driver errors become ours."""
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
 from typing import Any, Self
 
 import numpy as np
 import psycopg
-from anyio import to_thread
+from anyio import fail_after, to_thread
 from numpy.typing import NDArray
 from pgvector.psycopg import register_vector_async
 from psycopg import AsyncConnection, AsyncCursor, errors
@@ -187,6 +187,14 @@ async def _rows(cursor: AsyncCursor[DictRow]) -> Rows:
     return await cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
 
 
+async def _tried(connection: Connection, timeout: float) -> None:
+    try:
+        with fail_after(timeout):
+            await connection.execute(queries.statement("connection.alive"))
+    except TimeoutError:
+        raise StoreUnavailable("a connection that was listening answers no more") from None
+
+
 class Database:
     """A pool of connections that act as one role.
 
@@ -297,6 +305,26 @@ class Database:
             async with self._pool.connection() as connection, connection.transaction():
                 await connection.execute(queries.statement("scope.bind"), keys)
                 yield Transaction(connection)
+
+    async def listen(self, name: str, beat: float) -> AsyncGenerator[None]:
+        """Runs a LISTEN on a connection of its own: yields once it does, then when notified.
+
+        After `beat` seconds of silence the connection is tried: one that was cut off says nothing.
+
+        Raises:
+            StoreUnavailable: the connection could not be made or broke; what was sent since is
+                lost.
+        """
+        timeout = self._settings.connect_timeout
+        async with await connect(self._url, timeout) as connection:
+            with translated():
+                await connection.execute(queries.statement(name))
+                yield
+                while True:
+                    if [n async for n in connection.notifies(timeout=beat, stop_after=1)]:
+                        yield
+                    else:
+                        await _tried(connection, timeout)
 
     async def fetch_system(self, name: str, params: Params | None = None) -> Rows:
         """Runs a statement on tables that belong to no tenant.

@@ -39,6 +39,7 @@ def progress(connection: psycopg.Connection) -> dict[tuple[str, str], int]:
 def forced(connection: psycopg.Connection) -> None:
     """Makes every retry due now, without waiting for it."""
     connection.execute("UPDATE users SET due_at = now() WHERE due_at IS NOT NULL")
+    connection.execute("UPDATE progress SET retry_at = now() WHERE retry_at IS NOT NULL")
 
 
 @dataclass(frozen=True)

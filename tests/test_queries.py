@@ -70,8 +70,8 @@ def roles(name: str) -> list[str]:
 
 
 def defines(name: str) -> bool:
-    """Whether a statement makes a table, which is done rather than planned."""
-    return re.search("^CREATE ", queries.statement(name), re.MULTILINE) is not None
+    """Whether a statement makes a table, or listens: it is done rather than planned."""
+    return re.search("^(CREATE|LISTEN) ", queries.statement(name), re.MULTILINE) is not None
 
 
 class TestNames:

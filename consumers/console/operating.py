@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from consumers.claims import Whose, take_up
 from consumers.console import screen
 from consumers.console.options import (
     any_tenant_option,
@@ -33,20 +34,44 @@ from memory.settings import Settings
 
 @click.command(
     "extract",
-    epilog=example("memory extract", "memory extract --follow", "memory extract --tenant acme"),
+    epilog=example(
+        "memory extract",
+        "memory extract --follow --workers 4",
+        "memory extract --retry-set-aside --tenant acme",
+    ),
 )
 @click.option("--follow", is_flag=True, help="Stay and extract whoever falls quiet, until stopped.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Users to extract at once: more where a model is waited for.",
+)
+@click.option("--retry-set-aside", is_flag=True, help="First take up again what was given up on.")
 @click.option("--user", help="Only this user.")
 @any_tenant_option
 @json_option
-def extract_command(follow: bool, user: str | None, tenant: str | None, as_json: bool) -> None:
+def extract_command(
+    follow: bool,
+    workers: int,
+    retry_set_aside: bool,
+    user: str | None,
+    tenant: str | None,
+    as_json: bool,
+) -> None:
     """Derive memories from what was recorded since the last time.
 
     Any number of these may run at once, on any number of hosts: they share the users.
     """
-    done = Extracted()
+    if user and not tenant:
+        raise click.UsageError("--user needs --tenant: users of two tenants may share a name")
+    done, whose = Extracted(), Whose(tenant, user)
+    if retry_set_aside:
+        taken = run(_take_up, configured(), whose)
+        screen.say(f"took up {screen.counted(taken, 'session')} that had been set aside")
     with _stopping_at_signals(follow):
-        run(_extract, configured(), done, follow, tenant, user)
+        run(_extract, configured(), done, whose, workers, follow)
     screen.answer(done, as_json, lambda: screen.extracted(done))
     fail_on(done.failures)
 
@@ -65,19 +90,26 @@ def _stopping_at_signals(follow: bool) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+async def _take_up(settings: Settings, whose: Whose) -> int:
+    async with worker_database(settings) as database:
+        return await take_up(database, whose)
+
+
 async def _extract(
-    settings: Settings, done: Extracted, follow: bool, tenant: str | None, user: str | None
+    settings: Settings, done: Extracted, whose: Whose, workers: int, follow: bool
 ) -> None:
     began = monotonic()
-    waiting = None if follow or tenant or user else await _waiting(settings)
+    # Each worker commits on one connection and renews its lease on another.
+    pooled = settings.model_copy(update={"pool_max": max(settings.pool_max, 2 * workers)})
+    waiting = None if follow or whose != Whose() else await _waiting(settings)
     with screen.progress("extracting", "interactions", waiting) as advance:
-        async with open_worker(settings, lambda so_far: advance(so_far.interactions)) as worker:
+        async with open_worker(pooled, lambda so_far: advance(so_far.interactions)) as worker:
             try:
                 if follow:
                     screen.say("following; stop with Ctrl-C")
-                    await worker.follow(tenant=tenant, user=user)
+                    await worker.follow(whose.tenant, whose.user, at_once=workers)
                 else:
-                    await worker.drain(tenant, user)
+                    await worker.drain(whose.tenant, whose.user, at_once=workers)
             finally:
                 worker.done.seconds = monotonic() - began
                 for field in fields(done):

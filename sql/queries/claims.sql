@@ -1,22 +1,40 @@
 -- lease --
--- Leases the user that has waited longest for extraction, and whom nobody else holds.
--- `quiet`: seconds without a new interaction; one that waited five times as long is taken anyway.
+-- Leases the user that has waited longest for extraction among those whose turn it is, live or
+-- backfill. Not more than one worker ever holds a user.
 -- unscoped: looks for due users in every tenant
-UPDATE users u
-SET lease_token = gen_random_uuid(), leased_until = now() + make_interval(secs => %(lease)s)
-FROM (
-    SELECT tenant_id, user_id FROM users
-    WHERE due_at <= now() AND (leased_until IS NULL OR leased_until < now())
-        AND (recorded_at IS NULL OR recorded_at <= now() - make_interval(secs => %(quiet)s)
-             OR due_at <= now() - make_interval(secs => 5 * %(quiet)s))
+WITH due AS (
+    SELECT tenant_id, user_id FROM users u
+    WHERE due_at <= now() AND backfill = %(backfill)s
+        AND leasable_at(u, %(quiet)s, %(full)s) <= now()
         AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
         AND (%(user)s::text IS NULL OR user_id = %(user)s)
     ORDER BY due_at
     LIMIT 1
     FOR UPDATE SKIP LOCKED
-) due
+)
+UPDATE users u
+SET lease_token = gen_random_uuid(), leased_until = now() + make_interval(secs => %(lease)s)
+FROM due
 WHERE u.tenant_id = due.tenant_id AND u.user_id = due.user_id
 RETURNING u.tenant_id, u.user_id, u.lease_token, u.position, u.due_at, u.forget_seq
+
+-- next --
+-- Seconds until the first of those who wait longest can be leased; NULL where nobody waits.
+-- unscoped: looks for due users in every tenant
+SELECT EXTRACT(epoch FROM min(leasable_at(u, %(quiet)s, %(full)s)) - now())::float8 AS seconds
+FROM (
+    SELECT u FROM users u
+    WHERE due_at IS NOT NULL
+        AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
+        AND (%(user)s::text IS NULL OR user_id = %(user)s)
+    ORDER BY backfill, due_at
+    LIMIT 1000
+) waiting(u)
+
+-- listen --
+-- Hears of users that turn due.
+-- unscoped: touches no table
+LISTEN memory_due
 
 -- renew --
 -- Keeps a lease for another while; no row where it was lost.
@@ -25,54 +43,118 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
 RETURNING lease_token
 
 -- release --
--- Gives a user back: done up to `position`, and due again if more came, if someone asked for it
--- since `due`, or after `retry` seconds.
-UPDATE users
-SET lease_token = NULL, leased_until = NULL, extracted = GREATEST(extracted, %(position)s),
+-- Gives a user back, where the lease still holds: extracted up to `position` unless something is
+-- left to retry, and due again if more came, if someone asked for it since `due`, after `retry`
+-- seconds, or when the first failed session may be tried again.
+UPDATE users u
+SET lease_token = NULL, leased_until = NULL,
+    extracted = CASE WHEN f.behind OR %(retry)s::float8 IS NOT NULL THEN extracted
+                     ELSE GREATEST(extracted, %(position)s) END,
     due_at = CASE WHEN position > %(position)s OR due_at > %(due)s THEN now()
-                  WHEN %(retry)s::float8 IS NOT NULL
-                      THEN now() + make_interval(secs => %(retry)s) END
-WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
+                  ELSE LEAST(now() + make_interval(secs => %(retry)s), f.retry_at) END
+FROM (
+    -- What was not tried although it was time (not here, or not yet) is left for the next lease.
+    SELECT GREATEST(min(p.retry_at), CASE WHEN min(p.retry_at) IS NOT NULL
+            THEN now() + make_interval(secs => %(least)s) END) AS retry_at,
+        COALESCE(bool_or(g.state = 'live'), false) AS behind
+    FROM progress p JOIN generations g ON g.generation = p.generation AND g.followed
+    WHERE p.tenant_id = %(tenant)s AND p.user_id = %(user)s AND p.retry_at IS NOT NULL
+) f
+WHERE u.tenant_id = %(tenant)s AND u.user_id = %(user)s AND u.lease_token = %(lease)s
 
 -- due_sessions --
--- The user's sessions with interactions that a generation has not seen, oldest first.
-SELECT s.session_id, s.length, COALESCE(p.ordinal, 0) AS ordinal,
-    COALESCE(p.attempts, 0) AS attempts
+-- The user's sessions with interactions that a generation has not seen, oldest first, without those
+-- that failed and wait, or were set aside; after them '' where reading all of the user failed.
+SELECT s.session_id, COALESCE(p.ordinal, 0) AS ordinal, s.started_at
 FROM sessions s
 LEFT JOIN progress p ON p.tenant_id = s.tenant_id AND p.user_id = s.user_id
     AND p.session_id = s.session_id AND p.generation = %(generation)s
 WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s
     AND s.length > COALESCE(p.ordinal, 0) AND p.set_aside_at IS NULL
-ORDER BY s.started_at, s.session_id
+    AND (p.retry_at IS NULL OR p.retry_at <= now())
+UNION ALL
+SELECT session_id, 0, NULL FROM progress
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
+    AND session_id = ''
+ORDER BY started_at, session_id
 
 -- advance --
 -- Moves a generation's progress in a session; commits with the memories it made.
 INSERT INTO progress AS p (tenant_id, user_id, generation, session_id, ordinal)
 VALUES (%(tenant)s, %(user)s, %(generation)s, %(session)s, %(ordinal)s)
 ON CONFLICT (tenant_id, user_id, generation, session_id)
-    DO UPDATE SET ordinal = excluded.ordinal, attempts = 0, error = NULL
+    DO UPDATE SET ordinal = excluded.ordinal, attempts = 0, error = NULL, retry_at = NULL
 
 -- fail --
--- Counts a generation's failed attempt at a session, or with '' at reading all of the user; sets it
--- aside once `max_attempts` are used up.
-INSERT INTO progress AS p (tenant_id, user_id, generation, session_id, attempts, error, set_aside_at)
-VALUES (%(tenant)s, %(user)s, %(generation)s, %(session)s, 1, %(error)s,
-    CASE WHEN %(max_attempts)s <= 1 THEN now() END)
-ON CONFLICT (tenant_id, user_id, generation, session_id)
-    DO UPDATE SET attempts = p.attempts + 1, error = excluded.error,
-        set_aside_at = CASE WHEN p.attempts + 1 >= %(max_attempts)s THEN now() END
-RETURNING attempts, set_aside_at
+-- Counts a generation's failed attempt at a session, or with '' at reading all of the user, where
+-- the lease still holds: the next after a while that doubles each time, and none once `max_attempts`
+-- are used up. What fails again before that while is over counts once. No row: the lease was lost.
+WITH held AS (
+    SELECT FROM users
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
+    FOR NO KEY UPDATE
+)
+INSERT INTO progress AS p (tenant_id, user_id, generation, session_id, attempts, error,
+    set_aside_at, retry_at)
+SELECT %(tenant)s, %(user)s, %(generation)s, %(session)s, 1, %(error)s,
+    CASE WHEN %(max_attempts)s <= 1 THEN now() END,
+    CASE WHEN %(max_attempts)s > 1 THEN now() + make_interval(secs => %(first)s) END
+FROM held
+ON CONFLICT (tenant_id, user_id, generation, session_id) DO UPDATE
+    SET attempts = p.attempts + CASE WHEN p.retry_at > now() THEN 0 ELSE 1 END,
+        error = excluded.error,
+        set_aside_at = CASE
+            WHEN p.retry_at > now() THEN NULL
+            WHEN p.attempts + 1 >= %(max_attempts)s THEN COALESCE(p.set_aside_at, now()) END,
+        retry_at = CASE
+            WHEN p.retry_at > now() THEN p.retry_at
+            WHEN p.attempts + 1 < %(max_attempts)s
+                THEN now() + make_interval(secs => LEAST(%(longest)s, %(first)s * 2.0 ^ p.attempts))
+            END
+RETURNING EXTRACT(epoch FROM retry_at - now())::float8 AS retry
+
+-- recover --
+-- Forgets that reading all of the user failed for a generation, where the lease still holds.
+WITH held AS (
+    SELECT FROM users
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
+    FOR NO KEY UPDATE
+)
+DELETE FROM progress p USING held
+WHERE p.tenant_id = %(tenant)s AND p.user_id = %(user)s AND p.generation = %(generation)s
+    AND p.session_id = ''
+
+-- take_up --
+-- Lets extraction try again what it had set aside, of one user or of all of the bound tenant; a row
+-- for each session.
+WITH taken AS (
+    UPDATE progress SET attempts = 0, error = NULL, set_aside_at = NULL, retry_at = NULL
+    WHERE tenant_id = %(tenant)s AND (%(user)s::text IS NULL OR user_id = %(user)s)
+        AND set_aside_at IS NOT NULL
+    RETURNING user_id, session_id
+), due AS (
+    UPDATE users u SET due_at = now()
+    WHERE u.tenant_id = %(tenant)s AND u.user_id IN (SELECT user_id FROM taken)
+)
+SELECT user_id, session_id FROM taken ORDER BY user_id, session_id
 
 -- lag --
--- What waits: users due, the oldest of them, interactions not extracted, sessions set aside.
+-- What waits, live and in backfill: users due, the oldest of them, interactions not extracted; and
+-- who is held, also by a lease that has run out.
 -- unscoped: the operator's view over every tenant; counts only
 SELECT count(*) FILTER (WHERE due_at IS NOT NULL) AS users_due,
+    count(*) FILTER (WHERE due_at IS NOT NULL AND backfill) AS backfill_users,
     count(*) AS users,
     COALESCE(sum(position), 0)::bigint AS interactions,
     COALESCE(sum(position - extracted), 0)::bigint AS waiting,
-    COALESCE(max(EXTRACT(epoch FROM now() - due_at)) FILTER (WHERE due_at <= now()), 0)::float8
-        AS oldest_seconds,
-    count(*) FILTER (WHERE leased_until > now()) AS leased
+    COALESCE(sum(position - extracted) FILTER (WHERE due_at IS NOT NULL AND backfill), 0)::bigint
+        AS backfill_waiting,
+    COALESCE(max(EXTRACT(epoch FROM now() - due_at)) FILTER (WHERE due_at <= now()
+        AND NOT backfill), 0)::float8 AS oldest_seconds,
+    COALESCE(max(EXTRACT(epoch FROM now() - due_at)) FILTER (WHERE due_at <= now()
+        AND backfill), 0)::float8 AS backfill_seconds,
+    count(*) FILTER (WHERE leased_until > now()) AS leased,
+    count(*) FILTER (WHERE leased_until <= now()) AS leases_expired
 FROM users
 
 -- set_aside --

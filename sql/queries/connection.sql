@@ -7,3 +7,8 @@ SELECT set_config('role', %(role)s, false),
        set_config('timezone', 'UTC', false),
        set_config('plan_cache_mode', 'force_custom_plan', false),
        set_config('statement_timeout', %(statement_timeout)s, false)
+
+-- alive --
+-- Answers, where the connection still leads to a server.
+-- unscoped: touches no table
+SELECT

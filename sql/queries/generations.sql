@@ -9,5 +9,6 @@ ORDER BY generation
 INSERT INTO derivations AS d (tenant_id, user_id, generation, position, forget_seq)
 SELECT tenant_id, user_id, %(generation)s, %(position)s, %(forget_seq)s FROM users
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
+FOR NO KEY UPDATE
 ON CONFLICT (tenant_id, user_id, generation)
     DO UPDATE SET position = excluded.position, forget_seq = excluded.forget_seq, derived_at = now()

@@ -2,8 +2,8 @@
 -- Appends one interaction at the next place of its session and of its user. No row: its id is known
 -- or forgotten; `append` says which. What most calls need, in a statement that is cheap to plan.
 WITH writer AS (
-    INSERT INTO users AS u (tenant_id, user_id, position, recorded_at, due_at)
-    SELECT %(tenant)s, %(user)s, 1, now(), now()
+    INSERT INTO users AS u (tenant_id, user_id, position, recorded_at, due_at, backfill)
+    SELECT %(tenant)s, %(user)s, 1, now(), now(), starts_with(%(source)s, 'import:')
     WHERE NOT EXISTS (
         SELECT FROM interactions
         WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = %(id)s
@@ -12,7 +12,8 @@ WITH writer AS (
         WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND id_digest = %(digest)s
     )
     ON CONFLICT (tenant_id, user_id) DO UPDATE
-        SET position = u.position + 1, recorded_at = now(), due_at = COALESCE(u.due_at, now())
+        SET position = u.position + 1, recorded_at = now(), due_at = LEAST(u.due_at, now()),
+            backfill = excluded.backfill AND (u.backfill OR u.due_at IS NULL)
     RETURNING position
 ), touched AS (
     INSERT INTO sessions AS s (tenant_id, user_id, session_id, agent_id, length, started_at,
@@ -76,12 +77,14 @@ WITH incoming AS (
     FROM incoming i
     WHERE i.nth NOT IN (SELECT nth FROM known) AND i.nth NOT IN (SELECT nth FROM forgotten)
 ), writer AS (
-    INSERT INTO users AS u (tenant_id, user_id, position, recorded_at, due_at)
-    SELECT %(tenant)s, %(user)s, count(*), now(), now()
+    INSERT INTO users AS u (tenant_id, user_id, position, recorded_at, due_at, backfill)
+    SELECT %(tenant)s, %(user)s, count(*), now(), now(),
+        bool_and(starts_with(source, 'import:'))
     FROM fresh HAVING count(*) > 0
     ON CONFLICT (tenant_id, user_id) DO UPDATE
         SET position = u.position + excluded.position, recorded_at = now(),
-            due_at = COALESCE(u.due_at, now())
+            due_at = LEAST(u.due_at, now()),
+            backfill = excluded.backfill AND (u.backfill OR u.due_at IS NULL)
     RETURNING u.position
 ), touched AS (
     INSERT INTO sessions AS s (tenant_id, user_id, session_id, agent_id, length, started_at,
@@ -279,7 +282,8 @@ WITH gone AS (
     WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s AND s.session_id = p.session_id
 )
 UPDATE progress g
-SET ordinal = LEAST(g.ordinal, p.ordinal - 1), attempts = 0, error = NULL, set_aside_at = NULL
+SET ordinal = LEAST(g.ordinal, p.ordinal - 1), attempts = 0, error = NULL, set_aside_at = NULL,
+    retry_at = NULL
 FROM places p
 WHERE g.tenant_id = %(tenant)s AND g.user_id = %(user)s AND g.session_id = p.session_id
 
