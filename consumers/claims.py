@@ -18,7 +18,7 @@ from consumers.backoff import backoff
 from consumers.groups import alone
 from consumers.tenancy import NOBODY, tenants
 from memory.database import Database, Params
-from memory.errors import ExperientialMemoryError, LeaseLost
+from memory.errors import ExperientialMemoryError, LeaseLost, StoreUnavailable
 from memory.models import Scope
 from memory.settings import Settings
 
@@ -135,13 +135,18 @@ class Claims:
             "retry": retry,
             "least": LEAST_RETRY,
         }
-        self._owed.append((lease.scope, params))
-        await self._settle()
+        await self._released(lease.scope, params)
+
+    async def _released(self, scope: Scope, params: Params) -> None:
+        try:
+            await self._database.fetch(scope, "claims.release", params)
+        except StoreUnavailable:
+            self._owed.append((scope, params))  # rather than let the lease run out
+            raise
 
     async def _settle(self) -> None:
         while self._owed:
-            await self._database.fetch(self._owed[0][0], "claims.release", self._owed[0][1])
-            del self._owed[0]
+            await self._released(*self._owed.pop())
 
     async def give_up(self, lease: Lease) -> None:
         """Gives the user back at once, where this process is being stopped."""
