@@ -5,12 +5,10 @@ and runs them on an event loop of its own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from typing import Any, Self
-
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from memory.async_client import NO_PAYLOAD, AsyncMemoryClient, AsyncTaskState
 from memory.bus import Bus
@@ -30,6 +28,7 @@ from memory.models import (
     Role,
     Scope,
 )
+from memory.portal import Portal
 from memory.reranking import Reranker
 from memory.settings import Settings
 from memory.text import estimate_tokens
@@ -40,7 +39,7 @@ __all__ = ["AsyncMemoryClient", "AsyncTaskState", "MemoryClient", "TaskState"]
 class TaskState:
     """`AsyncTaskState` for code that is not async."""
 
-    def __init__(self, portal: BlockingPortal, state: AsyncTaskState) -> None:
+    def __init__(self, portal: Portal, state: AsyncTaskState) -> None:
         self._portal = portal
         self._state = state
 
@@ -89,8 +88,7 @@ class MemoryClient:
     def open(self) -> None:
         """See `AsyncMemoryClient.open`."""
         with ExitStack() as exits:
-            portal_context: AbstractContextManager[BlockingPortal] = start_blocking_portal()
-            self._portal = exits.enter_context(portal_context)
+            self._portal = exits.enter_context(Portal())
             self._portal.call(self._client.open)
             exits.callback(self._portal.call, self._client.close)
             self.state = TaskState(self._portal, self._client.state)

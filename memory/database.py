@@ -1,10 +1,18 @@
 """Connections, transactions bound to a scope, and the one place where driver errors become ours."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import psycopg
@@ -36,6 +44,7 @@ from memory.settings import Settings
 Connection = AsyncConnection[DictRow]
 Params = Mapping[str, Any]
 Rows = list[DictRow]
+_Found = TypeVar("_Found")
 
 _TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[ExperientialMemoryError]], ...] = (
     # First match wins, so the narrow classes stand before those they derive from.
@@ -263,9 +272,10 @@ class Database:
         """
         return (await self.fetch_all(scope, [(name, params or {})]))[0]
 
-    async def fetch_point(self, scope: Scope, name: str, params: Params) -> Rows:
-        """As `fetch`, for a statement that names every row it touches by its whole key."""
-        return (await self._fetch_bound("scope.bind_point", scope, [(name, params)]))[0]
+    async def fetch_binding(self, scope: Scope, name: str, params: Params) -> Rows:
+        """As `fetch`, for a statement that binds tenant and user itself: one function call."""
+        bound = {"tenant": scope.tenant, "user": scope.user, **params}
+        return await self._retried(self._run_alone, name, bound)
 
     async def fetch_all(self, scope: Scope, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
         """Runs named statements as one transaction in one round trip; see `fetch`.
@@ -282,13 +292,23 @@ class Database:
     ) -> list[Rows]:
         keys = {"tenant": scope.tenant, "user": scope.user}
         bound = [(bind, keys), *((name, {**keys, **params}) for name, params in calls)]
+        return (await self._retried(self._run, bound))[1:]
+
+    async def _retried(self, run: Callable[..., Awaitable[_Found]], *args: Any) -> _Found:
+        """What `run` finds; asked again, once, where the connection turned out to be dead."""
         try:
-            return (await self._run(bound))[1:]
+            return await run(*args)
         except StoreUnavailable as error:
             if isinstance(error, LockTimeout) or isinstance(error.__cause__, PoolTimeout):
                 raise
             await self._pool.check()
-            return (await self._run(bound))[1:]
+            return await run(*args)
+
+    async def _run_alone(self, name: str, params: Params) -> Rows:
+        with translated():
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(queries.statement(name), params)
+                return await cursor.fetchall()
 
     async def _run(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
         with translated():

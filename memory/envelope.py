@@ -42,6 +42,11 @@ _SHOWN = 80  # characters of a value in a message
 _brief = reprlib.Repr()  # keeps huge values from being written out just to be cut
 _brief.maxstring = _brief.maxother = _brief.maxlong = _SHOWN
 
+# Made once: json.dumps makes an encoder for each call.
+_CANONICAL = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+)
+
 
 def _usable(name: str) -> str:
     if fault := _fault_of(name):
@@ -372,9 +377,7 @@ def _cut(text: str) -> str:
 
 def _canonical_json(value: object) -> str:
     """One text for equal JSON values: keys sorted, no spaces, no escapes but the needed."""
-    return json.dumps(
-        value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-    )
+    return _CANONICAL.encode(value)
 
 
 def _refusal(error: ValidationError) -> InvalidInteraction:

@@ -3,8 +3,9 @@
 import asyncio
 import inspect
 import socket
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from memory.errors import (
     StoreUnavailable,
 )
 from memory.models import Scope
+from memory.portal import Portal
 from memory.settings import Settings
 from tests.conftest import Extraction
 
@@ -136,6 +138,44 @@ def opened(url: str, embedder: Embedder, **changes: Any) -> None:
     settings = Settings(database_url=SecretStr(url), connect_timeout=2.0, **changes)
     with MemoryClient(settings, embedder=embedder) as client:
         client.record(ANA, "Hello.")
+
+
+class TestPortal:
+    def test_what_is_raised_inside_comes_out(self) -> None:
+        async def fails() -> None:
+            raise LockTimeout("too long")
+
+        with Portal() as portal, pytest.raises(LockTimeout, match="too long"):
+            portal.call(fails)
+
+    def test_does_not_wait_for_itself(self) -> None:
+        with Portal() as portal:
+
+            async def again() -> None:
+                portal.call(asyncio.sleep, 0)
+
+            with pytest.raises(RuntimeError, match="own thread"):
+                portal.call(again)
+
+    def test_takes_no_call_once_closed(self) -> None:
+        with Portal() as portal:
+            portal.call(asyncio.sleep, 0)
+        with pytest.raises(RuntimeError, match="not open"):
+            portal.call(asyncio.sleep, 0)
+
+    def test_closing_cancels_what_is_under_way(self) -> None:
+        begun = threading.Event()
+
+        async def waits() -> None:
+            begun.set()
+            await asyncio.sleep(3600)
+
+        with ThreadPoolExecutor(1) as pool:
+            with Portal() as portal:
+                call = pool.submit(portal.call, waits)
+                assert begun.wait(60)
+            with pytest.raises(CancelledError):
+                call.result(60)
 
 
 class TestTrouble:

@@ -5,7 +5,7 @@ fails here until someone says which class it belongs to.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from memory.errors import InvalidScope, StoreError
 from memory.models import Scope
 from memory.settings import Settings
 from tests.conftest import Extraction, Residence, Verbatim, WordEmbedder, databases
-from tests.test_queries import STATEMENTS, defines, numbered, roles
+from tests.test_queries import APPENDED, STATEMENTS, defines, numbered, roles
 
 ANA = Scope("northwind", "ana", session="s1")
 TOM = Scope("northwind", "tom", session="s1")
@@ -423,31 +423,51 @@ class TestStatements:
         assert {"log.tombstone", "long_term.delete_keys", "long_term.forget_all"} <= changed
 
 
+Call = Callable[[Database, str], Awaitable[object]]
+
+
+async def reading(database: Database, _: str) -> None:
+    await database.fetch(ANA, "log.position")
+
+
+async def appending(database: Database, id: str) -> None:  # noqa: A002 - its own name
+    await database.fetch_binding(ANA, "log.append_one", {**APPENDED, "id": id})
+
+
 class TestBinding:
+    @pytest.mark.parametrize(("call", "statements"), [(reading, 2), (appending, 1)])
     async def test_binding_and_statement_travel_in_one_round_trip(
-        self, settings: Settings, url: str, tmp_path: Path
+        self, settings: Settings, url: str, tmp_path: Path, call: Call, statements: int
     ) -> None:
         one = settings.model_copy(update={"pool_max": 1})
         async with Database(one, url, DatabaseRole.CLIENT) as database:
-            await database.fetch(ANA, "log.position")  # prepared from here on
-            await database.fetch(ANA, "log.position")
+            await call(database, "m6")  # prepared from here on
+            await call(database, "m7")
             trace = tmp_path / "trace"
             with trace.open("wb") as file:
                 async with database._pool.connection() as connection:
                     connection.pgconn.trace(file.fileno())
-                await database.fetch(ANA, "log.position")
+                await call(database, "m8")
                 async with database._pool.connection() as connection:
                     connection.pgconn.untrace()
         sent = re.findall(r"\tF\t\d+\t(\w+)", trace.read_text())
         assert sent.count("Sync") == 1
-        assert sent.count("Execute") == 2
+        assert sent.count("Execute") == statements
         answers = re.findall(r"\tB\t\d+\t(\w+)", trace.read_text())
         assert answers.count("ReadyForQuery") == 1
+
+    @pytest.mark.parametrize("bound", [EVE, TOM])
+    def test_what_binds_itself_moves_no_binding(self, filled: Look, bound: Scope) -> None:
+        keys = {"tenant": ANA.tenant, "user": ANA.user}
+        acting(filled, CLIENT, bound)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match=f"bound to .*{bound.user}"):
+            filled.execute(queries.statement("log.append_one"), {**keys, **APPENDED, "id": "m6"})
 
     async def test_pooled_connections_stay_unbound(self, settings: Settings, url: str) -> None:
         one = settings.model_copy(update={"pool_max": 1})
         async with Database(one, url, DatabaseRole.CLIENT) as database:
-            await database.fetch(ANA, "log.position")
+            await reading(database, "")
+            await appending(database, "m6")
             with pytest.raises(StoreError):
                 await database.fetch(
                     ANA, "log.set_state", {"session": "s", "key": "", "value": None}

@@ -122,8 +122,8 @@ def test_functions_that_could_tell_are_closed(attack: Query, superuser: psycopg.
         " AND has_function_privilege('memory_client', p.oid, 'EXECUTE') ORDER BY 1"
     ).fetchall()
     assert [name.partition("(")[0] for (name,) in may] == [
-        "bound_tenant", "bound_user", "collective_key", "collective_value", "register_embedder",
-        "withdraw_support",
+        "append_interaction", "bound_tenant", "bound_user", "collective_key", "collective_value",
+        "register_embedder", "withdraw_support",
     ]  # fmt: skip
     assert attack("SELECT withdraw_support()::text") == [("",)]  # says nothing of what it did
 

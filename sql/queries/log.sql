@@ -1,41 +1,9 @@
 -- append_one --
--- Appends one interaction at the next place of its session and of its user. No row: its id is known
--- or forgotten; `append` says which. What most calls need, in a statement that is cheap to plan.
-WITH writer AS (
-    INSERT INTO users AS u (tenant_id, user_id, position, recorded_at, due_at, backfill)
-    SELECT %(tenant)s, %(user)s, 1, now(), now(), starts_with(%(source)s, 'import:')
-    WHERE NOT EXISTS (
-        SELECT FROM interactions
-        WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = %(id)s
-    ) AND NOT EXISTS (
-        SELECT FROM tombstones
-        WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND id_digest = %(digest)s
-    )
-    ON CONFLICT (tenant_id, user_id) DO UPDATE
-        SET position = u.position + 1, recorded_at = now(), due_at = LEAST(u.due_at, now()),
-            backfill = excluded.backfill AND (u.backfill OR u.due_at IS NULL)
-    RETURNING position
-), touched AS (
-    INSERT INTO sessions AS s (tenant_id, user_id, session_id, agent_id, length, started_at,
-        last_at, expires_at)
-    SELECT %(tenant)s, %(user)s, %(session)s, %(agent)s, 1, %(time)s, %(time)s,
-        GREATEST(%(time)s, now()) + make_interval(secs => %(session_ttl)s)
-    FROM writer
-    ON CONFLICT (tenant_id, user_id, session_id) DO UPDATE
-        SET length = s.length + 1,
-            started_at = LEAST(s.started_at, excluded.started_at),
-            last_at = GREATEST(s.last_at, excluded.last_at),
-            expires_at = GREATEST(s.expires_at, excluded.expires_at),
-            closed_at = NULL
-    RETURNING length
-)
-INSERT INTO interactions (tenant_id, user_id, session_id, ordinal, position, interaction_id,
-    agent_id, private, kind, role, actor, content, payload, occurred_at, source, content_hash)
-SELECT %(tenant)s, %(user)s, %(session)s, touched.length, writer.position, %(id)s, %(agent)s,
-    %(private)s, %(kind)s, %(role)s, %(actor)s, %(content)s, %(payload)s, %(time)s, %(source)s,
-    %(hash)s
-FROM writer CROSS JOIN touched
-RETURNING interaction_id, session_id, ordinal, position, 'appended' AS fate
+-- Appends one interaction that is new, in a statement that binds tenant and user itself. No row: its
+-- id is known or forgotten; `append` says which.
+SELECT ordinal, position FROM append_interaction(%(tenant)s, %(user)s, %(session)s, %(agent)s,
+    %(private)s, %(id)s, %(digest)s, %(kind)s, %(role)s, %(actor)s, %(content)s, %(payload)s,
+    %(time)s, %(source)s, %(hash)s, %(session_ttl)s)
 
 -- append --
 -- Appends one user's interactions in the order given, each at the next place of its session and

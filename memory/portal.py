@@ -1,0 +1,62 @@
+"""The portal: an event loop in a thread of its own, for callers that have none.
+
+anyio's portal crosses between the threads twice a call, once to start it and once for what it
+returns; `record()` is short enough to feel that.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from threading import Event, Thread, get_ident
+from typing import Any, Self, TypeVar
+
+_Returned = TypeVar("_Returned")
+
+
+class Portal:
+    """Runs coroutine functions for threads that wait for what they return; a context manager.
+
+    May be shared between threads. What is under way when it closes is cancelled.
+    """
+
+    def __init__(self) -> None:
+        self._running = Event()
+        # A daemon, so that an app that never closes its client can still end.
+        self._thread = Thread(target=self._run, name="memory-portal", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._running.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._closing.set)
+        self._thread.join()
+
+    def call(
+        self, function: Callable[..., Coroutine[Any, Any, _Returned]], *args: Any
+    ) -> _Returned:
+        """What `function(*args)` returns or raises; cancelled where the waiting is interrupted.
+
+        Raises:
+            RuntimeError: the portal is closed, or this is its own thread, which would wait for
+                itself.
+        """
+        if self._thread.ident == get_ident():
+            raise RuntimeError("a call from the portal's own thread would wait for itself")
+        if not self._thread.is_alive():
+            raise RuntimeError("the portal is not open")
+        future = asyncio.run_coroutine_threadsafe(function(*args), self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # still under way where an interrupt ended the waiting
+            raise
+
+    def _run(self) -> None:
+        asyncio.run(self._until_closed())
+
+    async def _until_closed(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._closing = asyncio.Event()
+        self._running.set()
+        await self._closing.wait()
