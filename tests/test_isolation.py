@@ -302,7 +302,7 @@ VALUES: dict[str, Any] = {
     "to_seq": 10_000, "forget_seq": None, "lease": None, "language": "english", "all": True,
     "attribute": None, "embedder": "words-64", "name": "words-64", "dimensions": 64,
     "vector": "[" + ",".join(["0.125"] * 64) + "]", "only_agent": False,
-    "lexemes": ["berlin"], "retry": None, "max_attempts": 1,
+    "lexemes": ["berlin"], "retry": None, "max_attempts": 1, "contested": False,
 }  # fmt: skip
 BY_TYPE: dict[str, Any] = {
     "text": "m1", "text[]": IDS, "smallint": 1, "integer": 1, "bigint": 1, "real": 0.5,

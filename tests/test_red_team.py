@@ -123,7 +123,8 @@ def test_functions_that_could_tell_are_closed(attack: Query, superuser: psycopg.
     ).fetchall()
     assert [name.partition("(")[0] for (name,) in may] == [
         "append_interaction", "bound_tenant", "bound_user", "collective_key", "collective_value",
-        "register_embedder", "withdraw_support",
+        "forget_dead_letters", "leasable_at", "register_embedder", "serving", "user_hundredth",
+        "wake", "withdraw_support",
     ]  # fmt: skip
     assert attack("SELECT withdraw_support()::text") == [("",)]  # says nothing of what it did
 
