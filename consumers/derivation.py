@@ -90,7 +90,7 @@ class Derivation:
         self._progress = progress
 
     async def user(self, lease: Lease, between: Between = at_once) -> float | None:
-        """Seconds after which to try again what failed; None where nothing is left to try."""
+        """Seconds after which to try again what failed now; None where nothing did."""
         generation = {"generation": self._generation.id}
         due = await self._database.fetch(lease.scope, "claims.due_sessions", generation)
         tried = []
@@ -106,15 +106,18 @@ class Derivation:
             await self._database.fetch(lease.scope, "claims.recover", recovered)
         return min((a.retry for a in tried + read if a.retry is not None), default=None)
 
-    async def note(self, lease: Lease) -> None:
-        """Notes that all the lease saw is derived, for a generation beside the live one."""
+    async def note(self, lease: Lease) -> bool:
+        """Notes that all the lease saw is derived, for a generation beside the live one.
+
+        Not while something that failed is to be tried again.
+        """
         come_to = {
             "generation": self._generation.id,
             "position": lease.position,
             "forget_seq": lease.forget_seq,
             "lease": lease.token,
         }
-        await self._database.fetch(lease.scope, "generations.derived", come_to)
+        return bool(await self._database.fetch(lease.scope, "generations.derived", come_to))
 
     async def _plan(
         self, lease: Lease, assertions: Sequence[Assertion], complete: Complete | None = None

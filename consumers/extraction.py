@@ -55,9 +55,9 @@ class Worker:
         settings: Settings,
         progress: Callable[[Extracted], None] = lambda _: None,
     ) -> None:
-        self._database = database
-        self._long_term = LongTerm(database, embedder, settings.language)
-        self._extractors = extractors
+        self.database = database
+        self.long_term = LongTerm(database, embedder, settings.language)
+        self.extractors = extractors
         self._settings = settings
         self._progress = progress
         self.done = Extracted()
@@ -72,7 +72,7 @@ class Worker:
             StoreUnavailable, EmbeddingFailed: trouble that is nobody's fault; run it again.
         """
         began = monotonic()
-        claims = Claims(self._database, self._settings, Whose(tenant, user))
+        claims = Claims(self.database, self._settings, Whose(tenant, user))
         await together(at_once, partial(self._drain, claims))
         self.done.seconds = monotonic() - began
         return self.done
@@ -88,8 +88,8 @@ class Worker:
 
         Stopped from outside, it gives its users back at once.
         """
-        claims = Claims(self._database, self._settings, Whose(tenant, user))
-        async with wakeups.listening(self._database, "claims.listen") as heard:
+        claims = Claims(self.database, self._settings, Whose(tenant, user))
+        async with wakeups.listening(self.database, "claims.listen") as heard:
             await together(at_once, partial(self._follow, claims, heard))
 
     async def _follow(self, claims: Claims, heard: Wakeups) -> None:
@@ -133,26 +133,31 @@ class Worker:
         self._progress(self.done)
 
     async def _extract_user(self, lease: Lease) -> None:
-        live, *shadows = await followed_generations(self._database)
-        await self._derivation(live, self.done).user(lease)
+        live, *shadows = await followed_generations(self.database)
+        await self.derivation(live, self.done).user(lease)
         for shadow in shadows:
             await self._follow_beside(lease, shadow)
 
     async def _follow_beside(self, lease: Lease, shadow: Generation) -> None:
         """Keeps a shadow up; what is wrong with its extractors must not stop the live one."""
         try:
-            derivation = self._derivation(shadow, self.beside)
-            if await derivation.user(lease) is None:
-                await derivation.note(lease)
+            derivation = self.derivation(shadow, self.beside)
+            await derivation.user(lease)
+            await derivation.note(lease)
         except ConfigurationError as error:
             logger.warning("generation %r falls behind: %s", shadow.name, error)
 
-    def _derivation(self, generation: Generation, done: Extracted) -> Derivation:
+    def derivation(self, generation: Generation, done: Extracted) -> Derivation:
+        """What derives a generation with this worker's extractors.
+
+        Raises:
+            GenerationMismatch: the generation is made by others.
+        """
         return Derivation(
-            self._database,
-            self._long_term,
+            self.database,
+            self.long_term,
             generation,
-            self._extractors,
+            self.extractors,
             self._settings,
             done,
             lambda _: self._progress(self.done),

@@ -63,9 +63,14 @@ FROM (
 WHERE u.tenant_id = %(tenant)s AND u.user_id = %(user)s AND u.lease_token = %(lease)s
 
 -- due_sessions --
--- The user's sessions with interactions that a generation has not seen, oldest first, without those
--- that failed and wait, or were set aside; after them '' where reading all of the user failed.
-SELECT s.session_id, COALESCE(p.ordinal, 0) AS ordinal, s.started_at
+-- The user's sessions with interactions that a generation has not seen, without those that failed and
+-- wait, or were set aside; after them '' where reading all of the user failed. In the order in which
+-- the log learned of the first thing not seen: so beliefs change in the order in which they did.
+SELECT s.session_id, COALESCE(p.ordinal, 0) AS ordinal, COALESCE((
+    SELECT i.position FROM interactions i
+    WHERE i.tenant_id = s.tenant_id AND i.user_id = s.user_id AND i.session_id = s.session_id
+        AND i.ordinal > COALESCE(p.ordinal, 0)
+    ORDER BY i.ordinal LIMIT 1), 0) AS first_position
 FROM sessions s
 LEFT JOIN progress p ON p.tenant_id = s.tenant_id AND p.user_id = s.user_id
     AND p.session_id = s.session_id AND p.generation = %(generation)s
@@ -76,7 +81,7 @@ UNION ALL
 SELECT session_id, 0, NULL FROM progress
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND session_id = ''
-ORDER BY started_at, session_id
+ORDER BY first_position, session_id
 
 -- advance --
 -- Moves a generation's progress in a session; commits with the memories it made.

@@ -4,11 +4,146 @@
 SELECT generation, name, state, percent, followed, extractors, created_at FROM generations
 ORDER BY generation
 
+-- begin --
+-- Adds a shadow, unless the name is taken.
+-- unscoped: generations belong to no tenant
+INSERT INTO generations (name, state, extractors) VALUES (%(name)s, 'shadow', %(extractors)s)
+ON CONFLICT (name) DO NOTHING
+
+-- follow --
+-- Lets what is recorded go through a shadow as well.
+-- unscoped: generations belong to no tenant
+UPDATE generations SET followed = true WHERE name = %(name)s AND state = 'shadow'
+RETURNING generation
+
+-- shift --
+-- Lets a shadow that is kept up serve a share of the users; no row where it is not.
+-- unscoped: generations belong to no tenant
+UPDATE generations SET percent = %(percent)s
+WHERE name = %(name)s AND state = 'shadow' AND followed
+RETURNING generation
+
+-- rollback --
+-- Gives every user back to the live generation; no row where no shift is on.
+-- unscoped: generations belong to no tenant
+UPDATE generations SET percent = 0, followed = false WHERE state = 'shadow' AND percent > 0
+RETURNING name
+
+-- step_down --
+-- Makes a shadow of the live generation, kept up as it was; `step_up` follows in the transaction.
+-- unscoped: generations belong to no tenant
+UPDATE generations SET state = 'shadow', percent = 0 WHERE state = 'live'
+RETURNING name
+
+-- step_up --
+-- Makes the live generation of a shadow that serves everybody; no row where it does not.
+-- unscoped: generations belong to no tenant
+UPDATE generations SET state = 'live' WHERE name = %(name)s AND state = 'shadow' AND percent = 100
+RETURNING generation
+
+-- retire --
+-- Takes a shadow that serves nobody out for good; no row where it serves, or is live.
+-- unscoped: generations belong to no tenant
+UPDATE generations SET state = 'retired', followed = false
+WHERE name = %(name)s AND percent = 0 AND state <> 'live'
+RETURNING generation
+
+-- behind --
+-- The tenant's next users of whom a generation has not derived all that is in the log; `since` and
+-- `users` narrow them down.
+-- unscoped: replay goes through the users of a tenant
+SELECT u.user_id FROM users u
+LEFT JOIN derivations d ON d.tenant_id = u.tenant_id AND d.user_id = u.user_id
+    AND d.generation = %(generation)s
+WHERE u.tenant_id = %(tenant)s AND u.user_id > %(after)s
+    AND (%(users)s::text[] IS NULL OR u.user_id = ANY(%(users)s))
+    AND (%(since)s::timestamptz IS NULL OR u.recorded_at >= %(since)s)
+    AND (COALESCE(d.position, 0) < u.position OR d.forget_seq < u.forget_seq)
+ORDER BY u.user_id LIMIT %(limit)s
+
+-- coverage --
+-- Of the tenant's users with a log: how many there are, how many a generation has derived at all,
+-- and how many it has derived as far as the live one.
+-- unscoped: replay goes through the users of a tenant
+SELECT count(*) AS users, count(d.position) AS derived,
+    count(*) FILTER (WHERE d.position >= u.extracted AND d.forget_seq >= u.forget_seq) AS level
+FROM users u
+LEFT JOIN derivations d ON d.tenant_id = u.tenant_id AND d.user_id = u.user_id
+    AND d.generation = %(generation)s
+WHERE u.tenant_id = %(tenant)s AND u.position > 0
+
 -- derived --
--- Notes how far a generation beside the live one has come for a user, while the lease is held.
+-- Notes how far a generation beside the live one has come for a user, while the lease is held and
+-- nothing that failed is to be tried again.
 INSERT INTO derivations AS d (tenant_id, user_id, generation, position, forget_seq)
-SELECT tenant_id, user_id, %(generation)s, %(position)s, %(forget_seq)s FROM users
+SELECT tenant_id, user_id, %(generation)s, %(position)s, %(forget_seq)s FROM users u
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
+    AND NOT EXISTS (
+        SELECT FROM progress p
+        WHERE p.tenant_id = u.tenant_id AND p.user_id = u.user_id
+            AND p.generation = %(generation)s AND p.retry_at IS NOT NULL)
 FOR NO KEY UPDATE
 ON CONFLICT (tenant_id, user_id, generation)
     DO UPDATE SET position = excluded.position, forget_seq = excluded.forget_seq, derived_at = now()
+RETURNING generation
+
+-- hold --
+-- Leases one user, due or not, unless somebody else holds it.
+UPDATE users
+SET lease_token = gen_random_uuid(), leased_until = now() + make_interval(secs => %(lease)s)
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+    AND (leased_until IS NULL OR leased_until < now())
+RETURNING lease_token, position, due_at, forget_seq
+
+-- let_go --
+-- Gives a held user back, due or not as it was.
+UPDATE users SET lease_token = NULL, leased_until = NULL
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
+
+-- pressure --
+-- Whether live extraction waits for a user, and for how long it has made anybody wait.
+-- unscoped: the user who has waited longest may be any tenant's; tells a time alone
+SELECT EXISTS (
+        SELECT FROM users
+        WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND due_at <= now()
+            AND recorded_at <= now() - make_interval(secs => %(quiet)s)) AS due,
+    GREATEST(0, COALESCE(EXTRACT(epoch FROM now() - (
+        SELECT min(due_at) FROM users WHERE NOT backfill AND due_at <= now())), 0))::float8 AS lag
+
+-- unsummarised --
+-- The user's closed sessions that a generation has no summary of.
+SELECT s.session_id FROM sessions s
+WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s AND s.closed_at IS NOT NULL
+    AND NOT EXISTS (
+        SELECT FROM memories m
+        WHERE m.tenant_id = s.tenant_id AND m.user_id = s.user_id
+            AND m.generation = %(generation)s AND m.session_id = s.session_id
+            AND m.kind = 'summary' AND m.believed_to IS NULL)
+ORDER BY s.started_at, s.session_id
+
+-- delete_memories --
+-- Removes some of what a retired generation made of a user, with evidence and vectors.
+DELETE FROM memories
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id IN (
+    SELECT m.memory_id FROM memories m JOIN generations g USING (generation)
+    WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s
+        AND m.generation = %(generation)s AND g.state = 'retired'
+    LIMIT %(limit)s)
+RETURNING memory_id
+
+-- delete_traces --
+-- Removes what else is kept of a retired generation for a user.
+WITH retired AS (
+    SELECT generation FROM generations WHERE generation = %(generation)s AND state = 'retired'
+), asserted AS (
+    DELETE FROM assertions
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+        AND generation IN (SELECT generation FROM retired)
+), come AS (
+    DELETE FROM progress
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+        AND generation IN (SELECT generation FROM retired)
+)
+DELETE FROM derivations
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+    AND generation IN (SELECT generation FROM retired)

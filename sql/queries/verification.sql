@@ -192,20 +192,24 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
 -- among memories that are still held.
 -- unscoped: who supports what is counted over the users of a tenant
 SELECT c.memory_id, c.support AS published, c.people, c.evidence_kinds, count(s.user_id) AS listed,
-    count(m.memory_id) AS supporters, collective_k() AS k,
-    collective_step(c.belief_key, count(m.memory_id), c.support) AS step
+    count(h.held) AS supporters, collective_k() AS k,
+    collective_step(c.belief_key, count(h.held), c.support) AS step
 FROM collective_memories c
 LEFT JOIN collective_support s USING (tenant_id, memory_id)
-LEFT JOIN memories m ON m.tenant_id = s.tenant_id AND m.user_id = s.user_id
-    AND m.memory_id = s.user_memory_id AND m.kind = c.kind
-    AND m.generation = (SELECT generation FROM serving(m.tenant_id, m.user_id))
-    AND m.attribute = c.attribute AND collective_value(m.value) = c.value
-    AND m.context IS NOT DISTINCT FROM c.context AND m.subject IS NULL AND m.agent_id IS NULL
-    AND m.believed_to IS NULL AND m.archived_at IS NULL
+LEFT JOIN LATERAL (
+    SELECT true AS held
+    FROM serving(s.tenant_id, s.user_id) g
+    JOIN memories m ON m.tenant_id = s.tenant_id AND m.user_id = s.user_id
+        AND m.generation = g.generation
+    WHERE m.kind = c.kind AND m.attribute = c.attribute AND collective_value(m.value) = c.value
+        AND m.context IS NOT DISTINCT FROM c.context AND m.subject IS NULL
+        AND m.agent_id IS NULL AND m.value IS NOT NULL AND length(m.attribute) <= 100
+        AND m.believed_to IS NULL AND m.archived_at IS NULL
+    LIMIT 1
+) h ON true
 WHERE c.tenant_id = %(tenant)s AND c.believed_to IS NULL
 GROUP BY c.tenant_id, c.memory_id
-HAVING count(m.memory_id) < GREATEST(c.support, collective_k())
-    OR count(m.memory_id) <> count(s.user_id)
+HAVING count(h.held) < GREATEST(c.support, collective_k()) OR count(h.held) <> count(s.user_id)
 ORDER BY c.memory_id
 
 -- drop_support --
@@ -215,11 +219,10 @@ DELETE FROM collective_support s USING collective_memories c
 WHERE s.tenant_id = %(tenant)s AND s.memory_id = %(memory)s
     AND c.tenant_id = s.tenant_id AND c.memory_id = s.memory_id
     AND NOT EXISTS (
-        SELECT FROM memories m
-        WHERE m.tenant_id = s.tenant_id AND m.user_id = s.user_id
-            AND m.memory_id = s.user_memory_id
-            AND m.generation = (SELECT generation FROM serving(m.tenant_id, m.user_id))
-            AND m.kind = c.kind AND m.attribute = c.attribute
+        SELECT FROM serving(s.tenant_id, s.user_id) g
+        JOIN memories m ON m.tenant_id = s.tenant_id AND m.user_id = s.user_id
+            AND m.generation = g.generation
+        WHERE m.kind = c.kind AND m.attribute = c.attribute
             AND collective_value(m.value) = c.value AND m.context IS NOT DISTINCT FROM c.context
             AND m.subject IS NULL AND m.agent_id IS NULL
             AND m.believed_to IS NULL AND m.archived_at IS NULL)
