@@ -12,9 +12,9 @@ from time import monotonic
 
 import anyio
 
+from consumers.claims import RELEASE_SECONDS, Claims, Lease, Whose
 from consumers.compaction.policy import read_policy
 from consumers.compaction.sessions import replace_summaries, summary_of
-from consumers.claims import RELEASE_SECONDS, Claims, Lease, Whose
 from consumers.derivation import Between, Extracted, GaveWay
 from consumers.extraction import Worker
 from consumers.generations import (
