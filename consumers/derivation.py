@@ -6,8 +6,10 @@ with the memories it made.
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from psycopg.rows import DictRow
 
 from consumers.claims import Lease, fail, renewal
 from consumers.generations import Generation, State
@@ -63,6 +65,39 @@ class Extracted:
             self.memories[extractor] = self.memories.get(extractor, 0) + 1
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """How far a session was read, up to which place it is to be read, and what is read again.
+
+    reread_through: places up to there were read before; 0 where none were.
+    reread_at: what is made of them again is believed from then on; None: as if for the first time.
+    """
+
+    ordinal: int
+    length: int
+    reread_through: int
+    reread_at: datetime | None
+
+    @classmethod
+    def of(cls, row: DictRow) -> "Due":
+        """A row of `claims.due_sessions`."""
+        return cls(row["ordinal"], row["length"], row["reread_through"], row["reread_at"])
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is extracted and committed together: a session's next interactions that count.
+
+    through: up to which place it is then read; what does not count or was forgotten has a place.
+    again: whether it begins with what was read before.
+    """
+
+    before: Sequence[Interaction]
+    interactions: Sequence[Interaction]
+    through: int
+    again: bool
+
+
 class Derivation:
     """Derives memories of one generation, of one leased user after another."""
 
@@ -97,7 +132,7 @@ class Derivation:
         for row in due:
             if row["session_id"]:
                 session = lease.scope.in_session(row["session_id"])
-                work = self._extract_session(lease, session, row["ordinal"], between)
+                work = self._extract_session(lease, session, Due.of(row), between)
                 tried.append(await self._attempt(lease, session, work))
         readers = [e for e in self._extractors if e.reading is Reading.USER]
         read = [await self._attempt(lease, lease.scope, self._read_user(lease, e)) for e in readers]
@@ -154,45 +189,39 @@ class Derivation:
         return _Attempt(done=True)
 
     async def _extract_session(
-        self, lease: Lease, scope: Scope, ordinal: int, between: Between
+        self, lease: Lease, scope: Scope, due: Due, between: Between
     ) -> None:
         session = {"session": scope.session}
-        calls = [
-            ("log.read_session", {**session, "after": ordinal, "limit": BATCH}),
-            ("log.read_before", {**session, "through": ordinal, "limit": LOOK_BACK}),
-        ]
-        new, before = await self._database.fetch_all(scope, calls)
-        interactions = [interaction_of(row) for row in new]
-        look_back = [interaction_of(row) for row in reversed(before)]
-        while interactions:
-            await self._commit_batch(lease, scope, look_back, interactions)
-            await between(len(interactions))
-            look_back = [*look_back, *interactions][-LOOK_BACK:]
-            more = {**session, "after": interactions[-1].ordinal, "limit": BATCH}
+        before = {**session, "through": due.ordinal, "limit": LOOK_BACK}
+        rows = await self._database.fetch(scope, "log.read_before", before)
+        look_back = [interaction_of(row) for row in reversed(rows)]
+        after = due.ordinal
+        while after < due.length:
+            more = {**session, "after": after, "limit": BATCH}
             rows = await self._database.fetch(scope, "log.read_session", more)
-            interactions = [interaction_of(row) for row in rows]
+            read = [interaction_of(row) for row in rows]
+            through = read[-1].ordinal if len(read) == BATCH else due.length
+            through = max(through, read[-1].ordinal if read else 0)
+            page = Page(look_back, read, through, again=after < due.reread_through)
+            await self._commit_page(lease, scope, page, due)
+            await between(len(read))
+            look_back = [*look_back, *read][-LOOK_BACK:]
+            after = through
         self._done.sessions += 1
 
-    async def _commit_batch(
-        self,
-        lease: Lease,
-        scope: Scope,
-        before: Sequence[Interaction],
-        interactions: Sequence[Interaction],
-    ) -> None:
-        assertions: list[Assertion] = []
-        for extractor in self._extractors:
-            if extractor.reading is Reading.SESSION:
-                seen = [i for i in interactions if i.kind in extractor.reads]
-                log = LogSlice(scope, seen, before)
-                candidates = await extractor.extract(log) if seen else []
-                assertions += asserted(extractor, candidates, [*before, *interactions], scope)
-        plan = await self._plan(lease, assertions)
+    async def _commit_page(self, lease: Lease, scope: Scope, page: Page, due: Due) -> None:
+        assertions, readers = await self._proposed(scope, page)
+        complete = None
+        if page.again and page.interactions:
+            assertions = learned_after(assertions, due.reread_at)
+            learned_at = _latest(_learned(page.interactions), due.reread_at)
+            complete = Complete(readers, learned_at, frozenset(i.id for i in page.interactions))
+        plan = await self._plan(lease, assertions, complete)
         vectors = await self._long_term.embed(plan)
         await self._long_term.embedder_id()
         keys = {"tenant": scope.tenant, "user": scope.user}
         live = self._generation.state is State.LIVE
-        rolled = await self._rolled(scope, interactions[-1].ordinal) if live else []
+        rolled = await self._rolled(scope, page.through) if live else []
         async with self._database.transaction(lease.scope) as transaction:
             committed = await self._long_term.commit(transaction, plan, vectors, lease.token)
             await transaction.fetch_all(
@@ -204,15 +233,27 @@ class Derivation:
                             **keys,
                             "generation": self._generation.id,
                             "session": scope.session,
-                            "ordinal": interactions[-1].ordinal,
+                            "ordinal": page.through,
                         },
                     ),
                     ("claims.renew", {**keys, **renewal(lease, self._settings)}),
                 ]
             )
-        self._done.interactions += len(interactions)
+        self._done.interactions += len(page.interactions)
         self._done.count(committed, [row["extractor"] for row in plan.memories.values()])
         self._progress(self._done)
+
+    async def _proposed(self, scope: Scope, page: Page) -> tuple[list[Assertion], frozenset[str]]:
+        """What the extractors that read sessions make of a page, and their names."""
+        readers = [e for e in self._extractors if e.reading is Reading.SESSION]
+        known = [*page.before, *page.interactions]
+        assertions: list[Assertion] = []
+        for extractor in readers:
+            seen = [i for i in page.interactions if i.kind in extractor.reads]
+            log = LogSlice(scope, seen, page.before)
+            candidates = await extractor.extract(log) if seen else []
+            assertions += asserted(extractor, candidates, known, scope)
+        return assertions, frozenset(extractor.name for extractor in readers)
 
     async def _rolled(self, scope: Scope, through: int) -> list[Params]:
         """The session's rolling summary moved forward to where its window begins; [] if it stays.
@@ -247,7 +288,10 @@ class Derivation:
         messages = InteractionKind.MESSAGE in extractor.reads
         query = "log.read_kinds" if messages else "log.read_acts"
         kinds = {"kinds": sorted(kind.value for kind in extractor.reads)}
-        rows = await self._database.fetch(lease.scope, query, kinds)
+        generation = {"generation": self._generation.id}
+        rows, (newest,) = await self._database.fetch_all(
+            lease.scope, [(query, kinds), ("claims.reread_at", generation)]
+        )
         believed = await self._long_term.believed_by(
             lease.scope, extractor.name, self._generation.id
         )
@@ -255,10 +299,12 @@ class Derivation:
             return
         interactions = [interaction_of(row) for row in rows]
         candidates = await extractor.extract(LogSlice(lease.scope, interactions, believed=believed))
+        learned_at = _latest(_learned(interactions, believed), newest["reread_at"])
+        assertions = asserted(extractor, candidates, interactions, lease.scope)
         plan = await self._plan(
             lease,
-            asserted(extractor, candidates, interactions, lease.scope),
-            Complete(extractor.name, _learned(interactions, believed)),
+            learned_after(assertions, newest["reread_at"]),
+            Complete(frozenset({extractor.name}), learned_at),
         )
         if plan.empty:
             return
@@ -288,8 +334,17 @@ def _is_trouble(error: Exception) -> bool:
     return ours and not isinstance(error, ConcurrentWrite)
 
 
-def _learned(interactions: Sequence[Interaction], believed: Sequence[Memory]) -> datetime:
-    """When the log last learned something that a reader of all of it can have drawn on."""
+def learned_after(assertions: Sequence[Assertion], moment: datetime | None) -> list[Assertion]:
+    """Assertions as the log knows them since a retraction had their sources read again, if any."""
+    return [replace(a, recorded_at=_latest(a.recorded_at, moment)) for a in assertions]
+
+
+def _latest(moment: datetime, other: datetime | None) -> datetime:
+    return moment if other is None else max(moment, other)
+
+
+def _learned(interactions: Sequence[Interaction], believed: Sequence[Memory] = ()) -> datetime:
+    """When the log last learned something that a reader of it can have drawn on."""
     times = [i.recorded_at for i in interactions] + [m.believed_from for m in believed]
     return max(at for at in times if at is not None)
 

@@ -28,11 +28,13 @@ from memory.models import (
     MemoryKind,
     Recall,
     Receipt,
+    Retraction,
     Role,
     Scope,
 )
 from memory.recall import Recaller
 from memory.reranking import Reranker
+from memory.retraction import Retractor, Revised, Which, Why
 from memory.settings import Settings
 from memory.text import estimate_tokens
 from memory.uses import Uses
@@ -128,6 +130,7 @@ class AsyncMemoryClient:
             self._database, recaller, settings.window_tokens, self._estimator
         )
         self._eraser = Eraser(self._database, self._long_term)
+        self._retractor = Retractor(self._database, self._long_term)
         self._uses = Uses(self._long_term)
         self._collective = Collective(self._database, settings.language)
         self.state = AsyncTaskState(self._log)
@@ -296,7 +299,7 @@ class AsyncMemoryClient:
         interaction = found[0] if found else None
         candidate = explicit.candidate_of(interaction) if interaction else None
         if interaction is None or candidate is None or interaction.recorded_at is None:
-            raise InvalidInput(f"interaction {interaction_id!r} asks for no memory")
+            raise InvalidInput(f"interaction {interaction_id!r} asks for no memory, or no longer")
         return Assertion(
             candidate,
             explicit.PROVENANCE,
@@ -336,6 +339,51 @@ class AsyncMemoryClient:
         if session is not None:
             return await self._eraser.session(scope.in_session(session))
         return await self._eraser.user(scope)
+
+    async def retract(
+        self,
+        scope: Scope,
+        *,
+        interactions: Sequence[str] = (),
+        source: str | None = None,
+        reason: str = "",
+        by: str = "client",
+    ) -> Revised:
+        """Lets interactions count for nothing: those with the given ids, or all of one source.
+
+        They stay in the log, marked with who did so, when and why, and are shown and derived from
+        no more. In one transaction what stood only on them ends, what they had replaced is believed
+        again, and what others hold of it in the collective tier is recounted; what was made of them
+        among others is taken away and made anew by extraction. What was believed before can still
+        be looked at with `believed_at`. Doing it twice changes nothing; a source may go on sending.
+
+        Raises:
+            InvalidInput: not exactly one of `interactions` and `source`, or too long a reason.
+            UnknownInteraction: an id that is not in the user's log; nothing was changed.
+        """
+        which, why = Which(interactions, source), Why(by, reason)
+        return await self._retractor.retract(scope, which, why)
+
+    async def restore(
+        self,
+        scope: Scope,
+        *,
+        interactions: Sequence[str] = (),
+        source: str | None = None,
+        reason: str = "",
+        by: str = "client",
+    ) -> Revised:
+        """Lets retracted interactions count again, from now on: the reverse of `retract`.
+
+        Raises:
+            InvalidInput, UnknownInteraction: as `retract`.
+        """
+        which, why = Which(interactions, source), Why(by, reason)
+        return await self._retractor.restore(scope, which, why)
+
+    async def retractions(self, scope: Scope, *, limit: int = 100) -> list[Retraction]:
+        """What was retracted of the user, newest first, and until when where it was restored."""
+        return await self._retractor.listed(scope, limit)
 
     async def history(
         self,

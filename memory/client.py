@@ -25,11 +25,13 @@ from memory.models import (
     MemoryKind,
     Recall,
     Receipt,
+    Retraction,
     Role,
     Scope,
 )
 from memory.portal import Portal
 from memory.reranking import Reranker
+from memory.retraction import Revised
 from memory.settings import Settings
 from memory.text import estimate_tokens
 
@@ -203,6 +205,40 @@ class MemoryClient:
             keep_sources=keep_sources,
         )
         return self._portal.call(call, scope)
+
+    def retract(
+        self,
+        scope: Scope,
+        *,
+        interactions: Sequence[str] = (),
+        source: str | None = None,
+        reason: str = "",
+        by: str = "client",
+    ) -> Revised:
+        """See `AsyncMemoryClient.retract`."""
+        call = partial(
+            self._client.retract, interactions=interactions, source=source, reason=reason, by=by
+        )
+        return self._portal.call(call, scope)
+
+    def restore(
+        self,
+        scope: Scope,
+        *,
+        interactions: Sequence[str] = (),
+        source: str | None = None,
+        reason: str = "",
+        by: str = "client",
+    ) -> Revised:
+        """See `AsyncMemoryClient.restore`."""
+        call = partial(
+            self._client.restore, interactions=interactions, source=source, reason=reason, by=by
+        )
+        return self._portal.call(call, scope)
+
+    def retractions(self, scope: Scope, *, limit: int = 100) -> list[Retraction]:
+        """See `AsyncMemoryClient.retractions`."""
+        return self._portal.call(partial(self._client.retractions, limit=limit), scope)
 
     def history(
         self,

@@ -9,7 +9,7 @@ different sets of assertions, and replay gives the same answer as having been th
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
@@ -258,22 +258,28 @@ def _cut(beliefs: Sequence[Belief], stretch: Stretch, by: Assertion) -> list[Bel
     return left
 
 
-def revise(believed: Sequence[Memory], target: Sequence[Belief]) -> Revision:
+def revise(
+    believed: Sequence[Memory], target: Sequence[Belief], renewed: Container[int] = ()
+) -> Revision:
     """What has to change for the memories of one belief key to say `target`.
 
-    A memory and a belief are the same if value, validity, text and rivals agree. A closed memory
-    is superseded by the belief that took its value on, or else by the newest one.
+    A memory and a belief are the same if value, validity, text and rivals agree, and the memory is
+    not to be `renewed`. A closed memory is superseded by the belief that took its value on, or else
+    by the newest one.
     """
     open_memories = {
-        _identity(m.value, m.valid_from, m.valid_to, m.text, m.contested): m for m in believed
+        _identity(m.value, m.valid_from, m.valid_to, m.text, m.contested): m
+        for m in believed
+        if m.id not in renewed
     }
     wanted = {
         _identity(b.value, b.valid_from, b.valid_to, b.newest.candidate.text, b.contested): b
         for b in target
     }
-    closed = [m for key, m in open_memories.items() if key not in wanted]
-    fresh = [b for key, b in wanted.items() if key not in open_memories]
     kept = [(open_memories[key], b) for key, b in wanted.items() if key in open_memories]
+    staying = {m.id for m, _ in kept}
+    closed = [m for m in believed if m.id not in staying]
+    fresh = [b for key, b in wanted.items() if key not in open_memories]
     return Revision(
         close=tuple(m.id for m in closed),
         insert=tuple(Change(b, _superseded(b, closed)) for b in fresh),

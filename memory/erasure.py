@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from memory.consolidation import Assertion
 from memory.database import Database, Params, Transaction
 from memory.errors import ConcurrentWrite, UnknownMemory
-from memory.long_term import LongTerm, value_digest
+from memory.long_term import LongTerm, repeated, value_digest
 from memory.models import Scope, Stance
 from memory.planning import Plan, planned_afresh
 from memory.rows import assertion_of
-
-ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ class Eraser:
 
         async def remove(transaction: Transaction) -> int:
             params = {**_keys(scope), "ids": list(ids)}
-            await transaction.fetch("log.rewind", params)
+            await transaction.fetch("log.rewind", {**params, "at": None})
             await transaction.fetch("log.forget_letters", {"session": None, "ids": list(ids)})
             return await _tombstoned(transaction, params)
 
@@ -138,13 +136,7 @@ class Eraser:
         )
 
     async def _rebuild(self, scope: Scope, find: Find, remove: Remove) -> Forgotten:
-        for attempt in range(ATTEMPTS):
-            try:
-                return await self._rebuild_once(scope, find, remove)
-            except ConcurrentWrite:
-                if attempt == ATTEMPTS - 1:
-                    raise
-        raise AssertionError("unreachable")
+        return await repeated(lambda: self._rebuild_once(scope, find, remove))
 
     async def _rebuild_once(self, scope: Scope, find: Find, remove: Remove) -> Forgotten:
         changes = await self._long_term.changes(scope)

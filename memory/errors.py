@@ -11,6 +11,7 @@
     │   ├── WrongDimension          a vector does not have the dimension of its embedder
     │   ├── InvalidImport           a file to import breaks at a line
     │   ├── UnknownMemory           no memory with this id in this scope
+    │   ├── UnknownInteraction      no interaction with this id in this user's log
     │   ├── UnknownGeneration       no generation has this name
     │   └── IllegalMove             a generation cannot go there from where it is
     ├── ConfigurationError          the installation has to change before this can work
@@ -87,6 +88,10 @@ class InvalidImport(InvalidInput):
 
 class UnknownMemory(InvalidInput):
     """No memory with this id exists in this scope."""
+
+
+class UnknownInteraction(InvalidInput):
+    """No interaction with this id is in this user's log, or no longer."""
 
 
 class UnknownGeneration(InvalidInput):

@@ -6,8 +6,9 @@ commits only if the user's change sequence is still where the plan found it.
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -36,10 +37,11 @@ from memory.models import (
     Scope,
 )
 from memory.planning import Complete, Plan, by_belief, plan_key
-from memory.rows import assertion_of, evidence_of, iso, memory_of
+from memory.rows import assertion_of, evidence_of, iso, memory_of, retraction_of
 from memory.spoken import embedded_text
 
-APPLY_ATTEMPTS = 3
+ATTEMPTS = 3
+T = TypeVar("T")
 
 Vectors = Mapping[int, NDArray[np.float32]]
 """A vector for each memory that a plan inserts, by memory id."""
@@ -110,7 +112,7 @@ class LongTerm:
     ) -> Plan:
         """What `assertions` change of what is believed of the user.
 
-        With `complete`, whatever else that extractor asserted is taken back. `forget_seq` is the
+        With `complete`, whatever else those extractors asserted is taken back. `forget_seq` is the
         user's before the log was read: if anything was forgotten since, the plan may rest on it,
         and will not commit. Without a `generation` it is the one that serves the user. A plan
         `after` another, of another generation, commits in one transaction with it.
@@ -120,8 +122,9 @@ class LongTerm:
         generation = serving if generation is None else generation
         keyed = by_belief(assertions)
         if complete is not None:
-            params = {"generation": generation, "extractor": complete.extractor}
-            rows = await self._database.fetch(scope, "long_term.assertions_of_extractor", params)
+            ids = None if complete.interactions is None else sorted(complete.interactions)
+            made = {"generation": generation, "extractors": sorted(complete.extractors), "ids": ids}
+            rows = await self._database.fetch(scope, "long_term.keys_made", made)
             for row in rows:
                 keyed.setdefault(row["belief_key"], [])
         plan = Plan(scope, generation, seq, seq, forget_seq)
@@ -242,21 +245,18 @@ class LongTerm:
         Raises:
             ConcurrentWrite: another writer won three times in a row.
         """
-        for attempt in range(APPLY_ATTEMPTS):
+
+        async def applied() -> Assertion:
             forget_seq = (await self.changes(scope)).forget_seq
             assertion = await propose()
             plan = await self.plan(scope, [assertion], forget_seq=forget_seq)
             vectors = await self.embed(plan)
             await self.embedder_id()
-            try:
-                async with self._database.transaction(scope) as transaction:
-                    await self.commit(transaction, plan, vectors)
-            except ConcurrentWrite:
-                if attempt == APPLY_ATTEMPTS - 1:
-                    raise
-            else:
-                return assertion
-        raise AssertionError("unreachable")
+            async with self._database.transaction(scope) as transaction:
+                await self.commit(transaction, plan, vectors)
+            return assertion
+
+        return await repeated(applied)
 
     async def believed(self, scope: Scope, assertion: Assertion) -> Memory:
         """The current memory that stands on `assertion`.
@@ -313,13 +313,14 @@ class LongTerm:
             UnknownMemory: the user has no such memory, or it is private to another agent.
         """
         params = {"memory": memory}
-        found, evidence, versions, successor = await self._database.fetch_all(
+        found, evidence, versions, successor, retractions = await self._database.fetch_all(
             scope,
             [
                 ("long_term.memory", params),
                 ("long_term.evidence", params),
                 ("long_term.versions", params),
                 ("long_term.successor", params),
+                ("retraction.of_memory", params),
             ],
         )
         hidden = bool(found) and found[0]["agent_id"] not in (None, scope.agent)
@@ -332,6 +333,7 @@ class LongTerm:
             tuple(evidence_of(row) for row in evidence),
             by_id.get(explained.supersedes or 0),
             memory_of(successor[0]) if successor else None,
+            tuple(retraction_of(row) for row in retractions),
         )
 
     async def _foundations(self, scope: Scope) -> tuple[int, int]:
@@ -343,6 +345,18 @@ class LongTerm:
                 " restart it with the embedder that serves now"
             )
         return row["change_seq"], row["generation"]
+
+
+async def repeated(attempt: Callable[[], Awaitable[T]]) -> T:
+    """What an attempt gives; made anew where another writer won, for callers that hold no lease.
+
+    Raises:
+        ConcurrentWrite: another writer won three times in a row.
+    """
+    for _ in range(ATTEMPTS - 1):
+        with suppress(ConcurrentWrite):
+            return await attempt()
+    return await attempt()
 
 
 def _closing(plan: Plan) -> list[dict[str, Any]]:

@@ -253,11 +253,37 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Retraction:
+    """That an interaction stopped to count: from when, who said so, and why; and until when.
+
+    restored_at: None as long as it does not count.
+    """
+
+    interaction_id: str
+    retracted_at: datetime
+    retracted_by: str
+    reason: str = ""
+    restored_at: datetime | None = None
+    restored_by: str | None = None
+    restored_reason: str | None = None
+
+    def __str__(self) -> str:
+        why = f": {self.reason}" if self.reason else ""
+        said = f"retracted {self.retracted_at:%Y-%m-%d} by {self.retracted_by}{why}"
+        if self.restored_at is None:
+            return said
+        again = f": {self.restored_reason}" if self.restored_reason else ""
+        return f"{said}; restored {self.restored_at:%Y-%m-%d} by {self.restored_by}{again}"
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """One derived item of a user's long-term tier, or of a tenant's collective tier.
 
     contested: the values that rival it where nothing decides between them, in order; see
         `memory.consolidation.timeline`.
+    retraction: what ended it, where that was the retraction of something it rested on; `history()`
+        and `explain()` say so.
     """
 
     id: int
@@ -282,14 +308,15 @@ class Memory:
     believed_to: datetime | None = None
     supersedes: int | None = None
     contested: tuple[str, ...] = ()
+    retraction: Retraction | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         since = f"{self.valid_from:%Y-%m-%d}" if self.valid_from else "?"
         until = f" to {self.valid_to:%Y-%m-%d}" if self.valid_to else ""
         text = " ".join(self.text.split())
-        disputed = f"; {self.disputed}" if self.contested else ""
-        return f"[{self.id}] {self.kind}: {text} ({since}{until}{disputed})"
+        notes = [note for note in (self.disputed, self.retraction and str(self.retraction)) if note]
+        return f"[{self.id}] {self.kind}: {text} ({'; '.join([since + until, *notes])})"
 
     @property
     def disputed(self) -> str:
@@ -332,12 +359,16 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Where a memory comes from: its evidence, what made it, and what it replaced."""
+    """Where a memory comes from: its evidence, what made it, and what it replaced.
+
+    retractions: of interactions it rests on, or rested on, in the order they were made.
+    """
 
     memory: Memory
     evidence: tuple[Evidence, ...]
     supersedes: Memory | None = None
     superseded_by: Memory | None = None
+    retractions: tuple[Retraction, ...] = ()
 
     def __str__(self) -> str:
         made = self.memory.provenance
@@ -348,6 +379,7 @@ class Explanation:
             f"  {e.stance} {e.occurred_at:%Y-%m-%d} {e.interaction_id}: “{e.quote}”"
             for e in self.evidence
         ]
+        lines += [f"  {r.interaction_id} {r}" for r in self.retractions]
         if self.supersedes:
             lines.append(f"  replaced {self.supersedes}")
         if self.superseded_by:

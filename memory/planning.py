@@ -1,6 +1,6 @@
 """Planning: what new assertions change of what is believed, before anything is written. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
@@ -13,10 +13,23 @@ from memory.rows import assertion_row, evidence_rows, iso, memory_of_row, memory
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """Says that assertions are all that an extractor believes, as the log stood at a time."""
+    """Says that assertions are all that extractors make of the log as it stood at a time.
 
-    extractor: str
+    interactions: the ids of those that the assertions are all of; None stands for the whole log.
+    """
+
+    extractors: frozenset[str]
     learned_at: datetime
+    interactions: frozenset[str] | None = None
+
+    def covers(self, assertion: Assertion) -> bool:
+        """Whether the assertion would be among them if it still held."""
+        if assertion.provenance.extractor not in self.extractors:
+            return False
+        evidence = assertion.candidate.evidence
+        return self.interactions is None or any(
+            e.interaction_id in self.interactions for e in evidence
+        )
 
 
 @dataclass(slots=True)
@@ -77,8 +90,7 @@ def plan_key(
     gone = [
         identity
         for identity, assertion in known.items()
-        if complete and assertion.provenance.extractor == complete.extractor
-        if identity not in fresh
+        if complete and complete.covers(assertion) and identity not in fresh
     ]
     new = sorted(
         (a for identity, a in fresh.items() if identity not in known),
@@ -86,7 +98,7 @@ def plan_key(
     )
     if complete and not (new or known):
         # Free text has no assertions to take back; what its extractor no longer says is closed.
-        made = [m for m in believed if m.provenance.extractor == complete.extractor]
+        made = [m for m in believed if m.provenance.extractor in complete.extractors]
         _plan_step(plan, key, made, [], complete.learned_at)
     if not (new or gone):
         return
@@ -105,14 +117,38 @@ def plan_key(
         _plan_step(plan, key, believed, timeline(held), complete.learned_at)
 
 
+def plan_standing(
+    plan: Plan,
+    key: bytes,
+    standing: Sequence[Assertion],
+    believed: Sequence[Memory],
+    resting: Container[int],
+    at: datetime,
+) -> None:
+    """Adds to the plan what it changes under one belief key that only `standing` still counts.
+
+    History stays as it was: what no longer agrees, is supported differently, or is among those
+    `resting` on what stopped to count is closed `at` that time, and what takes its place is
+    believed from then on.
+    """
+    target = timeline(standing)
+    if not standing and all(m.attribute is None for m in believed):
+        # Free text is only taken back here; its extractor makes it anew of what is left.
+        believed = [m for m in believed if m.id in resting]
+    otherwise = {memory for memory, _ in revise(believed, target).reinforce}
+    renewed = {m.id for m in believed if m.id in resting or m.id in otherwise}
+    _plan_step(plan, key, believed, target, at, renewed)
+
+
 def _plan_step(
     plan: Plan,
     key: bytes,
     believed: Sequence[Memory],
     target: Sequence[Belief],
     learned_at: datetime,
+    renewed: Container[int] = (),
 ) -> list[Memory]:
-    revision = revise(believed, target)
+    revision = revise(believed, target, renewed)
     for memory in revision.close:
         plan.to_seq += 1
         if memory in plan.memories:

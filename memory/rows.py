@@ -7,11 +7,21 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from memory.consolidation import Assertion, Belief, assertion_id
-from memory.models import Candidate, Evidence, Memory, MemoryKind, Provenance, Stance, Tier
+from memory.models import (
+    Candidate,
+    Evidence,
+    Memory,
+    MemoryKind,
+    Provenance,
+    Retraction,
+    Stance,
+    Tier,
+)
 from memory.text import estimate_tokens
 
 _CANDIDATE = TypeAdapter(Candidate)
 _PROVENANCE = TypeAdapter(Provenance)
+_RETRACTION = TypeAdapter(Retraction)
 
 
 def memory_of(row: Mapping[str, Any]) -> Memory:
@@ -46,6 +56,9 @@ def memory_of(row: Mapping[str, Any]) -> Memory:
         believed_to=row["believed_to"],
         supersedes=row["supersedes"],
         contested=tuple(row["contested"]),
+        retraction=_RETRACTION.validate_python(row["retraction"])
+        if row.get("retraction")
+        else None,
         payload=row["payload"],
     )
 
@@ -60,6 +73,11 @@ def evidence_of(row: Mapping[str, Any]) -> Evidence:
         row["occurred_at"],
         Stance(row["stance"]),
     )
+
+
+def retraction_of(row: Mapping[str, Any]) -> Retraction:
+    """One row of `retractions` as a value, also where JSON carried it."""
+    return _RETRACTION.validate_python(row)
 
 
 def assertion_of(row: Mapping[str, Any]) -> Assertion:

@@ -38,7 +38,7 @@ CLIENT, WORKER = DatabaseRole.CLIENT.value, DatabaseRole.WORKER.value
 USER_TABLES = {
     "users", "sessions", "task_state", "interactions", "tombstones", "assertions", "memories",
     "evidence", "embeddings", "progress", "forgotten_beliefs", "recall_uses",
-    "derivations",
+    "derivations", "retractions",
 }  # fmt: skip
 TENANT_TABLES = {
     "tenants", "collective_memories", "collective_embeddings", "collective_support",
@@ -107,6 +107,8 @@ def fill(client: MemoryClient, worker: Extraction) -> None:
     for scope in (ANA, TOM, EVE):
         (dogs,) = client.history(scope, attribute="likes")
         client.forget(scope, memory=dogs.id, keep_sources=True)
+        client.record(scope.in_session("s8"), "A slip.", id="slip", occurred_at=NOON)
+        client.retract(scope, interactions=["slip"], reason="a slip")
         client.record(scope.in_session("s9"), "Gone.", id="gone", occurred_at=NOON)
         client.forget(scope, session="s9")
 

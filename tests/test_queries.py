@@ -162,6 +162,12 @@ HOT: dict[str, dict[str, Any]] = {
     "long_term.memory": {"memory": 5},
     "long_term.evidence": {"memory": 5},
     "long_term.keys_of_interactions": {"ids": ["i-1"]},
+    "retraction.by_ids": {"ids": ["i-1"]},
+    "retraction.by_source": {"source": "client"},
+    "retraction.retracted": {},
+    "retraction.resting": {"ids": ["i-1"]},
+    "retraction.standing": {"generation": 1, "keys": [KEY]},
+    "retraction.of_memory": {"memory": 5},
     "recall.scores": {
         "text": "candidates who led a migration", "language": "english",
         "vector": "[" + ",".join(["0.125"] * 64) + "]", "embedder_id": 1, "agent": None,

@@ -52,11 +52,14 @@ async def _purge_interactions(work: Work, eraser: Eraser, user: str, days: int) 
         ids = [row["interaction_id"] for row in rows]
         if not ids:
             return
-        if work.policy.retain_derived is Derived.DROP:
-            forgotten = await eraser.interactions(scope, ids)
+        # Of what was retracted nothing is knowledge to keep.
+        drop = work.policy.retain_derived is Derived.DROP
+        dropped = [row["interaction_id"] for row in rows if drop or row["retracted"]]
+        if dropped:
+            forgotten = await eraser.interactions(scope, dropped)
             work.report.count("memories dropped", forgotten.memories)
-        else:
-            await _purge_keeping(work, user, ids)
+        if len(dropped) < len(ids):
+            await _purge_keeping(work, user, [i for i in ids if i not in set(dropped)])
         work.report.count("interactions purged", len(ids))
 
 

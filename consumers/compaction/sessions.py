@@ -1,7 +1,7 @@
 """`sessions`: closes sessions whose working memory has expired, and keeps a summary of each."""
 
 from consumers.compaction.work import Work
-from consumers.derivation import asserted
+from consumers.derivation import asserted, learned_after
 from consumers.generations import followed_generations
 from extractors.summaries import Summaries, summarise
 from memory.consolidation import Assertion
@@ -58,9 +58,11 @@ async def _planned(work: Work, scope: Scope) -> list[tuple[Plan, Vectors]]:
     summary = await summary_of(work.database, scope, work.policy.summary_tokens)
     planned: list[tuple[Plan, Vectors]] = []
     for generation in await followed_generations(work.database):
+        again = {"generation": generation.id}
+        (newest,) = await work.database.fetch(user, "claims.reread_at", again)
         plan = await work.long_term.plan(
             user,
-            summary,
+            learned_after(summary, newest["reread_at"]),
             forget_seq=changes.forget_seq,
             generation=generation.id,
             after=planned[-1][0] if planned else None,

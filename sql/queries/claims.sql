@@ -66,7 +66,8 @@ WHERE u.tenant_id = %(tenant)s AND u.user_id = %(user)s AND u.lease_token = %(le
 -- The user's sessions with interactions that a generation has not seen, without those that failed and
 -- wait, or were set aside; after them '' where reading all of the user failed. In the order in which
 -- the log learned of the first thing not seen: so beliefs change in the order in which they did.
-SELECT s.session_id, COALESCE(p.ordinal, 0) AS ordinal, COALESCE((
+SELECT s.session_id, s.length, COALESCE(p.ordinal, 0) AS ordinal,
+    COALESCE(p.reread_through, 0) AS reread_through, p.reread_at, COALESCE((
     SELECT i.position FROM interactions i
     WHERE i.tenant_id = s.tenant_id AND i.user_id = s.user_id AND i.session_id = s.session_id
         AND i.ordinal > COALESCE(p.ordinal, 0)
@@ -78,7 +79,7 @@ WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s
     AND s.length > COALESCE(p.ordinal, 0) AND p.set_aside_at IS NULL
     AND (p.retry_at IS NULL OR p.retry_at <= now())
 UNION ALL
-SELECT session_id, 0, NULL FROM progress
+SELECT session_id, 0, 0, 0, NULL, NULL FROM progress
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND session_id = ''
 ORDER BY first_position, session_id
@@ -89,6 +90,11 @@ INSERT INTO progress AS p (tenant_id, user_id, generation, session_id, ordinal)
 VALUES (%(tenant)s, %(user)s, %(generation)s, %(session)s, %(ordinal)s)
 ON CONFLICT (tenant_id, user_id, generation, session_id)
     DO UPDATE SET ordinal = excluded.ordinal, attempts = 0, error = NULL, retry_at = NULL
+
+-- reread_at --
+-- When a retraction or restoration last had a generation read something of the user again.
+SELECT max(reread_at) AS reread_at FROM progress
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
 
 -- fail --
 -- Counts a generation's failed attempt at a session, or with '' at reading all of the user, where

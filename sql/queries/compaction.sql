@@ -225,8 +225,8 @@ FROM (
 GROUP BY user_id ORDER BY user_id
 
 -- expired_ids --
--- A user's interactions older than the policy keeps, oldest first.
-SELECT interaction_id FROM interactions
+-- A user's interactions older than the policy keeps, oldest first, and whether they are retracted.
+SELECT interaction_id, retracted_at IS NOT NULL AS retracted FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
     AND recorded_at < now() - make_interval(days => %(interaction_days)s)
 ORDER BY position LIMIT %(limit)s

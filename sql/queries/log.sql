@@ -96,6 +96,7 @@ ORDER BY i.nth
 SELECT * FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
     AND ordinal > %(after)s
+    AND retracted_at IS NULL
 ORDER BY ordinal
 LIMIT %(limit)s
 
@@ -104,6 +105,7 @@ LIMIT %(limit)s
 SELECT * FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
     AND ordinal <= %(through)s
+    AND retracted_at IS NULL
 ORDER BY ordinal DESC
 LIMIT %(limit)s
 
@@ -112,18 +114,21 @@ LIMIT %(limit)s
 SELECT * FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND kind <> 'message'
     AND kind = ANY(%(kinds)s)
+    AND retracted_at IS NULL
 ORDER BY position
 
 -- read_kinds --
 -- All of a user's interactions of the given kinds, messages included, in the order of the log.
 SELECT * FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND kind = ANY(%(kinds)s)
+    AND retracted_at IS NULL
 ORDER BY position
 
 -- read_ids --
 -- The interactions with the given ids, in the order of the log.
 SELECT * FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
+    AND retracted_at IS NULL
 ORDER BY position
 
 -- window --
@@ -140,6 +145,7 @@ FROM (
         WHERE l.tenant_id = %(tenant)s AND l.user_id = %(user)s AND l.session_id = %(session)s
             AND l.ordinal > LEAST(s.summary_through, s.length - %(limit)s)
             AND (NOT l.private OR l.agent_id IS NULL OR l.agent_id = %(agent)s)
+            AND l.retracted_at IS NULL
         ORDER BY l.ordinal DESC
         LIMIT 5 * %(limit)s
     ) i
@@ -190,6 +196,9 @@ WITH gone AS (
     DELETE FROM interactions
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
     RETURNING interaction_id, session_id, ordinal
+), marks AS (
+    DELETE FROM retractions
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
 ), kept AS (
     INSERT INTO tombstones (tenant_id, user_id, id_digest, session_id, ordinal)
     SELECT %(tenant)s, %(user)s, sha256(convert_to(interaction_id, 'UTF8')), session_id, ordinal
@@ -225,8 +234,9 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 SELECT forget_dead_letters(%(session)s::text, %(ids)s::text[])
 
 -- rewind --
--- Lets extraction read sessions again, from the first place on that is forgotten or that shares a
--- memory with one that is; clears what rolling summaries may have quoted.
+-- Lets extraction read sessions again, from the first place on that is given or that shares a memory
+-- with one that is; clears what rolling summaries may have quoted. `at`: when something was
+-- retracted or restored, so that what is made anew is believed from then on.
 WITH gone AS (
     SELECT DISTINCT session_id FROM interactions
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
@@ -251,7 +261,9 @@ WITH gone AS (
 )
 UPDATE progress g
 SET ordinal = LEAST(g.ordinal, p.ordinal - 1), attempts = 0, error = NULL, set_aside_at = NULL,
-    retry_at = NULL
+    retry_at = NULL,
+    reread_through = GREATEST(g.reread_through, g.ordinal),
+    reread_at = GREATEST(g.reread_at, %(at)s::timestamptz)
 FROM places p
 WHERE g.tenant_id = %(tenant)s AND g.user_id = %(user)s AND g.session_id = p.session_id
 
@@ -261,8 +273,8 @@ UPDATE users SET due_at = now()
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 
 -- fence --
--- Locks a user's row before something is forgotten, and turns away every plan made before. No row:
--- something changed since `from_seq`, where one is given.
+-- Locks a user's row before something is forgotten or retracted, and turns away every plan made
+-- before. No row: something changed since `from_seq`, where one is given.
 UPDATE users SET change_seq = change_seq + 1, forget_seq = forget_seq + 1
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
     AND (%(from_seq)s::bigint IS NULL OR change_seq = %(from_seq)s)

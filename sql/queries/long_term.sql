@@ -7,22 +7,32 @@ SELECT COALESCE((SELECT change_seq FROM users
     (SELECT embedder_id FROM embedders WHERE name = %(embedder)s AND state = 'live') AS embedder_id
 
 -- assertions --
--- What was asserted under the given belief keys.
+-- What was asserted under the given belief keys, but for what rests on a retracted interaction.
 SELECT belief_key, assertion_id, position, candidate, provenance, recorded_at
-FROM assertions
+FROM assertions a
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND belief_key = ANY(%(keys)s)
+    AND NOT EXISTS (SELECT FROM interactions i
+                    WHERE i.tenant_id = %(tenant)s AND i.user_id = %(user)s
+                        AND i.interaction_id = ANY(a.interaction_ids)
+                        AND i.retracted_at IS NOT NULL)
 ORDER BY position
 
--- assertions_of_extractor --
--- The belief keys an extractor has asserted something under, or holds free text under.
+-- keys_made --
+-- The belief keys that extractors have asserted something under, or hold free text under; of the
+-- given interactions alone, where some are given.
 SELECT belief_key FROM assertions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
-    AND extractor = %(extractor)s
+    AND extractor = ANY(%(extractors)s)
+    AND (%(ids)s::text[] IS NULL OR interaction_ids && %(ids)s)
 UNION
-SELECT belief_key FROM memories
+SELECT belief_key FROM memories m
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
-    AND extractor = %(extractor)s AND believed_to IS NULL
+    AND extractor = ANY(%(extractors)s) AND believed_to IS NULL
+    AND (%(ids)s::text[] IS NULL
+         OR EXISTS (SELECT FROM evidence e
+                    WHERE e.tenant_id = %(tenant)s AND e.user_id = %(user)s
+                        AND e.memory_id = m.memory_id AND e.interaction_id = ANY(%(ids)s)))
 
 -- keys_of_interactions --
 -- The belief keys, of any generation, that something in the given interactions speaks to.
@@ -155,18 +165,27 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
 ORDER BY occurred_at, interaction_id, start_at
 
 -- history --
--- A user's memories, newest belief first: current ones, or with `all` also the closed; only those
--- that others contest, if asked for.
-SELECT * FROM memories
-WHERE tenant_id = %(tenant)s AND user_id = %(user)s
-    AND generation = (SELECT generation FROM serving(%(tenant)s, %(user)s))
-    AND (%(all)s OR believed_to IS NULL)
-    AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s))
-    AND (%(attribute)s::text IS NULL OR attribute = %(attribute)s)
-    AND (NOT %(contested)s OR contested <> '{}')
-    AND (%(agent)s::text IS NULL OR agent_id IS NULL OR agent_id = %(agent)s)
-    AND (%(agent)s::text IS NOT NULL OR agent_id IS NULL)
-ORDER BY believed_from DESC, memory_id DESC
+-- A user's memories, newest belief first: current ones, or with `all` also the closed, each with the
+-- retraction that ended it, if one did; only those that others contest, if asked for.
+SELECT m.*, r.retraction
+FROM memories m
+LEFT JOIN LATERAL (
+    SELECT to_jsonb(r) AS retraction
+    FROM evidence e JOIN retractions r USING (tenant_id, user_id, interaction_id)
+    WHERE e.tenant_id = m.tenant_id AND e.user_id = m.user_id AND e.memory_id = m.memory_id
+        AND r.retracted_at = m.believed_to
+    ORDER BY e.occurred_at, r.interaction_id
+    LIMIT 1
+) r ON m.believed_to IS NOT NULL
+WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s
+    AND m.generation = (SELECT generation FROM serving(%(tenant)s, %(user)s))
+    AND (%(all)s OR m.believed_to IS NULL)
+    AND (%(kinds)s::text[] IS NULL OR m.kind = ANY(%(kinds)s))
+    AND (%(attribute)s::text IS NULL OR m.attribute = %(attribute)s)
+    AND (NOT %(contested)s OR m.contested <> '{}')
+    AND (%(agent)s::text IS NULL OR m.agent_id IS NULL OR m.agent_id = %(agent)s)
+    AND (%(agent)s::text IS NOT NULL OR m.agent_id IS NULL)
+ORDER BY m.believed_from DESC, m.memory_id DESC
 LIMIT %(limit)s
 
 -- versions --

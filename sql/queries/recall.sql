@@ -59,6 +59,7 @@ SELECT ids, mean_words, places, ordinal_tos, instructions, matched_ids, matched_
         CROSS JOIN LATERAL (
             SELECT actor FROM interactions
             WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = s.session_id
+                AND retracted_at IS NULL
             ORDER BY ordinal
             LIMIT 40
         ) i

@@ -1,0 +1,81 @@
+-- by_ids --
+-- Which of the given interactions are in the log, and since when some of them count for nothing.
+SELECT interaction_id, retracted_at FROM interactions
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
+ORDER BY position
+
+-- by_source --
+-- The interactions that came from a source, and since when some of them count for nothing.
+SELECT interaction_id, retracted_at FROM interactions
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND source = %(source)s
+ORDER BY position
+
+-- clock --
+-- The time by which a retraction made now is dated: the database's, as recording times are.
+-- unscoped: reads no table
+SELECT clock_timestamp() AS now
+
+-- standing --
+-- Everything asserted under the given belief keys of a generation, whether it counts or not.
+SELECT belief_key, assertion_id, position, candidate, provenance, recorded_at
+FROM assertions
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
+    AND belief_key = ANY(%(keys)s)
+ORDER BY position
+
+-- retracted --
+-- The ids of the user's interactions that count for nothing.
+SELECT interaction_id FROM interactions
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND retracted_at IS NOT NULL
+
+-- resting --
+-- The current memories, of any generation, with evidence in the given interactions.
+SELECT DISTINCT memory_id
+FROM evidence e JOIN memories m USING (tenant_id, user_id, memory_id)
+WHERE e.tenant_id = %(tenant)s AND e.user_id = %(user)s AND e.interaction_id = ANY(%(ids)s)
+    AND m.believed_to IS NULL
+
+-- retract --
+-- Marks interactions as counting for nothing and keeps who did so, when and why; a row for each.
+WITH marked AS (
+    UPDATE interactions SET retracted_at = %(at)s
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
+        AND retracted_at IS NULL
+    RETURNING interaction_id
+)
+INSERT INTO retractions (tenant_id, user_id, interaction_id, retracted_at, retracted_by, reason)
+SELECT %(tenant)s, %(user)s, interaction_id, %(at)s, %(by)s, %(reason)s FROM marked
+RETURNING interaction_id
+
+-- restore --
+-- Lets interactions count again and keeps who did so, when and why; a row for each.
+WITH marked AS (
+    UPDATE interactions SET retracted_at = NULL
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
+        AND retracted_at IS NOT NULL
+    RETURNING interaction_id
+)
+UPDATE retractions r
+SET restored_at = GREATEST(r.retracted_at, %(at)s), restored_by = %(by)s,
+    restored_reason = %(reason)s
+FROM marked m
+WHERE r.tenant_id = %(tenant)s AND r.user_id = %(user)s AND r.interaction_id = m.interaction_id
+    AND r.restored_at IS NULL
+RETURNING r.interaction_id
+
+-- listed --
+-- A user's retractions, newest first; what is private to another agent is not shown to `agent`.
+SELECT r.* FROM retractions r
+JOIN interactions i USING (tenant_id, user_id, interaction_id)
+WHERE r.tenant_id = %(tenant)s AND r.user_id = %(user)s
+    AND (NOT i.private OR i.agent_id IS NULL OR i.agent_id = %(agent)s)
+ORDER BY r.retracted_at DESC, i.position DESC
+LIMIT %(limit)s
+
+-- of_memory --
+-- The retractions of the interactions that a memory rests on, in the order they were made.
+SELECT * FROM retractions
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id IN (
+    SELECT interaction_id FROM evidence
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s)
+ORDER BY retracted_at, interaction_id
