@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -90,6 +90,20 @@ class Verbatim:
             )
             for i in log.interactions
         ]
+
+
+def interrupted(act: Callable[[], Awaitable[object]]) -> Extractor:
+    """Keeps every message as an episode; during its first run something else happens."""
+    waiting = [act]
+
+    class Slow(Verbatim):
+        async def extract(self, log: LogSlice) -> list[Candidate]:
+            found = await super().extract(log)
+            if waiting:
+                await waiting.pop()()
+            return found
+
+    return Slow()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Erasure: what was forgotten is nowhere any more, and does not come back."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +16,7 @@ from memory.erasure import Forgotten
 from memory.errors import ForgottenId, InvalidInput, UnknownMemory
 from memory.models import Candidate, Evidence, MemoryKind, Scope
 from memory.settings import Settings
-from tests.conftest import Extraction, Verbatim
+from tests.conftest import Extraction, Verbatim, interrupted
 
 ANA = Scope("northwind", "ana", "scout", "s1")
 TOM = Scope("northwind", "tom", "scout", "s1")
@@ -235,19 +234,6 @@ async def forget_interactions(client: MemoryClient, ids: list[str]) -> Forgotten
 class TestDuringExtraction:
     """Forgetting while a worker is at the user: whatever it had read, nothing comes back."""
 
-    def interrupted(self, act: Callable[[], Awaitable[object]]) -> Extractor:
-        """An extractor during whose first run something else happens."""
-        waiting = [act]
-
-        class Slow(Verbatim):
-            async def extract(self, log: LogSlice) -> list[Candidate]:
-                found = await super().extract(log)
-                if waiting:
-                    await waiting.pop()()
-                return found
-
-        return Slow()
-
     @pytest.mark.parametrize("how", [{"session": "s1"}, {"user": True}], ids=["session", "user"])
     async def test_leaves_nothing_of_what_the_worker_had_read(
         self,
@@ -259,7 +245,7 @@ class TestDuringExtraction:
         how: dict[str, Any],
     ) -> None:
         await async_client.record(ANA, f"My word is {SECRET}.", id="m1")
-        slow = self.interrupted(lambda: async_client.forget(ANA, **how))
+        slow = interrupted(lambda: async_client.forget(ANA, **how))
         async with Database(settings, url, DatabaseRole.WORKER) as database:
             done = await Worker(database, embedder, [slow], settings).drain()
         assert done.memories == {}
@@ -281,7 +267,7 @@ class TestDuringExtraction:
             await async_client.record(ANA, "First.", id="m1")
             await Worker(database, embedder, [Verbatim()], settings).drain()
             await async_client.record(ANA, "Second.", id="m2")
-            await Worker(database, embedder, [self.interrupted(refuse)], settings).drain()
+            await Worker(database, embedder, [interrupted(refuse)], settings).drain()
         assert [m.text for m in await async_client.history(ANA)] == ["User: Second."]
 
     async def test_remembering_meanwhile_costs_the_worker_nothing(
@@ -291,7 +277,7 @@ class TestDuringExtraction:
         url: str,
         embedder: Embedder,
     ) -> None:
-        slow = self.interrupted(lambda: async_client.remember(ANA, "Likes dogs", id="m9"))
+        slow = interrupted(lambda: async_client.remember(ANA, "Likes dogs", id="m9"))
         await async_client.record(ANA, "First.", id="m1")
         async with Database(settings, url, DatabaseRole.WORKER) as database:
             await Worker(database, embedder, [slow], settings).drain()

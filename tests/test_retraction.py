@@ -1,6 +1,6 @@
 """Retraction: what counts for nothing any more is neither shown nor believed, and can come back."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,16 +13,16 @@ from psycopg import sql
 
 from consumers.extraction import Worker
 from extractors.episodes import Episodes
-from extractors.protocol import Extractor, LogSlice
+from extractors.protocol import Extractor
 from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
 from memory.errors import InvalidInput, UnknownInteraction
-from memory.models import Candidate, Memory, MemoryKind, Scope
+from memory.models import Memory, MemoryKind, Scope
 from memory.retraction import Revised
 from memory.settings import Settings
 from tests.compacting import compactor, hold, named, set_policy, shared
-from tests.conftest import Extraction, Residence, Verbatim, WordEmbedder
+from tests.conftest import Extraction, Residence, Verbatim, WordEmbedder, interrupted
 
 ANA = Scope("northwind", "ana", "scout", "s1")
 TOM = Scope("northwind", "tom", "scout", "s1")
@@ -292,22 +292,11 @@ class TestDuringExtraction:
         url: str,
         embedder: Embedder,
     ) -> None:
-        acts: list[Callable[[], Awaitable[object]]] = [
-            lambda: async_client.retract(ANA, interactions=["m1"])
-        ]
-
-        class Slow(Verbatim):
-            async def extract(self, log: LogSlice) -> list[Candidate]:
-                found = await super().extract(log)
-                if acts:
-                    await acts.pop()()
-                return found
-
+        slow = interrupted(lambda: async_client.retract(ANA, interactions=["m1"]))
         await async_client.record(ANA, "I live in Berlin.", id="m1")
         await async_client.record(ANA, "Hello.", id="m2")
         async with Database(settings, url, DatabaseRole.WORKER) as database:
-            await Worker(database, embedder, [Slow()], settings).drain()
-        assert not acts
+            await Worker(database, embedder, [slow], settings).drain()
         texts = [m.text for m in await async_client.history(ANA, closed=True)]
         assert texts == ["User: Hello."]
 
