@@ -1,4 +1,4 @@
-"""One connection that writes to the topic of interactions, until something goes wrong on it."""
+"""One connection that writes to a topic, until something goes wrong on it."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,7 +13,7 @@ from memory.brokers import administration, client_options, translated, unknown_t
 from memory.errors import InteractionTooLarge
 from memory.models import Place
 from memory.settings import Settings
-from memory.topics import Message
+from memory.topics import Keyed, Message
 
 FRAMING_BYTES = 200
 """Of a batch with one message, beside its key and value."""
@@ -77,7 +77,7 @@ class Producer:
                     f" and topic {self._topic!r} takes {self._largest:,} (max.message.bytes)"
                 )
 
-    def deliver(self, messages: Sequence[Message], deadline: float) -> list[Place]:
+    def deliver(self, messages: Sequence[Keyed], deadline: float) -> list[Place]:
         """Sends messages in their order; where each stands once all are acknowledged.
 
         Raises:
@@ -92,7 +92,7 @@ class Producer:
                 self._give_up()
                 raise
 
-    def _send(self, message: Message) -> Any:
+    def _send(self, message: Keyed) -> Any:
         sent = self._kafka.send(
             self._topic, key=message.key, value=message.value, headers=message.headers
         )

@@ -7,6 +7,7 @@ memories go through.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from memory.envelope import MAX_ENVELOPE_BYTES
 from memory.models import Interaction, Scope
@@ -30,6 +31,19 @@ class Topic:
     partitions: int
     replication: int
     configs: Mapping[str, str] = field(default_factory=dict)
+
+
+class Keyed(Protocol):
+    """What a topic holds: bytes under a key."""
+
+    @property
+    def key(self) -> bytes: ...  # noqa: D102
+
+    @property
+    def value(self) -> bytes: ...  # noqa: D102
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ async def _move(work: Work, users: Sequence[str]) -> None:
     params = {**work.keys(), "users": list(users)}
     async with work.database.transaction(work.tenant) as transaction:
         await transaction.fetch("compaction.lock_users", params)
+        await transaction.fetch("changes.silence", {})
         for name in STAGES:
             await transaction.fetch(f"compaction.{name}", {})
         for name in MOVES:

@@ -47,6 +47,7 @@ COMMANDS = {
     "promote": Place("generating", "Make a generation that serves everybody the live one."),
     "retire": Place("generating", "Remove a generation and all that it made."),
     "migrate": Place("operating", "Bring the database up to this release."),
+    "changes": Place("streaming", "Tell other systems what becomes of memories."),
     "reembed": Place("operating", "Move the store to another embedder while it serves."),
     "status": Place("operating", "Show positions, lag, and what was set aside."),
 }

@@ -1,8 +1,5 @@
 """`memory extract`, `memory migrate` and `memory status`: what operators run."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from time import monotonic
 
@@ -20,6 +17,7 @@ from consumers.console.options import (
     fail_on,
     json_option,
     run,
+    stopping_at_signals,
     tenant_option,
 )
 from consumers.derivation import Extracted
@@ -70,24 +68,10 @@ def extract_command(
     if retry_set_aside:
         taken = run(_take_up, configured(), whose)
         screen.say(f"took up {screen.counted(taken, 'session')} that had been set aside")
-    with _stopping_at_signals(follow):
+    with stopping_at_signals(follow):
         run(_extract, configured(), done, whose, workers, follow)
     screen.answer(done, as_json, lambda: screen.extracted(done))
     fail_on(done.failures)
-
-
-@contextmanager
-def _stopping_at_signals(follow: bool) -> Iterator[None]:
-    """SIGTERM, as SIGINT, ends a follower in good order; anything else it ends with exit code 1."""
-    if not follow:
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        with suppress(KeyboardInterrupt):
-            yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 async def _take_up(settings: Settings, whose: Whose) -> int:

@@ -1,6 +1,8 @@
 """Options that commands share, and how a command's work is run."""
 
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeVar, TypeVarTuple
 
 import anyio
@@ -54,6 +56,20 @@ def configured() -> Settings:
 def run(work: Callable[[*Args], Awaitable[T]], *arguments: *Args) -> T:
     """Runs a command's async work to its end."""
     return anyio.run(work, *arguments)
+
+
+@contextmanager
+def stopping_at_signals(follow: bool) -> Iterator[None]:
+    """SIGTERM, as SIGINT, ends a follower in good order; anything else it ends with exit code 1."""
+    if not follow:
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def fail_on(failures: int) -> None:

@@ -1,0 +1,287 @@
+"""Changes: publishes what became of memories, in the order of each user, at least once.
+
+The database's triggers keep every change in the transaction that makes it. A publisher sends what
+waits and lets go of it once it is acknowledged. One publishes at a time, under a lease; another
+that took over sends again what the first had not let go of, so a change may come twice, under one
+`seq`.
+"""
+
+import json
+import logging
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import groupby
+from time import monotonic
+from typing import IO, TYPE_CHECKING, Any, Protocol
+from uuid import UUID, uuid4
+
+import anyio
+from anyio import to_thread
+from psycopg.rows import DictRow
+
+from consumers import wakeups
+from consumers.backoff import backoff
+from consumers.tenancy import NOBODY, tenants, users
+from memory.database import Database
+from memory.errors import ConfigurationError, ExperientialMemoryError
+from memory.extras import extra
+from memory.kafka_bus import DELIVERY_SECONDS
+from memory.models import Scope
+from memory.settings import Settings
+from memory.topics import changes as changes_topic
+from memory.topics import key_of
+
+if TYPE_CHECKING:
+    from memory.kafka_producer import Producer
+
+logger = logging.getLogger(__name__)
+
+SCHEMA = 1
+"""Version of a change as JSON; docs/changes.md describes it."""
+
+USERS_AT_ONCE = 200
+CHANGES_OF_A_USER = 100
+"""Sent and let go of together; who has more comes again after the others."""
+
+LEASE_SECONDS = 30.0
+"""How long a publisher that vanished keeps others from publishing."""
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
+"""Seconds between two tries while the store or the brokers are in trouble, doubling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change, as it travels."""
+
+    scope: Scope
+    seq: int
+    value: bytes
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
+
+    @property
+    def key(self) -> bytes:
+        """As of interactions: one partition for all of a user's."""
+        return key_of(self.scope)
+
+
+@dataclass(slots=True)
+class Published:
+    """What a run did: changes sent, and batches they went in."""
+
+    changes: int = 0
+    batches: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """Whether changes are kept and published, and what waits.
+
+    enabled: changes are kept. published: a publisher is at work, or was until half a minute ago.
+    lag_seconds: how long the oldest change has waited.
+    """
+
+    enabled: bool
+    published: bool
+    users: int
+    waiting: int
+    lag_seconds: float
+
+
+class Sink(Protocol):
+    """Where changes go."""
+
+    async def send(self, changes: Sequence[Change]) -> None:
+        """Returns once all are safely there, a user's in the order given.
+
+        Raises:
+            BusUnavailable: some may be there; they are sent again.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Lets go of what it holds open."""
+        ...
+
+
+class LineSink:
+    """Writes a JSON document a line to an open file; a file on disk is synced for each batch."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    async def send(self, changes: Sequence[Change]) -> None:
+        """See `Sink.send`."""
+        await to_thread.run_sync(self._write, b"".join(c.value + b"\n" for c in changes))
+
+    def _write(self, lines: bytes) -> None:
+        self._file.write(lines)
+        self._file.flush()
+        if self._file.seekable():
+            os.fsync(self._file.fileno())
+
+    async def aclose(self) -> None:
+        """See `Sink.aclose`; the file is its owner's to close."""
+
+
+class KafkaSink:
+    """Writes to the topic of changes, as an idempotent producer that every replica acknowledges."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connects with the first change, not before.
+
+        Raises:
+            ConfigurationError: no brokers are configured.
+        """
+        if not settings.kafka_servers:
+            raise ConfigurationError(
+                "MEMORY_KAFKA_SERVERS names no brokers; to publish elsewhere give --to a file, or -"
+            )
+        topic = changes_topic(settings.kafka_topic)
+        self._settings = settings.model_copy(update={"kafka_topic": topic})
+        self._producer: Producer | None = None
+
+    async def send(self, changes: Sequence[Change]) -> None:
+        """See `Sink.send`."""
+        await to_thread.run_sync(self._deliver, changes)
+
+    def _deliver(self, changes: Sequence[Change]) -> None:
+        if self._producer is None or self._producer.ended:
+            with extra("kafka"):
+                from memory.kafka_producer import Producer
+            self._producer = Producer(self._settings, DELIVERY_SECONDS)
+        self._producer.deliver(changes, monotonic() + DELIVERY_SECONDS)
+
+    async def aclose(self) -> None:
+        """See `Sink.aclose`."""
+        if self._producer is not None:
+            await to_thread.run_sync(self._producer.end, DELIVERY_SECONDS)
+
+
+class Publisher:
+    """Sends what waits to a sink, while no other publisher does."""
+
+    def __init__(self, database: Database, sink: Sink) -> None:
+        self._database = database
+        self._sink = sink
+        self._token: UUID = uuid4()
+        self.done = Published()
+
+    async def drain(self) -> Published:
+        """Publishes until nothing waits, or at once nothing where another publishes.
+
+        Raises:
+            StoreUnavailable, BusUnavailable: what was sent and not let go of is sent again.
+        """
+        async with self._leading():
+            while await self._batch():
+                pass
+        return self.done
+
+    async def follow(self) -> None:
+        """Publishes for ever; trouble of the store or the brokers is waited out."""
+        async with wakeups.listening(self._database, "changes.listen") as heard, self._leading():
+            trouble, woken = 0, False
+            while True:
+                expected = heard.expected()
+                try:
+                    while await self._batch():
+                        trouble = 0
+                except ExperientialMemoryError as error:
+                    if not error.retriable:
+                        raise
+                    logger.warning("publishing waits: %s", error)
+                    await anyio.sleep(backoff(trouble, first=FIRST_WAIT, longest=LONGEST_WAIT))
+                    trouble += 1
+                    continue
+                # Also to keep the lease, or to notice that its holder has gone.
+                longest = wakeups.SETTLE_SECONDS if woken else LEASE_SECONDS / 3
+                woken = await wakeups.sleep(expected, longest)
+
+    @asynccontextmanager
+    async def _leading(self) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            with anyio.move_on_after(5.0, shield=True):
+                await self._database.fetch_system("changes.step_down", {"token": self._token})
+
+    async def _batch(self) -> bool:
+        """Publishes one batch; whether there may be more."""
+        lease = {"token": self._token, "lease": LEASE_SECONDS}
+        if not await self._database.fetch_system("changes.lead", lease):
+            return False
+        limit = {"limit": USERS_AT_ONCE}
+        waiting = await self._database.fetch_system("changes.waiting", limit)
+        waiting.sort(key=lambda row: row["tenant_id"])
+        for tenant, rows in groupby(waiting, key=lambda row: str(row["tenant_id"])):
+            await self._publish(Scope(tenant, NOBODY), [row["user_id"] for row in rows])
+        return bool(waiting)
+
+    async def _publish(self, tenant: Scope, of_users: Sequence[str]) -> None:
+        params = {"users": of_users, "limit": CHANGES_OF_A_USER}
+        found = [change_of(r) for r in await self._database.fetch(tenant, "changes.read", params)]
+        if not found:  # another publisher was quicker
+            return
+        await self._sink.send(found)
+        last = {change.scope.user: change.seq for change in found}
+        up_to = {"token": self._token, "users": list(last), "seqs": list(last.values())}
+        await self._database.fetch(tenant, "changes.published", up_to)
+        self.done.changes += len(found)
+        self.done.batches += 1
+
+
+def change_of(row: DictRow) -> Change:
+    """One row of `changes` as it travels."""
+    told: dict[str, Any] = {
+        "schema": SCHEMA,
+        "tenant": row["tenant_id"],
+        "user": row["user_id"],
+        "seq": row["seq"],
+        "change": row["change"],
+        "at": row["at"].isoformat(),
+        "generation": row["generation"],
+        "memory_id": row["memory_id"],
+        "successor": row["successor"],
+        "memory": row["memory"],
+    }
+    value = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    return Change(Scope(row["tenant_id"], row["user_id"]), row["seq"], value)
+
+
+async def stream_state(database: Database) -> StreamState:
+    """Where the stream stands, over every tenant."""
+    (row,) = await database.fetch_system("changes.state")
+    return StreamState(
+        enabled=row["enabled_at"] is not None,
+        published=bool(row["published"]),
+        users=row["users"],
+        waiting=row["waiting"],
+        lag_seconds=round(row["oldest_seconds"], 3),
+    )
+
+
+async def snapshot(database: Database, tenant: str | None = None) -> int:
+    """Tells the stream all that is believed, for who begins to listen; of how many users.
+
+    Each user's begins with a `reset`: what follows is everything. Changes that are not kept tell
+    nothing.
+    """
+    told = 0
+    async for name in tenants(database, tenant):
+        async for scope in users(database, name):
+            keys = {"tenant": scope.tenant, "user": scope.user}
+            async with database.transaction(scope) as transaction:
+                await transaction.fetch("changes.hold", keys)
+                await transaction.fetch("changes.snapshot", keys)
+            told += 1
+    return told
+
+
+async def drop(database: Database) -> None:
+    """Lets go of all that waits, unpublished."""
+    async for tenant in tenants(database):
+        await database.fetch(Scope(tenant, NOBODY), "changes.drop")
