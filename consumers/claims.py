@@ -17,10 +17,11 @@ import anyio
 from consumers.backoff import backoff
 from consumers.groups import alone
 from consumers.tenancy import NOBODY, tenants
-from memory.database import Database, Params
+from memory.database import Database
 from memory.errors import ExperientialMemoryError, LeaseLost, StoreUnavailable
 from memory.models import Scope
 from memory.settings import Settings
+from memory.wire import Params
 
 FULL = 100
 """With this many new interactions a user is extracted without having to fall quiet."""

@@ -15,7 +15,7 @@ from consumers.claims import Lease, fail, renewal
 from consumers.generations import Generation, State
 from extractors.protocol import LOOK_BACK, Extractor, LogSlice, Reading
 from memory.consolidation import Assertion
-from memory.database import Database, Params
+from memory.database import Database
 from memory.errors import ConcurrentWrite, ConfigurationError, ExperientialMemoryError
 from memory.log import fallen_out, interaction_of
 from memory.long_term import Committed, LongTerm
@@ -23,6 +23,7 @@ from memory.models import Candidate, Interaction, InteractionKind, Memory, Prove
 from memory.planning import Complete, Plan
 from memory.settings import Settings
 from memory.text import RollingSummary, spoken_lines
+from memory.wire import Params
 
 logger = logging.getLogger(__name__)
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from memory.database import Database, Rows
+from memory.database import Database
 from memory.log import Position, position_of
 from memory.models import Scope
+from memory.wire import Rows
 
 
 @dataclass(frozen=True, slots=True)

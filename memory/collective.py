@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from pgvector import HalfVector
 from psycopg.rows import DictRow
 
-from memory.database import Database, Params
+from memory.database import Database
 from memory.errors import UnknownMemory
 from memory.models import Memory, MemoryKind, Provenance, RecalledMemory, Scope, Tier
+from memory.wire import Params
 
 LIMIT = 20
 NEAREST = 0.3

@@ -1,30 +1,22 @@
 """Connections, transactions bound to a scope, and the one place where driver errors become ours."""
 
 import re
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 import psycopg
 from anyio import fail_after, to_thread
 from numpy.typing import NDArray
 from pgvector.psycopg import register_vector_async
-from psycopg import AsyncConnection, AsyncCursor, errors
+from psycopg import errors
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Format
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from memory import queries
@@ -40,11 +32,7 @@ from memory.errors import (
 )
 from memory.models import Scope
 from memory.settings import Settings
-
-Connection = AsyncConnection[DictRow]
-Params = Mapping[str, Any]
-Rows = list[DictRow]
-_Found = TypeVar("_Found")
+from memory.wire import Connection, Params, Rows
 
 _TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[ExperientialMemoryError]], ...] = (
     # First match wins, so the narrow classes stand before those they derive from.
@@ -117,7 +105,7 @@ async def connect(url: str, timeout: float) -> Connection:
         ConfigurationError: it answers that it will not let us in, or the URL is none.
     """
     try:
-        return await AsyncConnection.connect(
+        return await Connection.connect(
             url, autocommit=True, connect_timeout=max(1, int(timeout)), row_factory=dict_row
         )
     except psycopg.ProgrammingError:
@@ -166,34 +154,16 @@ class Transaction:
 
     async def fetch(self, name: str, params: Params) -> Rows:
         """Runs one named statement and returns its rows; [] where it has none."""
-        cursor = await self._connection.execute(queries.statement(name), params)
-        return await _rows(cursor)
+        return (await self._connection.run([(name, params)]))[0]
 
     async def fetch_all(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
         """Runs named statements in one round trip."""
-        return await _pipelined(self._connection, calls)
+        return await self._connection.run(calls)
 
     async def execute_many(self, name: str, rows: Sequence[Params]) -> None:
         """Runs one named statement for each row, in one round trip; nothing for no rows."""
         if rows:
-            async with self._connection.cursor() as cursor:
-                await cursor.executemany(queries.statement(name), rows)
-
-
-async def _pipelined(connection: Connection, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
-    async with connection.pipeline():
-        cursors = [
-            await connection.execute(
-                queries.statement(name), params, binary=queries.has_one_plan(name)
-            )
-            for name, params in calls
-        ]
-    return [await _rows(cursor) for cursor in cursors]
-
-
-async def _rows(cursor: AsyncCursor[DictRow]) -> Rows:
-    # `cursor.description` would tell as well, and builds an object for every column.
-    return await cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
+            await self._connection.run([(name, row) for row in rows])
 
 
 async def _tried(connection: Connection, timeout: float) -> None:
@@ -217,11 +187,11 @@ class Database:
         self._url = url
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
-            connection_class=AsyncConnection[DictRow],
+            connection_class=Connection,
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
-                "prepare_threshold": 1,
+                "prepare_threshold": None,  # `Connection.run` prepares
                 "connect_timeout": max(1, int(settings.connect_timeout)),
             },
             min_size=settings.pool_min,
@@ -275,7 +245,7 @@ class Database:
     async def fetch_binding(self, scope: Scope, name: str, params: Params) -> Rows:
         """As `fetch`, for a statement that binds tenant and user itself: one function call."""
         bound = {"tenant": scope.tenant, "user": scope.user, **params}
-        return await self._retried(self._run_alone, name, bound)
+        return (await self._retried([(name, bound)]))[0]
 
     async def fetch_all(self, scope: Scope, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
         """Runs named statements as one transaction in one round trip; see `fetch`.
@@ -292,30 +262,24 @@ class Database:
     ) -> list[Rows]:
         keys = {"tenant": scope.tenant, "user": scope.user}
         bound = [(bind, keys), *((name, {**keys, **params}) for name, params in calls)]
-        return (await self._retried(self._run, bound))[1:]
+        return (await self._retried(bound))[1:]
 
-    async def _retried(self, run: Callable[..., Awaitable[_Found]], *args: Any) -> _Found:
-        """What `run` finds; asked again, once, where the connection turned out to be dead."""
+    async def _retried(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
+        """As `_run`; run again, once, where the connection turned out to be dead."""
         try:
-            return await run(*args)
+            return await self._run(calls)
         except StoreUnavailable as error:
             if isinstance(error, LockTimeout) or isinstance(error.__cause__, PoolTimeout):
                 raise
             await self._pool.check()
-            return await run(*args)
-
-    async def _run_alone(self, name: str, params: Params) -> Rows:
-        with translated():
-            async with self._pool.connection() as connection:
-                cursor = await connection.execute(queries.statement(name), params)
-                return await cursor.fetchall()
+            return await self._run(calls)
 
     async def _run(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
         with translated():
             async with self._pool.connection() as connection:
-                # In autocommit a pipeline up to its sync is one implicit transaction, so the
-                # binding, which is local to the transaction, covers exactly these statements.
-                return await _pipelined(connection, calls)
+                # In autocommit this is one implicit transaction, so the binding, which is local to
+                # the transaction, covers exactly these statements.
+                return await connection.run(calls)
 
     @asynccontextmanager
     async def transaction(self, scope: Scope) -> AsyncIterator[Transaction]:
@@ -323,7 +287,7 @@ class Database:
         keys = {"tenant": scope.tenant, "user": scope.user}
         with translated():
             async with self._pool.connection() as connection, connection.transaction():
-                await connection.execute(queries.statement("scope.bind"), keys)
+                await connection.run([("scope.bind", keys)])
                 yield Transaction(connection)
 
     async def listen(self, name: str, beat: float) -> AsyncGenerator[None]:

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from memory.consolidation import Assertion
-from memory.database import Database, Params, Transaction
+from memory.database import Database, Transaction
 from memory.errors import ConcurrentWrite, UnknownMemory
 from memory.long_term import LongTerm, repeated, value_digest
 from memory.models import Scope, Stance
 from memory.planning import Plan, planned_afresh
 from memory.rows import assertion_of
+from memory.wire import Params
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from memory import envelope
-from memory.database import Database, Params
+from memory.database import Database
 from memory.errors import ConcurrentWrite, ForgottenId, InteractionConflict, InvalidInput
 from memory.models import Interaction, InteractionKind, Receipt, Role, Scope
 from memory.settings import Settings
+from memory.wire import Params
 
 APPEND_ATTEMPTS = 5
 WINDOW_LIMIT = 200

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import LiteralString, cast
+from typing import LiteralString, NamedTuple, cast
 
 _BLOCK = re.compile(r"^-- (\w+) --\n", re.MULTILINE)
+_PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%)")
 
 
 def sql_directory() -> Path:
@@ -49,3 +50,25 @@ def statement(name: str) -> LiteralString:
 def has_one_plan(name: str) -> bool:
     """Whether a statement says `-- one plan: why`: it is planned once, not for each execution."""
     return "\n-- one plan: " in statement(name)
+
+
+class Numbered(NamedTuple):
+    """A statement with `$1`, `$2` and so on in place of names, and the names in that order."""
+
+    text: str
+    params: tuple[str, ...]
+
+
+@cache
+def numbered(name: str) -> Numbered:
+    """A statement as the server reads it."""
+    params: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return "%"
+        if match[1] not in params:
+            params.append(match[1])
+        return f"${params.index(match[1]) + 1}"
+
+    return Numbered(_PLACEHOLDER.sub(number, statement(name)), tuple(params))

@@ -15,7 +15,7 @@ from pgvector import HalfVector
 from psycopg.rows import DictRow
 
 from memory.collective import Collective, recalled
-from memory.database import Database, Params
+from memory.database import Database
 from memory.embedding import Embedder, QueryCache
 from memory.errors import InvalidInput
 from memory.log import position_of
@@ -27,6 +27,7 @@ from memory.reranking import POOL as RERANKED_POOL
 from memory.reranking import Reranker, reranked
 from memory.rows import memory_of
 from memory.spoken import INSTRUCTION
+from memory.wire import Params
 
 MAX_QUERY_CHARACTERS = 4_000
 SHARED_FIT = 0.4

@@ -25,9 +25,10 @@ from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.errors import InvalidScope, StoreError
 from memory.models import Scope
+from memory.queries import numbered
 from memory.settings import Settings
 from tests.conftest import Extraction, Residence, Verbatim, WordEmbedder, databases
-from tests.test_queries import APPENDED, STATEMENTS, defines, numbered, roles
+from tests.test_queries import APPENDED, STATEMENTS, defines, roles
 
 ANA = Scope("northwind", "ana", session="s1")
 TOM = Scope("northwind", "tom", session="s1")

@@ -15,25 +15,11 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from memory import queries
+from memory.queries import numbered
 
 ROOT = Path(queries.__file__).parent.parent
 STATEMENTS = sorted(queries.load())
 FILES = {name.split(".")[0] for name in STATEMENTS}
-PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%)")
-
-
-def numbered(name: str) -> tuple[str, list[str]]:
-    """The statement with `$n` in place of names, and the names in order."""
-    names: list[str] = []
-
-    def number(match: re.Match[str]) -> str:
-        if match[1] is None:
-            return "%"
-        if match[1] not in names:
-            names.append(match[1])
-        return f"${names.index(match[1]) + 1}"
-
-    return PLACEHOLDER.sub(number, queries.statement(name)), names
 
 
 @cache

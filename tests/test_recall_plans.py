@@ -11,7 +11,8 @@ import pytest
 from psycopg import sql
 
 from memory import queries
-from tests.test_queries import FILL, HOT, TENANT, USER, numbered, prepared
+from memory.queries import numbered
+from tests.test_queries import FILL, HOT, TENANT, USER, prepared
 
 ONE_PLAN = sorted(name for name in queries.load() if queries.has_one_plan(name))
 READING = ["recall.scores", "recall.details"]

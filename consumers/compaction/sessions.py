@@ -5,12 +5,13 @@ from consumers.derivation import asserted, learned_after
 from consumers.generations import followed_generations
 from extractors.summaries import Summaries, summarise
 from memory.consolidation import Assertion
-from memory.database import Database, Params, Transaction
+from memory.database import Database, Transaction
 from memory.errors import ConcurrentWrite
 from memory.log import interaction_of
 from memory.long_term import Vectors
 from memory.models import Scope
 from memory.planning import Plan
+from memory.wire import Params
 
 LONGEST = 5_000
 """Interactions of a session that its summary is chosen from: its first ones, in order."""

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from consumers.compaction.publishing import confidence
 from consumers.compaction.report import Finding
 from consumers.compaction.work import Work
-from memory.database import Rows
+from memory.wire import Rows
 
 Repair = Callable[[Work, DictRow], Awaitable[None]]
 

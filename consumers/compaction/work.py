@@ -8,12 +8,13 @@ from uuid import UUID
 from consumers.compaction.policy import Policy, read_policy
 from consumers.compaction.report import JobReport
 from consumers.tenancy import NOBODY
-from memory.database import Database, Rows, Transaction
+from memory.database import Database, Transaction
 from memory.embedding import Embedder
 from memory.errors import LeaseLost
 from memory.long_term import LongTerm
 from memory.models import Scope
 from memory.settings import Settings
+from memory.wire import Rows
 
 Progress = Callable[[JobReport], None]
 LEASE_SECONDS = 900.0
