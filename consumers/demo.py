@@ -165,7 +165,7 @@ async def demonstrate(
         context = await client.context(ASKING, QUESTION, budget=BUDGET)
         shown = Demonstration(
             intake=intake,
-            status=await read_status(database, ASKING.tenant),
+            status=await read_status(database, ASKING.tenant, language=settings.language),
             context=context,
             citations=await _citations(client, context),
             revision=await _revision(client, users),

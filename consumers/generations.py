@@ -239,8 +239,10 @@ async def promote(database: Database, name: str) -> tuple[Generation, Generation
         f"generation {name!r} is {generation.state} and serves {generation.percent} % of the users;"
         " `memory shift` a shadow to 100 % first"
     )
-    if generation.state is not State.SHADOW:
+    if generation.state is not State.SHADOW or generation.percent != WHOLE:
         raise refused
+    async for tenant in tenants(database):
+        await database.fetch(Scope(tenant, NOBODY), "generations.level")
     # No tenant's rows are touched, so the scope only has to be one.
     async with database.transaction(Scope(NOBODY, NOBODY)) as transaction:
         before = await transaction.fetch("generations.step_down", {})

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from consumers.quality import Quality, sampled
 from memory.database import Database
 from memory.log import Position, position_of
 from memory.models import Scope
@@ -38,6 +39,7 @@ class Status:
     waiting: interactions recorded and not extracted.
     lag_seconds: how long the user who has waited longest has waited.
     sessions_open: sessions whose working memory has not expired.
+    quality: of a sample of the tenant's memories, by what made them; another one at each look.
     position: of the user asked for.
     """
 
@@ -59,11 +61,16 @@ class Status:
     long_term: tuple[Count, ...]
     collective: tuple[Count, ...]
     set_aside: tuple[SetAside, ...]
+    quality: tuple[Quality, ...] = ()
     position: Position | None = None
 
 
-async def read_status(database: Database, tenant: str, user: str | None = None) -> Status:
+async def read_status(
+    database: Database, tenant: str, user: str | None = None, *, language: str
+) -> Status:
     """The store as `database`, in the worker's role, sees it; two round trips and a few.
+
+    `language` is the store's, for the quality of a sample of its memories.
 
     Raises:
         InvalidScope: an empty tenant or user.
@@ -114,6 +121,7 @@ async def read_status(database: Database, tenant: str, user: str | None = None) 
             )
             for row in set_aside
         ),
+        quality=tuple(await sampled(database, tenant, language)),
         position=position_of(position) if user else None,
     )
 

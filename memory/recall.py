@@ -134,9 +134,23 @@ class Recaller:
             "only_agent": only_agent,
             "kinds": [k.value for k in wanted] if wanted is not None else None,
             "names": not recent,
+            "generation": None,
         }
         shared = self._collective.call(vector, embedder_id, question.searched, kinds=wanted)
         return Search(question, ("recall.scores", params), shared)
+
+    async def within(
+        self, scope: Scope, query: str, generation: int, *, k: int = 10
+    ) -> tuple[RecalledMemory, ...]:
+        """The `k` best memories of a generation, whether or not it serves the user.
+
+        Raises:
+            InvalidInput: as `search`.
+        """
+        search = await self.search(scope, query)
+        name, params = search.call
+        search = replace(search, call=(name, {**params, "generation": generation}))
+        return await self.rank(scope, search, await self._database.fetch(scope, *search.call), k)
 
     async def rank(
         self,

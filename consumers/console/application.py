@@ -42,6 +42,7 @@ COMMANDS = {
     "compact": Place("compacting", "Keep the tiers in order: merge, promote, retain, verify …"),
     "generations": Place("generating", "List the generations, and whom they serve."),
     "replay": Place("generating", "Derive a generation from the log beside the live one."),
+    "diff": Place("comparing", "Compare what two generations believe, and how both stand."),
     "shift": Place("generating", "Let a replayed generation serve a share of the users."),
     "rollback": Place("generating", "Give every user back to the live generation, at once."),
     "promote": Place("generating", "Make a generation that serves everybody the live one."),

@@ -179,7 +179,7 @@ def status_command(
 
 async def _status(settings: Settings, tenant: str, user: str | None) -> Status:
     async with worker_database(settings) as database:
-        return await read_status(database, tenant, user)
+        return await read_status(database, tenant, user, language=settings.language)
 
 
 def _status_table(found: Status) -> RenderableType:
@@ -213,6 +213,12 @@ def _status_table(found: Status) -> RenderableType:
         grid.add_row("long-term", f"{count.memories:,} {count.kind} by {count.extractor}")
     for count in found.collective:
         grid.add_row("collective", f"{count.memories:,} {count.kind} by {count.extractor}")
+    for quality in found.quality:
+        grid.add_row(
+            "quality",
+            f"{quality.sound:,} of a sample of {quality.memories:,} by {quality.maker} are sound;"
+            f" {quality.standing:,} of {screen.counted(quality.quotes, 'quote')} stand",
+        )
     for row in found.set_aside:
         # An extractor that reads all of a user at once fails in no session.
         where = f"session {screen.plain(row.session)!r} of " if row.session else ""

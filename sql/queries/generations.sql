@@ -87,6 +87,16 @@ ON CONFLICT (tenant_id, user_id, generation)
     DO UPDATE SET position = excluded.position, forget_seq = excluded.forget_seq, derived_at = now()
 RETURNING generation
 
+-- level --
+-- Notes that the live generation has derived what was extracted, before it becomes a shadow.
+-- unscoped: goes through the users of a tenant
+INSERT INTO derivations AS d (tenant_id, user_id, generation, position, forget_seq)
+SELECT u.tenant_id, u.user_id, g.generation, u.extracted, u.forget_seq
+FROM users u CROSS JOIN generations g
+WHERE u.tenant_id = %(tenant)s AND u.extracted > 0 AND g.state = 'live'
+ON CONFLICT (tenant_id, user_id, generation)
+    DO UPDATE SET position = excluded.position, forget_seq = excluded.forget_seq, derived_at = now()
+
 -- hold --
 -- Leases one user, due or not, unless somebody else holds it.
 UPDATE users

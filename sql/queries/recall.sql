@@ -1,11 +1,12 @@
 -- scores --
 -- What tells how near each of the user's current memories is to a question, as one row of arrays
 -- that `memory.ranking` reads: recall ranks over all of them, and reads the best in full with
--- `details`. Meaning is the exact cosine distance, of all vectors of the generation that serves the user:
--- joining them to the memories here would cost more than sending a few too many. Of words it is which memories hold
--- which of the question's lexemes: `hit_rows`, a place in `matched_ids`, holds `hit_terms`, a place
--- in `lexemes`, both from 1. A place in the log is the hash of the session before the ordinal.
--- `names`, if asked for, are of those who speak in the user's newest sessions.
+-- `details`. They are those of the generation that serves the user, unless another is named. Meaning
+-- is the exact cosine distance, of all its vectors: joining them to the memories here would cost
+-- more than sending a few too many. Of words it is which memories hold which of the question's
+-- lexemes: `hit_rows`, a place in `matched_ids`, holds `hit_terms`, a place in `lexemes`, both from
+-- 1. A place in the log is the hash of the session before the ordinal. `names`, if asked for, are of
+-- those who speak in the user's newest sessions.
 -- one plan: planning takes longer than scoring a thousand memories
 WITH terms AS MATERIALIZED (
     SELECT lexeme, nth::int AS nth,
@@ -27,7 +28,8 @@ WITH terms AS MATERIALIZED (
                 THEN lexemes END AS matched
         FROM memories
         WHERE tenant_id = %(tenant)s AND user_id = %(user)s
-            AND generation = (SELECT generation FROM serving(%(tenant)s, %(user)s))
+            AND generation = COALESCE(%(generation)s::smallint,
+                (SELECT generation FROM serving(%(tenant)s, %(user)s)))
             AND believed_to IS NULL AND archived_at IS NULL
             AND (%(agent)s::text IS NULL AND agent_id IS NULL
                  OR agent_id IS NULL AND NOT %(only_agent)s OR agent_id = %(agent)s)
@@ -43,7 +45,8 @@ WITH terms AS MATERIALIZED (
         array_agg((vector <=> %(vector)s)::real) AS distances
     FROM embeddings
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND embedder_id = %(embedder_id)s
-        AND generation = (SELECT generation FROM serving(%(tenant)s, %(user)s))
+        AND generation = COALESCE(%(generation)s::smallint,
+                (SELECT generation FROM serving(%(tenant)s, %(user)s)))
 )
 SELECT ids, mean_words, places, ordinal_tos, instructions, matched_ids, matched_words,
     (SELECT array_agg(lexeme ORDER BY nth) FROM terms) AS lexemes,
