@@ -18,7 +18,7 @@ from consumers.generations import Generation
 from consumers.quality import Quality, checked
 from consumers.tenancy import tenants, users
 from memory.database import Database
-from memory.errors import InvalidImport
+from memory.errors import InvalidImport, InvalidInput
 from memory.models import MemoryKind, Scope
 from memory.recall import Recaller
 
@@ -218,6 +218,9 @@ class Compare:
     """Compares two generations over the worker's role, user by user.
 
     examples: of each change of each kind; language: the store's, for the rule of `quality`.
+
+    Raises:
+        InvalidInput: both are the same one.
     """
 
     def __init__(
@@ -230,6 +233,8 @@ class Compare:
         examples: int = EXAMPLES,
         progress: Callable[[Comparison], None] = lambda _: None,
     ) -> None:
+        if before.id == after.id:
+            raise InvalidInput(f"generation {before.name!r} is no other than itself")
         self._database = database
         self._before = before
         self._after = after

@@ -325,6 +325,42 @@ def test_exit_codes_follow_the_error_tree() -> None:
     assert {error: exit_code(error("x")) for error in codes} == codes
 
 
+def test_a_generation_from_replay_to_retired(run: RunCommand, tmp_path: Path) -> None:
+    run("record", "I live in Berlin.", "--user", "ana", "--id", "m1", "--at", MARCH)
+    run("extract")
+    replayed = document(
+        run("replay", "--generation", "plain", "--extractors", "residence", "--json")
+    )
+    assert (replayed["users"], replayed["memories"]) == (1, {"residence": 1})
+    shown = run("diff", "first", "plain", "--html", str(tmp_path / "diff.html"))
+    assert "- lost     default/ana  User: I live in Berlin. (2026-03-02)" in shown.stdout
+    assert "Lives in Berlin" not in shown.stdout
+    assert "<h1>first → plain</h1>" in (tmp_path / "diff.html").read_text(encoding="utf-8")
+    told = document(run("diff", "first", "plain", "--json"))
+    assert (told["changes"], told["same"]) == ({"episode": {"lost": 1}}, {"fact": 1})
+    assert told["after"]["quality"]["score"] == 1.0
+    assert "'first' is no other than itself" in run("diff", "first", "first").stderr
+
+    refused = run("promote", "plain", "--json")
+    assert (refused.exit_code, json.loads(refused.stdout)["error"]["type"]) == (1, "IllegalMove")
+    assert run("shift", "plain", "--percent", "101").exit_code == 2
+    ask = ("recall", "Where does she live?", "--user", "ana", "--json")
+    before = document(run(*ask))
+    assert "plain serves 100 % of the users" in run("shift", "plain", "--percent", "100").stdout
+    assert {i["memory"]["kind"] for i in document(run(*ask))["items"]} == {"fact"}
+    assert "the live generation serves everybody" in run("rollback").stdout
+    assert document(run(*ask)) == before
+
+    run("shift", "plain", "--percent", "100")
+    assert "plain is live; first is kept up" in run("promote", "plain").stdout
+    listed = run("generations").stdout.splitlines()
+    assert listed[1].split()[:2] == ["first", "shadow"]
+    assert listed[2].split()[:4] == ["plain", "live", "100", "%"]
+    assert run("retire", "first", input="n\n").exit_code == 1
+    assert document(run("retire", "first", "--yes", "--json"))["memories"] == 2
+    assert document(run("generations", "--json"))[0]["generation"]["state"] == "retired"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name: str) -> None:
     shown = CliRunner().invoke(command_line, [name, "--help"], prog_name="memory")

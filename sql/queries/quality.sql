@@ -47,8 +47,8 @@ WHERE u.tenant_id = %(tenant)s AND u.user_id = ANY(%(users)s)
 
 -- checked --
 -- How the given memories bear looking at, by generation and by what made them. A quote stands where
--- its interaction says it at that place; it is purged where retention took the interaction, which is
--- as it should be. A memory is sound where all its quotes stand, and share a word with it if they
+-- its interaction says it at that place and was not retracted; it is purged where retention took the
+-- interaction, which is as it should be. A memory is sound where all its quotes stand, and share a word with it if they
 -- have any.
 -- unscoped: names each memory by its user
 SELECT generation, extractor, extractor_version, prompt, prompt_version, count(*) AS memories,
@@ -64,7 +64,7 @@ FROM (
         AND m.memory_id = a.memory_id
     CROSS JOIN LATERAL (
         SELECT count(*) AS quotes,
-            count(*) FILTER (WHERE e.quote
+            count(*) FILTER (WHERE i.retracted_at IS NULL AND e.quote
                 = substr(i.content, e.start_at + 1, e.end_at - e.start_at)) AS standing,
             count(*) FILTER (WHERE i.interaction_id IS NULL AND e.quote = '' AND EXISTS (
                 SELECT FROM tombstones t
