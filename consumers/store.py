@@ -1,16 +1,29 @@
 """The worker's side of a store, as commands and the demo open it."""
 
+import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from itertools import count
+from typing import TypeVar
 
+import anyio
+
+from consumers.backoff import backoff
 from consumers.derivation import Extracted
 from consumers.extraction import Worker, installed_extractors
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
 from memory import migrate
 from memory.database import Database, DatabaseRole, resolve_url
 from memory.embedding import create_embedder
-from memory.errors import ConfigurationError
+from memory.errors import ConfigurationError, StoreUnavailable
 from memory.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+"""Seconds between two tries to reach a store that is away, doubling."""
 
 
 @asynccontextmanager
@@ -63,3 +76,33 @@ async def open_worker(
             yield Worker(database, embedder, extractors, settings, progress)
     finally:
         await embedder.aclose()
+
+
+@asynccontextmanager
+async def reached(
+    opening: Callable[[], AbstractAsyncContextManager[T]], *, patient: bool
+) -> AsyncIterator[T]:
+    """What `opening` opens; where patient, once the store can be reached, however long that takes.
+
+    A process that follows has to start while the database is away, or whatever starts it again
+    gives it up after a few tries.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached, and this is not patient.
+    """
+    async with AsyncExitStack() as stack:
+        yield await _entered(stack, opening, patient)
+
+
+async def _entered(
+    stack: AsyncExitStack, opening: Callable[[], AbstractAsyncContextManager[T]], patient: bool
+) -> T:
+    for attempt in count():
+        try:
+            return await stack.enter_async_context(opening())
+        except StoreUnavailable as error:
+            if not patient:
+                raise
+            logger.warning("waiting for the store: %s", error)
+        await anyio.sleep(backoff(attempt, first=FIRST_WAIT, longest=LONGEST_WAIT))
+    raise AssertionError("unreachable")

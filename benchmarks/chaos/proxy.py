@@ -46,17 +46,21 @@ class _Connection:
 
 
 class Proxy:
-    """Forwards every connection to `127.0.0.1:port` to where `connect` leads."""
+    """Forwards every connection to `127.0.0.1:port` to where `connect` leads.
 
-    def __init__(self, connect: Connect) -> None:
+    `port` 0 takes any that is free.
+    """
+
+    def __init__(self, connect: Connect, port: int = 0) -> None:
         self._connect = connect
+        self._port = port
         self._connections: set[_Connection] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._trap: Trap | None = None
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
         return self
 
     async def __aexit__(self, *_: object) -> None:

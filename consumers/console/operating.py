@@ -1,6 +1,7 @@
 """`memory extract`, `memory migrate` and `memory status`: what operators run."""
 
 from dataclasses import dataclass, fields
+from functools import partial
 from time import monotonic
 
 import click
@@ -23,7 +24,7 @@ from consumers.console.options import (
 from consumers.derivation import Extracted
 from consumers.reembedding import Reembedded, Reembedding
 from consumers.status import Status, read_status
-from consumers.store import open_worker, worker_database
+from consumers.store import open_worker, reached, worker_database
 from memory.database import described, resolve_url
 from memory.embedding import create_embedder
 from memory.migrate import Migration, migrate, migrations
@@ -87,7 +88,8 @@ async def _extract(
     pooled = settings.model_copy(update={"pool_max": max(settings.pool_max, 2 * workers)})
     waiting = None if follow or whose != Whose() else await _waiting(settings)
     with screen.progress("extracting", "interactions", waiting) as advance:
-        async with open_worker(pooled, lambda so_far: advance(so_far.interactions)) as worker:
+        opening = partial(open_worker, pooled, lambda so_far: advance(so_far.interactions))
+        async with reached(opening, patient=follow) as worker:
             try:
                 if follow:
                     screen.say("following; stop with Ctrl-C")

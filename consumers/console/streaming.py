@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -31,7 +32,7 @@ from consumers.console.options import (
     run,
     stopping_at_signals,
 )
-from consumers.store import worker_database
+from consumers.store import reached, worker_database
 from memory.settings import Settings
 
 
@@ -147,7 +148,8 @@ def publish_command(follow: bool, to: Path | None, as_json: bool) -> None:
 
 async def _publish(settings: Settings, done: Published, to: Path | None, follow: bool) -> None:
     began = monotonic()
-    async with worker_database(settings) as database, _sink(settings, to) as sink:
+    opening = partial(worker_database, settings)
+    async with reached(opening, patient=follow) as database, _sink(settings, to) as sink:
         publisher = Publisher(database, sink)
         publisher.done = done
         try:

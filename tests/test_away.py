@@ -1,0 +1,105 @@
+"""What follows the store starts while the store is away, and works once it is there."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from benchmarks.broker import free_port
+from benchmarks.chaos.extractors import DigestEmbedder
+from benchmarks.chaos.proxy import Proxy
+from memory.client import AsyncMemoryClient
+from memory.models import Scope
+from memory.settings import Settings
+
+ANA = Scope("northwind", "ana", "scout", "monday")
+SECONDS = 60
+
+
+async def start(url: str, *command: str) -> Process:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MEMORY_")}
+    environment |= {"MEMORY_DATABASE_URL": url, "MEMORY_DEBOUNCE": "0", "COLUMNS": "500"}
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *command, env=environment, stderr=PIPE
+    )
+
+
+async def killed(process: Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+
+
+async def said(process: Process, words: str) -> None:
+    """Returns once the process says these words."""
+    assert process.stderr is not None
+    heard = ""
+    async with asyncio.timeout(SECONDS):
+        while words not in heard:
+            line = await process.stderr.readline()
+            assert line, f"ended: {heard}"
+            heard += line.decode()
+
+
+@pytest.fixture
+def far(url: str) -> tuple[str, str, int]:
+    """The database through a port that nobody listens on yet: its URL, the socket, the port."""
+    parts = conninfo_to_dict(url)
+    if not str(parts["host"]).startswith("/"):
+        pytest.skip("the server given is not reached through a socket file")
+    port = free_port()
+    through = make_conninfo(
+        url, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable"
+    )
+    return through, f"{parts['host']}/.s.PGSQL.{parts.get('port', 5432)}", port
+
+
+async def test_extraction(far: tuple[str, str, int], settings: Settings) -> None:
+    through, socket, port = far
+    async with AsyncMemoryClient(settings, embedder=DigestEmbedder()) as client:
+        await client.record(ANA, "I live in Berlin.")
+        command = ("benchmarks.chaos.worker", "extract", "--follow")
+        async with reached_late(through, socket, port, *command):
+            await until(lambda: _extracted(client))
+
+
+async def test_publishing(far: tuple[str, str, int], url: str, tmp_path: Path) -> None:
+    publish = ("changes", "publish", "--follow", "--to", str(tmp_path / "changes"))
+    connecting = psycopg.AsyncConnection.connect(url, autocommit=True)
+    async with await connecting as connection, reached_late(*far, "consumers", *publish):
+        await until(lambda: _led(connection))
+
+
+@asynccontextmanager
+async def reached_late(url: str, socket: str, port: int, *command: str) -> AsyncIterator[None]:
+    """The command, started while nobody listens; the block runs once somebody does."""
+    async with AsyncExitStack() as stack:
+        process = await start(url, *command)
+        stack.push_async_callback(killed, process)
+        await said(process, "waiting for the store")
+        await stack.enter_async_context(Proxy(lambda: asyncio.open_unix_connection(socket), port))
+        yield
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), SECONDS) == 0
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not await condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.05)
+
+
+async def _extracted(client: AsyncMemoryClient) -> bool:
+    return (await client.position(ANA)).extracted == 1
+
+
+async def _led(connection: psycopg.AsyncConnection) -> bool:
+    cursor = await connection.execute("SELECT FROM memory.change_stream WHERE token IS NOT NULL")
+    return bool(cursor.rowcount)
