@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from memory import explicit, migrate
 from memory.bus import Bus, PostgresBus
+from memory.clocks import then
 from memory.collective import Collective, CollectiveExplanation
 from memory.consolidation import Assertion
 from memory.context import Assembler, Context, Shares, TokenEstimator
@@ -212,18 +213,33 @@ class AsyncMemoryClient:
         return await self._bus.publish(interactions, traceparent=traceparent)
 
     async def context(
-        self, scope: Scope, query: str, *, budget: int = 2000, shares: Shares | None = None
+        self,
+        scope: Scope,
+        query: str,
+        *,
+        budget: int = 2000,
+        shares: Shares | None = None,
+        as_of: datetime | None = None,
+        believed_at: datetime | None = None,
     ) -> Context:
         """What the next turn should know: at most `budget` tokens, with citations.
 
         Draws on the scope's session (recent turns, summary, task state), on the user's long-term
         memories that the scope's agent may see, and on what the tenant's collective tier holds.
 
+        `as_of` and `believed_at` show a past, as for `recall`; the session's turns are then those
+        that were recorded, and had occurred, by then.
+
         Raises:
             InvalidInput: a budget too small to hold anything, or an empty or oversize query.
+            NaiveTime: a time without a zone.
         """
-        context = await self._assembler.context(scope, query, budget=budget, shares=shares)
-        await self._uses.note(scope, context.items)
+        past = then(as_of, believed_at)
+        context = await self._assembler.context(
+            scope, query, budget=budget, shares=shares, then=past
+        )
+        if past is None:  # looking back is no use of a memory
+            await self._uses.note(scope, context.items)
         return context
 
     async def recall(
@@ -234,16 +250,29 @@ class AsyncMemoryClient:
         k: int = 10,
         kinds: Iterable[MemoryKind] | None = None,
         only_agent: bool = False,
+        as_of: datetime | None = None,
+        believed_at: datetime | None = None,
     ) -> Recall:
         """The `k` memories that fit `query` best, best first, each with what it cites.
 
         Memories private to an agent are seen only with that agent in the scope; `only_agent`
         leaves out all others.
 
+        With `as_of` only what held then, and with `believed_at` what was believed then, whatever
+        was learned, retracted or merged since; with both, what was believed then of that time.
+
         Raises:
             InvalidInput: an empty or oversize query, or `only_agent` without an agent.
+            NaiveTime: a time without a zone.
         """
-        return await self._recaller.recall(scope, query, k=k, kinds=kinds, only_agent=only_agent)
+        return await self._recaller.recall(
+            scope,
+            query,
+            k=k,
+            kinds=kinds,
+            only_agent=only_agent,
+            then=then(as_of, believed_at),
+        )
 
     async def remember(
         self,
@@ -393,11 +422,17 @@ class AsyncMemoryClient:
         attribute: str | None = None,
         closed: bool = False,
         contested: bool = False,
+        as_of: datetime | None = None,
+        believed_at: datetime | None = None,
         limit: int = 100,
     ) -> list[Memory]:
         """The user's memories, newest belief first; with `closed` also what is believed no more.
 
-        With `contested` only those that another contradicts while nothing decides between them.
+        With `contested` only those that another contradicts while nothing decides between them;
+        `as_of` and `believed_at` show a past, as for `recall`.
+
+        Raises:
+            NaiveTime: a time without a zone.
         """
         return await self._long_term.history(
             scope,
@@ -406,15 +441,26 @@ class AsyncMemoryClient:
             closed=closed,
             contested=contested,
             limit=limit,
+            then=then(as_of, believed_at),
         )
 
-    async def explain(self, scope: Scope, memory: int) -> Explanation:
+    async def explain(
+        self,
+        scope: Scope,
+        memory: int,
+        *,
+        as_of: datetime | None = None,
+        believed_at: datetime | None = None,
+    ) -> Explanation:
         """The evidence of a memory with its quotes, what made it, and what it replaced.
 
+        Also of one that is believed no more. `as_of` and `believed_at` leave out what came later.
+
         Raises:
-            UnknownMemory: the user has no such memory.
+            UnknownMemory: the user has no such memory, or did not have it then.
+            NaiveTime: a time without a zone.
         """
-        return await self._long_term.explain(scope, memory)
+        return await self._long_term.explain(scope, memory, then(as_of, believed_at))
 
     async def explain_collective(self, scope: Scope, memory: int) -> CollectiveExplanation:
         """How many users, at least, a collective memory rests on, and on what kinds of evidence.

@@ -138,10 +138,23 @@ class MemoryClient:
         return self._portal.call(call, interactions)
 
     def context(
-        self, scope: Scope, query: str, *, budget: int = 2000, shares: Shares | None = None
+        self,
+        scope: Scope,
+        query: str,
+        *,
+        budget: int = 2000,
+        shares: Shares | None = None,
+        as_of: datetime | None = None,
+        believed_at: datetime | None = None,
     ) -> Context:
         """See `AsyncMemoryClient.context`."""
-        call = partial(self._client.context, budget=budget, shares=shares)
+        call = partial(
+            self._client.context,
+            budget=budget,
+            shares=shares,
+            as_of=as_of,
+            believed_at=believed_at,
+        )
         return self._portal.call(call, scope, query)
 
     def recall(
@@ -152,9 +165,18 @@ class MemoryClient:
         k: int = 10,
         kinds: Iterable[MemoryKind] | None = None,
         only_agent: bool = False,
+        as_of: datetime | None = None,
+        believed_at: datetime | None = None,
     ) -> Recall:
         """See `AsyncMemoryClient.recall`."""
-        call = partial(self._client.recall, k=k, kinds=kinds, only_agent=only_agent)
+        call = partial(
+            self._client.recall,
+            k=k,
+            kinds=kinds,
+            only_agent=only_agent,
+            as_of=as_of,
+            believed_at=believed_at,
+        )
         return self._portal.call(call, scope, query)
 
     def remember(
@@ -248,6 +270,8 @@ class MemoryClient:
         attribute: str | None = None,
         closed: bool = False,
         contested: bool = False,
+        as_of: datetime | None = None,
+        believed_at: datetime | None = None,
         limit: int = 100,
     ) -> list[Memory]:
         """See `AsyncMemoryClient.history`."""
@@ -257,13 +281,23 @@ class MemoryClient:
             attribute=attribute,
             closed=closed,
             contested=contested,
+            as_of=as_of,
+            believed_at=believed_at,
             limit=limit,
         )
         return self._portal.call(call, scope)
 
-    def explain(self, scope: Scope, memory: int) -> Explanation:
+    def explain(
+        self,
+        scope: Scope,
+        memory: int,
+        *,
+        as_of: datetime | None = None,
+        believed_at: datetime | None = None,
+    ) -> Explanation:
         """See `AsyncMemoryClient.explain`."""
-        return self._portal.call(self._client.explain, scope, memory)
+        call = partial(self._client.explain, as_of=as_of, believed_at=believed_at)
+        return self._portal.call(call, scope, memory)
 
     def explain_collective(self, scope: Scope, memory: int) -> CollectiveExplanation:
         """See `AsyncMemoryClient.explain_collective`."""

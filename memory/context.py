@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from memory.collective import recalled
+from memory.clocks import Then
 from memory.conversation import Conversation, fitted
 from memory.database import Database
 from memory.errors import InvalidInput
@@ -84,6 +84,7 @@ class Context:
     state: the session's task state, where it fits.
     summary: of what was said before the turns, each line with the interaction it quotes.
     position: the place in the user's log that it reflects.
+    as_of, believed_at: the past that was asked for, if one was.
     """
 
     query: str
@@ -95,6 +96,8 @@ class Context:
     entries: tuple[Entry, ...] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
     summary: RollingSummary = NO_SUMMARY
+    as_of: datetime | None = None
+    believed_at: datetime | None = None
 
     @property
     def text(self) -> str:
@@ -125,6 +128,8 @@ class Context:
                 "budget": self.budget,
                 "tokens": self.tokens,
                 "position": self.position,
+                "as_of": self.as_of.isoformat() if self.as_of else None,
+                "believed_at": self.believed_at.isoformat() if self.believed_at else None,
                 "items": [entry_json(entry, n) for n, entry in enumerate(self.entries, 1)],
                 "state": dict(self.state),
                 "summary": [
@@ -159,7 +164,13 @@ class Assembler:
         self._estimate = estimator
 
     async def context(
-        self, scope: Scope, query: str, *, budget: int = 2000, shares: Shares | None = None
+        self,
+        scope: Scope,
+        query: str,
+        *,
+        budget: int = 2000,
+        shares: Shares | None = None,
+        then: Then | None = None,
     ) -> Context:
         """What is relevant to `query`, in at most `budget` tokens; two round trips to the store.
 
@@ -168,11 +179,11 @@ class Assembler:
         """
         if budget < MINIMUM_BUDGET:
             raise InvalidInput(f"budget must be at least {MINIMUM_BUDGET} tokens, got {budget!r}")
-        now = datetime.now(UTC)
-        search = await self._recaller.search(scope, query)
-        calls = [search.call, search.shared_call, ("log.position", {})]
+        now = datetime.now(UTC) if then is None else then.moment
+        search = await self._recaller.search(scope, query, then=then)
+        calls = [search.call, search.shared_call, search.position_call]
         if scope.session is not None:
-            calls += working_calls(scope, min(self._window_tokens, budget))
+            calls += working_calls(scope, min(self._window_tokens, budget), then)
         found = iter(await self._database.fetch_all(scope, calls))
         scored, shared, position = next(found), next(found), position_of(next(found))
         working = WorkingMemory()
@@ -181,8 +192,9 @@ class Assembler:
         ranked = await self._recaller.rank(scope, search, scored, RECALLED, merged=False)
         own = [item for item in ranked if not _lapsed(item.memory, now)]
         draft = Draft(search.question, self._estimate, budget, shares or Shares())
-        draft.fill(working, own, fitting(own, recalled(shared)))
-        return draft.finished(query, position.recorded)
+        draft.fill(working, own, fitting(own, search.shared(shared)))
+        finished = draft.finished(query, position.recorded)
+        return replace(finished, **then.params) if then else finished
 
 
 class Draft:

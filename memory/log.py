@@ -15,6 +15,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from memory import envelope
+from memory.clocks import Then
 from memory.database import Database
 from memory.errors import ConcurrentWrite, ForgottenId, InteractionConflict, InvalidInput
 from memory.models import Interaction, InteractionKind, Receipt, Role, Scope
@@ -178,22 +179,22 @@ class Log:
         await self._database.fetch(scope, "log.delete_state", params)
 
 
-def working_calls(scope: Scope, window_tokens: int) -> list[tuple[str, Params]]:
+def working_calls(
+    scope: Scope, window_tokens: int, then: Then | None = None
+) -> list[tuple[str, Params]]:
     """The statements that read a session's working tier; `working_memory` reads their rows."""
-    session = {"session": scope.session}
-    return [
-        ("log.session", session),
-        (
-            "log.window",
-            {
-                **session,
-                "agent": scope.agent,
-                "tokens": window_tokens,
-                "limit": WINDOW_LIMIT,
-            },
-        ),
-        ("log.get_state", session),
-    ]
+    session: dict[str, Any] = {"session": scope.session}
+    window = {
+        **session,
+        "agent": scope.agent,
+        "tokens": window_tokens,
+        "limit": WINDOW_LIMIT,
+    }
+    if then is None:
+        return [("log.session", session), ("log.window", window), ("log.get_state", session)]
+    names = ("past.session", "past.window", "past.state")
+    of_each = (session, window, session)
+    return [(name, {**p, **then.params}) for name, p in zip(names, of_each, strict=True)]
 
 
 def working_memory(

@@ -7,7 +7,7 @@ commits only if the user's change sequence is still where the plan found it.
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from pgvector import HalfVector
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from memory.clocks import Then
 from memory.consolidation import (
     Assertion,
     belief_key,
@@ -41,6 +42,7 @@ from memory.rows import assertion_of, evidence_of, iso, memory_of, retraction_of
 from memory.spoken import embedded_text
 
 ATTEMPTS = 3
+NOW = {"as_of": None, "believed_at": None}
 T = TypeVar("T")
 
 Vectors = Mapping[int, NDArray[np.float32]]
@@ -293,9 +295,11 @@ class LongTerm:
         closed: bool = False,
         contested: bool = False,
         limit: int = 100,
+        then: Then | None = None,
     ) -> list[Memory]:
         """The user's memories, newest belief first; see `AsyncMemoryClient.history`."""
         params = {
+            **(then.params if then else NOW),
             "all": closed,
             "contested": contested,
             "kinds": [k.value for k in kinds] if kinds is not None else None,
@@ -304,13 +308,15 @@ class LongTerm:
             "limit": limit,
         }
         rows = await self._database.fetch(scope, "long_term.history", params)
-        return [memory_of(row) for row in rows]
+        found = [memory_of(row) for row in rows]
+        return found if then is None else [then.seen(memory) for memory in found]
 
-    async def explain(self, scope: Scope, memory: int) -> Explanation:
-        """Where a memory comes from.
+    async def explain(self, scope: Scope, memory: int, then: Then | None = None) -> Explanation:
+        """Where a memory comes from; see `AsyncMemoryClient.explain`.
 
         Raises:
-            UnknownMemory: the user has no such memory, or it is private to another agent.
+            UnknownMemory: the user has no such memory, or it is private to another agent; or it
+                was not believed by then, or to hold then.
         """
         params = {"memory": memory}
         found, evidence, versions, successor, retractions = await self._database.fetch_all(
@@ -328,13 +334,14 @@ class LongTerm:
             raise UnknownMemory(f"user {scope.user!r} has no memory {memory!r}")
         by_id = {row["memory_id"]: memory_of(row) for row in versions}
         explained = memory_of(found[0])
-        return Explanation(
+        whole = Explanation(
             explained,
-            tuple(evidence_of(row) for row in evidence),
+            tuple(evidence_of(row) for row in evidence if then is None or _spoke(row, then)),
             by_id.get(explained.supersedes or 0),
             memory_of(successor[0]) if successor else None,
             tuple(retraction_of(row) for row in retractions),
         )
+        return whole if then is None else _as_seen(whole, then)
 
     async def _foundations(self, scope: Scope) -> tuple[int, int]:
         params = {"embedder": self._embedder.name}
@@ -357,6 +364,32 @@ async def repeated(attempt: Callable[[], Awaitable[T]]) -> T:
         with suppress(ConcurrentWrite):
             return await attempt()
     return await attempt()
+
+
+def _spoke(row: DictRow, then: Then) -> bool:
+    """Whether a row of evidence was there already."""
+    return then.knew(row["recorded_at"]) and (
+        then.as_of is None or bool(row["occurred_at"] <= then.as_of)
+    )
+
+
+def _as_seen(whole: Explanation, then: Then) -> Explanation:
+    memory, successor = whole.memory, whole.superseded_by
+    if not then.holds(memory):
+        raise UnknownMemory(
+            f"memory {memory.id!r} was not believed at {then.believed_at or 'any time'} to hold at"
+            f" {then.as_of or 'any time'}"
+        )
+    retractions = (then.seen_retraction(retraction) for retraction in whole.retractions)
+    return replace(
+        whole,
+        memory=then.seen(memory),
+        supersedes=whole.supersedes and then.seen(whole.supersedes),
+        superseded_by=then.seen(successor)
+        if successor and then.knew(successor.believed_from)
+        else None,
+        retractions=tuple(r for r in retractions if r is not None),
+    )
 
 
 def _closing(plan: Plan) -> list[dict[str, Any]]:

@@ -340,11 +340,16 @@ class RecalledMemory:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Ranked memories, best first, and the log position the answer reflects."""
+    """Ranked memories, best first, and the log position the answer reflects.
+
+    as_of, believed_at: the past that was asked for, if one was.
+    """
 
     query: str
     items: Sequence[RecalledMemory]
     position: int
+    as_of: datetime | None = None
+    believed_at: datetime | None = None
 
     def __iter__(self) -> Iterator[RecalledMemory]:
         return iter(self.items)
@@ -353,7 +358,13 @@ class Recall:
         return len(self.items)
 
     def __str__(self) -> str:
-        head = f"{len(self.items)} memories for {self.query!r} (position {self.position})"
+        past = [
+            f", {name} {moment:%Y-%m-%d %H:%M}"
+            for name, moment in (("as of", self.as_of), ("believed at", self.believed_at))
+            if moment
+        ]
+        place = f"position {self.position}{''.join(past)}"
+        head = f"{len(self.items)} memories for {self.query!r} ({place})"
         return "\n".join([head, *(str(item) for item in self.items)])
 
 

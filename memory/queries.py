@@ -1,7 +1,9 @@
 """Finds `sql/` and hands out its named statements: the only way SQL reaches the database.
 
 A query file holds blocks that start with a line `-- name --`; the comment lines that follow say
-what the block is for and stay with it.
+what the block is for and stay with it. A block whose last comment is `-- other, but for: text`
+stands for the statement of that name in its file with `text`, which occurs there once, replaced by
+what follows the comment.
 """
 
 import re
@@ -9,9 +11,11 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import LiteralString, NamedTuple, cast
+from typing import LiteralString, NamedTuple
 
 _BLOCK = re.compile(r"^-- (\w+) --\n", re.MULTILINE)
+_VARIANT = re.compile(r"^-- (\w+), but for: (.+)\n", re.MULTILINE)
+_REMARKS = re.compile(r"\A(?:--.*\n)+")
 _PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%)")
 
 
@@ -27,18 +31,32 @@ def load() -> Mapping[str, LiteralString]:
     """Every statement of `sql/queries`, by `<file>.<name>`.
 
     Raises:
-        ValueError: a name stands twice in one file.
+        ValueError: a name stands twice in one file, or what a block replaces is not there once.
     """
     statements: dict[str, LiteralString] = {}
     for path in sorted((sql_directory() / "queries").glob("*.sql")):
         _, *parts = _BLOCK.split(path.read_text(encoding="utf-8"))
-        for name, body in zip(parts[::2], parts[1::2], strict=True):
+        bodies = [body.strip() for body in parts[1::2]]
+        named = dict(zip(parts[::2], bodies, strict=True))
+        for name, body in zip(parts[::2], bodies, strict=True):
             key = f"{path.stem}.{name}"
             if key in statements:
                 raise ValueError(f"{key!r} stands twice in {path.name}")
             # Our own files: as trustworthy as a literal in this module.
-            statements[key] = cast("LiteralString", body.strip())
+            statements[key] = _written_out(key, body, named)
     return MappingProxyType(statements)
+
+
+def _written_out(key: str, body: str, named: Mapping[str, str]) -> LiteralString:
+    """A block's statement, where it is a variant of another one's made from that."""
+    variant = _VARIANT.search(body)
+    if variant is None:
+        return body
+    original, replaced = variant.groups()
+    text = _REMARKS.sub("", named.get(original, ""))
+    if text.count(replaced) != 1:
+        raise ValueError(f"{key!r} replaces {replaced!r}, which {original!r} does not hold once")
+    return body[: variant.start()] + text.replace(replaced, body[variant.end() :].strip())
 
 
 def statement(name: str) -> LiteralString:

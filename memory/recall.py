@@ -14,6 +14,8 @@ import numpy as np
 from pgvector import HalfVector
 from psycopg.rows import DictRow
 
+from memory.clocks import Then
+from memory.collective import LIMIT as COLLECTIVE_LIMIT
 from memory.collective import Collective, recalled
 from memory.database import Database
 from memory.embedding import Embedder, QueryCache
@@ -36,6 +38,11 @@ SHARED_FIT = 0.4
 SHARED_PART = 0.2
 """How much of an answer collective memories may take up."""
 
+COLLECTIVE_THEN = 200
+"""Collective memories that are looked through for those that were there already."""
+
+NOTHING: Params = {}
+
 KNOWN_NAMES = 10_000
 """Users whose participants' names are kept in mind."""
 
@@ -48,12 +55,22 @@ class Search:
     """A question under way: how it was read, and the statements that look for it.
 
     call: scores the user's memories; `Recaller.rank` takes its rows.
-    shared_call: finds collective memories; `collective.recalled` takes its rows.
+    shared_call: finds collective memories; `shared` takes its rows.
+    position_call: says up to which place of the log the answer reflects it.
+    then: the past that is looked at, if it is one.
     """
 
     question: Question
     call: tuple[str, Params]
     shared_call: tuple[str, Params]
+    position_call: tuple[str, Params] = ("log.position", NOTHING)
+    then: Then | None = None
+
+    def shared(self, rows: Sequence[DictRow]) -> tuple[RecalledMemory, ...]:
+        """The collective memories in the rows of `shared_call`, best first."""
+        found = recalled(rows)
+        past = self.then
+        return found if past is None else tuple(i for i in found if past.holds(i.memory))
 
 
 class Recaller:
@@ -88,16 +105,18 @@ class Recaller:
         k: int = 10,
         kinds: Iterable[MemoryKind] | None = None,
         only_agent: bool = False,
+        then: Then | None = None,
     ) -> Recall:
         """The `k` best memories for `query`, best first; see `AsyncMemoryClient.recall`."""
-        search = await self.search(scope, query, kinds=kinds, only_agent=only_agent)
-        calls = [search.call, ("log.position", {})]
+        search = await self.search(scope, query, kinds=kinds, only_agent=only_agent, then=then)
+        calls = [search.call, search.position_call]
         # What is private to an agent is never shared, so looking only there leaves nothing to add.
         calls += [] if only_agent else [search.shared_call]
         scored, position, *shared = await self._database.fetch_all(scope, calls)
         own = await self.rank(scope, search, scored, k)
-        items = blended(own, recalled(shared[0]) if shared else (), k)
-        return Recall(query, items, position_of(position).recorded)
+        items = blended(own, search.shared(shared[0]) if shared else (), k)
+        past = then.params if then else {}
+        return Recall(query, items, position_of(position).recorded, **past)
 
     async def search(
         self,
@@ -106,6 +125,7 @@ class Recaller:
         *,
         kinds: Iterable[MemoryKind] | None = None,
         only_agent: bool = False,
+        then: Then | None = None,
     ) -> Search:
         """Reads and embeds a query; `rank` takes the rows of the search's statement.
 
@@ -136,8 +156,14 @@ class Recaller:
             "names": not recent,
             "generation": None,
         }
-        shared = self._collective.call(vector, embedder_id, question.searched, kinds=wanted)
-        return Search(question, ("recall.scores", params), shared)
+        most = COLLECTIVE_LIMIT if then is None else COLLECTIVE_THEN
+        shared = self._collective.call(
+            vector, embedder_id, question.searched, kinds=wanted, limit=most
+        )
+        if then is None:
+            return Search(question, ("recall.scores", params), shared)
+        call = ("recall.scores_then", {**params, **then.params})
+        return Search(question, call, shared, ("past.position", then.params), then)
 
     async def within(
         self, scope: Scope, query: str, generation: int, *, k: int = 10
@@ -191,6 +217,10 @@ class Recaller:
         params = {"memories": ids, "lexemes": list(scores.rarity)}
         found = await self._database.fetch(scope, "recall.details", params) if ids else []
         by_id = {row["memory_id"]: row for row in found}
+        if search.then is not None and ids:
+            stood = {"memories": ids, **search.then.params}
+            for row in await self._database.fetch(scope, "past.details", stood):
+                by_id[row["memory_id"]] |= row
         # A memory forgotten between the two statements is left out.
         kept = [n for n, memory in enumerate(ids) if memory in by_id]
         rows = [by_id[ids[n]] for n in kept]

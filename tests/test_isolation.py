@@ -316,6 +316,7 @@ VALUES: dict[str, Any] = {
     "attribute": None, "embedder": "words-64", "name": "words-64", "dimensions": 64,
     "vector": "[" + ",".join(["0.125"] * 64) + "]", "only_agent": False,
     "lexemes": ["berlin"], "retry": None, "max_attempts": 1, "contested": False,
+    "as_of": None, "believed_at": None,
 }  # fmt: skip
 BY_TYPE: dict[str, Any] = {
     "text": "m1", "text[]": IDS, "smallint": 1, "integer": 1, "bigint": 1, "real": 0.5,

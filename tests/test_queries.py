@@ -73,6 +73,14 @@ class TestNames:
             names = re.findall(r"^-- (\w+) --$", path.read_text(), re.MULTILINE)
             assert len(names) == len(set(names)), path.name
 
+    def test_a_variant_replaces_what_is_there_once(self) -> None:
+        now = queries.statement("recall.scores")
+        past = queries.statement("recall.scores_then")
+        assert "believed_to IS NULL" in now
+        assert "believed_to IS NULL" not in past
+        assert "but for" not in past
+        assert past.splitlines()[-1] == now.splitlines()[-1]
+
     def test_no_statement_stands_outside_a_block(self) -> None:
         for path in (queries.sql_directory() / "queries").glob("*.sql"):
             assert path.read_text().startswith("-- "), path.name
@@ -154,6 +162,18 @@ HOT: dict[str, dict[str, Any]] = {
     "retraction.resting": {"ids": ["i-1"]},
     "retraction.standing": {"generation": 1, "keys": [KEY]},
     "retraction.of_memory": {"memory": 5},
+    "long_term.history": {
+        "all": True, "as_of": NOW, "believed_at": NOW, "kinds": None, "attribute": None,
+        "contested": False, "agent": None, "limit": 100,
+    },
+    "past.details": {"memories": [1, 2, 3], "believed_at": NOW},
+    "past.position": {"believed_at": NOW},
+    "past.window": {
+        "session": SESSION, "agent": None, "tokens": 600, "limit": 200, "as_of": NOW,
+        "believed_at": NOW,
+    },
+    "past.session": {"session": SESSION, "as_of": NOW, "believed_at": NOW},
+    "past.state": {"session": SESSION, "as_of": NOW, "believed_at": NOW},
     "recall.scores": {
         "text": "candidates who led a migration", "language": "english",
         "vector": "[" + ",".join(["0.125"] * 64) + "]", "embedder_id": 1, "agent": None,

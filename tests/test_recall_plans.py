@@ -21,7 +21,8 @@ COLLECTIVE = {
     "language": "english", "text": "candidates", "vector": HOT["recall.scores"]["vector"],
     "embedder_id": 1, "kinds": None, "nearest": 0.3, "limit": 20,
 }  # fmt: skip
-VALUES = {**HOT, "collective.candidates": COLLECTIVE}
+THEN = {**HOT["recall.scores"], "as_of": "2026-03-02", "believed_at": "2026-03-03"}
+VALUES = {**HOT, "collective.candidates": COLLECTIVE, "recall.scores_then": THEN}
 
 
 def explained(connection: psycopg.Connection, name: str, **changes: object) -> list[dict[str, Any]]:
@@ -81,7 +82,7 @@ class TestOnePlan:
         scans = [n["Relation Name"] for n in explained(grown, name) if n["Node Type"] == "Seq Scan"]
         assert not scans
 
-    @pytest.mark.parametrize("name", READING)
+    @pytest.mark.parametrize("name", [*READING, "recall.scores_then"])
     def test_looks_by_tenant_and_user(self, grown: psycopg.Connection, name: str) -> None:
         conditions = [
             n["Index Cond"]

@@ -122,9 +122,10 @@ def test_functions_that_could_tell_are_closed(attack: Query, superuser: psycopg.
         " AND has_function_privilege('memory_client', p.oid, 'EXECUTE') ORDER BY 1"
     ).fetchall()
     assert [name.partition("(")[0] for (name,) in may] == [
-        "append_interaction", "bound_tenant", "bound_user", "collective_key", "collective_value",
-        "forget_dead_letters", "leasable_at", "register_embedder", "serving", "user_hundredth",
-        "wake", "withdraw_support",
+        "append_interaction", "bound_tenant", "bound_user", "change_of", "changes_are_kept",
+        "collective_key", "collective_value", "counted_then", "forget_dead_letters", "held_then",
+        "keep_changes", "keep_delete", "keep_insert", "keep_update", "leasable_at",
+        "register_embedder", "serving", "told", "user_hundredth", "wake", "withdraw_support",
     ]  # fmt: skip
     assert attack("SELECT withdraw_support()::text") == [("",)]  # says nothing of what it did
 

@@ -160,13 +160,14 @@ LIMIT 1
 
 -- evidence --
 -- What speaks for and against a memory, in the order it happened.
-SELECT interaction_id, start_at, end_at, quote, stance, occurred_at FROM evidence
+SELECT interaction_id, start_at, end_at, quote, stance, occurred_at, recorded_at FROM evidence
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
 ORDER BY occurred_at, interaction_id, start_at
 
 -- history --
 -- A user's memories, newest belief first: current ones, or with `all` also the closed, each with the
--- retraction that ended it, if one did; only those that others contest, if asked for.
+-- retraction that ended it, if one did; only those that others contest, if asked for. Where
+-- `believed_at` is given, as they were believed then; where `as_of` is, what held then.
 SELECT m.*, r.retraction
 FROM memories m
 LEFT JOIN LATERAL (
@@ -179,7 +180,10 @@ LEFT JOIN LATERAL (
 ) r ON m.believed_to IS NOT NULL
 WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s
     AND m.generation = (SELECT generation FROM serving(%(tenant)s, %(user)s))
-    AND (%(all)s OR m.believed_to IS NULL)
+    AND (%(all)s OR m.believed_to IS NULL OR m.believed_to > %(believed_at)s::timestamptz)
+    AND (%(believed_at)s IS NULL OR m.believed_from <= %(believed_at)s)
+    AND (%(as_of)s::timestamptz IS NULL
+         OR m.valid_from <= %(as_of)s AND (m.valid_to IS NULL OR m.valid_to > %(as_of)s))
     AND (%(kinds)s::text[] IS NULL OR m.kind = ANY(%(kinds)s))
     AND (%(attribute)s::text IS NULL OR m.attribute = %(attribute)s)
     AND (NOT %(contested)s OR m.contested <> '{}')

@@ -71,6 +71,14 @@ SELECT ids, mean_words, places, ordinal_tos, instructions, matched_ids, matched_
     ) END AS names
 FROM mine CROSS JOIN hits CROSS JOIN vectors
 
+-- scores_then --
+-- As `scores`, of what was believed at `believed_at` to hold at `as_of`; no partial index has the
+-- closed memories, so it reads all that were ever believed of the user.
+-- one plan: as `scores`
+-- scores, but for: AND believed_to IS NULL AND archived_at IS NULL
+AND held_then(memories, %(as_of)s, %(believed_at)s)
+            AND (archived_at IS NULL OR archived_at > %(believed_at)s::timestamptz)
+
 -- details --
 -- Memories in full, with the interactions that speak for them in the order they happened, and where
 -- each lexeme of the question stands in them: `held`, as a tsvector is written.

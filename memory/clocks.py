@@ -1,0 +1,79 @@
+"""Two clocks: what held at one time, as it was believed at another."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from memory.errors import InvalidInput
+from memory.models import Memory, Retraction, aware
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """A past to look at: what held at `as_of`, as was believed at `believed_at`.
+
+    One that is None is now; for `as_of` that means whatever held when, as reads without clocks
+    show. A time to come is as good as now for `believed_at`; for `as_of` it asks for what is known
+    of it. Use `then` to make one.
+    """
+
+    as_of: datetime | None
+    believed_at: datetime | None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The two times as statements name them."""
+        return {"as_of": self.as_of, "believed_at": self.believed_at}
+
+    @property
+    def moment(self) -> datetime:
+        """The earlier of the two: what reading as of then calls now."""
+        return min(t for t in (self.as_of, self.believed_at) if t is not None)
+
+    def knew(self, moment: datetime | None) -> bool:
+        """Whether something that was learned, or done, at `moment` was known then."""
+        return moment is None or self.believed_at is None or moment <= self.believed_at
+
+    def holds(self, memory: Memory) -> bool:
+        """Whether a memory was known then, and said to hold."""
+        start, end = memory.valid_from, memory.valid_to
+        if self.as_of is not None and start is not None and start > self.as_of:
+            return False
+        ended = self.as_of is not None and end is not None and end <= self.as_of
+        return not ended and self.knew(memory.believed_from)
+
+    def seen(self, memory: Memory) -> Memory:
+        """A memory as it looked then: its end as a belief is left out where that came later."""
+        if not self.knew(memory.believed_to):
+            return replace(memory, believed_to=None, retraction=None)
+        retraction = memory.retraction
+        return replace(memory, retraction=retraction and self.seen_retraction(retraction))
+
+    def seen_retraction(self, retraction: Retraction) -> Retraction | None:
+        """A retraction as it looked then; None where it came later."""
+        if not self.knew(retraction.retracted_at):
+            return None
+        if self.knew(retraction.restored_at):
+            return retraction
+        return replace(retraction, restored_at=None, restored_by=None, restored_reason=None)
+
+
+def then(as_of: datetime | None, believed_at: datetime | None) -> Then | None:
+    """The past that two clocks show; None where neither is given.
+
+    Raises:
+        InvalidInput: what is given is no time.
+        NaiveTime: it has no zone.
+    """
+    if as_of is None and believed_at is None:
+        return None
+    return Then(_time("as_of", as_of), _time("believed_at", believed_at))
+
+
+def _time(name: str, moment: object) -> datetime | None:
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime):
+        example = datetime.now(UTC).isoformat(timespec="seconds")
+        raise InvalidInput(f"{name} must be a datetime with a zone ({example}), got {moment!r}")
+    return aware(moment, name)
