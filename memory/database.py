@@ -44,6 +44,7 @@ _TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[ExperientialMemoryError]], 
     (errors.InvalidSchemaName, NotMigrated),
     (errors.UndefinedTable, NotMigrated),
     (errors.UndefinedFunction, NotMigrated),
+    (errors.IdleInTransactionSessionTimeout, StoreUnavailable),
     (errors.InsufficientPrivilege, ConfigurationError),
     (errors.InvalidPassword, ConfigurationError),
     (errors.InvalidCatalogName, ConfigurationError),
@@ -97,6 +98,24 @@ def _translate(error: psycopg.Error) -> ExperientialMemoryError:
     return StoreError(message)
 
 
+def _noticing(url: str) -> dict[str, Any]:
+    """What makes a connection notice in half a minute that the other side is gone.
+
+    What the URL says of it stays; the system's own defaults are hours.
+    """
+    ours: dict[str, Any] = {
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 4,
+        "tcp_user_timeout": 30_000,
+    }
+    try:
+        said = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:  # which connecting will say
+        return {}
+    return {name: value for name, value in ours.items() if name not in said}
+
+
 async def connect(url: str, timeout: float) -> Connection:
     """One plain connection as the login role, in autocommit, outside any pool.
 
@@ -106,7 +125,11 @@ async def connect(url: str, timeout: float) -> Connection:
     """
     try:
         return await Connection.connect(
-            url, autocommit=True, connect_timeout=max(1, int(timeout)), row_factory=dict_row
+            url,
+            autocommit=True,
+            connect_timeout=max(1, int(timeout)),
+            row_factory=dict_row,
+            **_noticing(url),
         )
     except psycopg.ProgrammingError:
         # The driver's message repeats the URL, and its password with it.
@@ -189,6 +212,7 @@ class Database:
             url,
             connection_class=Connection,
             kwargs={
+                **_noticing(url),
                 "autocommit": True,
                 "row_factory": dict_row,
                 "prepare_threshold": None,  # `Connection.run` prepares

@@ -25,7 +25,7 @@ from extractors.protocol import LogSlice
 from memory import queries
 from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database, DatabaseRole
-from memory.errors import EmbeddingFailed, ExtractionFailed, LeaseLost
+from memory.errors import EmbeddingFailed, ExtractionFailed, LeaseLost, StoreUnavailable
 from memory.models import Candidate, Interaction, InteractionKind, Role, Scope
 from memory.settings import Settings
 from tests.conftest import Extraction, Residence, Verbatim, WordEmbedder
@@ -107,7 +107,11 @@ class TestOneLeaseAUser:
         assert broken != sound
         with_it = {**queries.load(), "claims.lease": broken}
         monkeypatch.setattr(queries, "statement", with_it.__getitem__)
-        _, doubled = await self.overlaps(store, settings)
+        queries.numbered.cache_clear()
+        try:
+            _, doubled = await self.overlaps(store, settings)
+        finally:
+            queries.numbered.cache_clear()
         assert doubled > 0
 
 
@@ -169,6 +173,24 @@ class TestALeaseTakenOver:
         come_to = {**held, "position": 1, "forget_seq": 0}
         await store.fetch(slow.scope, "generations.derived", come_to)
         assert self.everything(superuser) == before
+
+
+async def test_a_transaction_whose_worker_was_cut_off_gives_its_locks_up(
+    async_client: AsyncMemoryClient, settings: Settings, url: str, superuser: psycopg.Connection
+) -> None:
+    await async_client.record(ANA, "Hello.")
+    hasty = settings.model_copy(update={"statement_timeout": 0.5})
+    locks = "SELECT FROM users WHERE user_id = 'ana' FOR UPDATE"
+
+    async def silent(database: Database) -> None:
+        async with database.transaction(ANA) as transaction:
+            await transaction.fetch("log.mark_due", {"tenant": "northwind", "user": "ana"})
+            # Waits until the server has ended the one that says nothing more.
+            await anyio.to_thread.run_sync(superuser.execute, locks)
+
+    async with Database(hasty, url, DatabaseRole.WORKER) as database:
+        with pytest.raises(StoreUnavailable, match="idle-in-transaction"):
+            await silent(database)
 
 
 class TestRenewal:

@@ -1,0 +1,21 @@
+"""Two hosts, one store: one is cut off within a batch and returns, and nothing is applied twice."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from benchmarks.two_hosts import NotPossible, two_hosts
+
+
+def test_a_host_that_was_cut_off_changes_nothing_when_it_returns() -> None:
+    with tempfile.TemporaryDirectory(prefix="memory-hosts-", dir="/tmp") as name:
+        Path(name).chmod(0o755)  # as root the server's own account must be able to enter
+        try:
+            seen = asyncio.run(two_hosts(Path(name), messages=500, lease=2.0))
+        except NotPossible as error:
+            pytest.skip(f"no network namespaces: {error}")
+    assert seen.wrong == {}
+    assert seen.worked_again
+    assert seen.leases_lost > 0
