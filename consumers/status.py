@@ -36,8 +36,11 @@ class Status:
     """A store at a moment.
 
     Users, interactions, waiting, lag and leases count every tenant; the rest is the tenant's.
-    waiting: interactions recorded and not extracted.
-    lag_seconds: how long the user who has waited longest has waited.
+    waiting: interactions recorded and not extracted; backfill_waiting: those of them that belong to
+        users of whom nothing but history waits.
+    lag_seconds: how long the user who has waited longest has waited, backfill apart.
+    leased: users that a worker holds; leases_expired: whom one held and did not come back to.
+    set_aside: the newest of `set_aside_total`.
     sessions_open: sessions whose working memory has not expired.
     quality: of a sample of the tenant's memories, by what made them; another one at each look.
     position: of the user asked for.
@@ -55,12 +58,17 @@ class Status:
     interactions: int
     waiting: int
     lag_seconds: float
+    backfill_users: int
+    backfill_waiting: int
+    backfill_lag_seconds: float
     leased: int
+    leases_expired: int
     sessions: int
     sessions_open: int
     long_term: tuple[Count, ...]
     collective: tuple[Count, ...]
     set_aside: tuple[SetAside, ...]
+    set_aside_total: int
     quality: tuple[Quality, ...] = ()
     position: Position | None = None
 
@@ -105,7 +113,11 @@ async def read_status(
         interactions=lag["interactions"],
         waiting=lag["waiting"],
         lag_seconds=round(lag["oldest_seconds"], 3),
+        backfill_users=lag["backfill_users"],
+        backfill_waiting=lag["backfill_waiting"],
+        backfill_lag_seconds=round(lag["backfill_seconds"], 3),
         leased=lag["leased"],
+        leases_expired=lag["leases_expired"],
         sessions=sessions[0]["sessions"],
         sessions_open=sessions[0]["open"],
         long_term=_counts(long_term),
@@ -121,6 +133,7 @@ async def read_status(
             )
             for row in set_aside
         ),
+        set_aside_total=set_aside[0]["total"] if set_aside else 0,
         quality=tuple(await sampled(database, tenant, language)),
         position=position_of(position) if user else None,
     )

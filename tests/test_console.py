@@ -32,6 +32,7 @@ from memory.errors import (
     StoreError,
 )
 from memory.models import Candidate, InteractionKind, MemoryKind
+from tests.conftest import Verbatim
 
 RunCommand = Callable[..., Result]
 MARCH = "2026-03-02T08:00:00Z"
@@ -222,6 +223,59 @@ def test_a_failed_session_is_an_exit_code_and_a_line_of_status(failing: RunComma
     assert [s["session"] for s in document(failing("status", "--json"))["set_aside"]] == ["bad"]
 
 
+def test_what_was_set_aside_has_a_bound_and_can_be_taken_up_again(
+    failing: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing("record", "poison", "--user", "ana", "--session", "bad")
+    failing("extract")
+    over = failing("status", "--max-set-aside", "0")
+    assert over.exit_code == 1
+    assert "set aside 1 sessions is over 0 sessions" in over.stderr
+    monkeypatch.setattr(consumers.store, "installed_extractors", lambda _: [Verbatim()])
+    assert failing("extract", "--user", "ana").exit_code == 2  # whose ana?
+    taken = failing("extract", "--retry-set-aside", "--workers", "2", "--json")
+    assert "took up 1 session" in taken.stderr
+    assert document(taken)["memories"] == {"verbatim": 1}
+    assert failing("status", "--max-set-aside", "0").exit_code == 0
+
+
+def test_status_keeps_history_that_waits_apart(run: RunCommand, tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(envelope(1, "I live in Berlin."))
+    run("import", str(path), "--tenant", "acme", "--no-extract")
+    assert run("status", "--max-lag", "0").exit_code == 0
+    late = run("status", "--max-backfill-lag", "0")
+    assert late.exit_code == 1
+    assert "backfill lag" in late.stderr
+    assert "of these 1 interaction of 1 user" in late.stdout
+    found = document(run("status", "--json"))
+    assert (found["waiting"], found["backfill_waiting"], found["lag_seconds"]) == (1, 1, 0.0)
+
+
+def test_changes_are_kept_once_enabled_and_go_out_as_lines(run: RunCommand, tmp_path: Path) -> None:
+    run("record", "I live in Berlin.", "--user", "ana")
+    run("extract")
+    assert document(run("changes", "status", "--json"))["enabled"] is False
+    assert run("changes", "snapshot").exit_code == 1
+    assert "not kept" in run("changes", "status").stdout
+    assert document(run("changes", "enable", "--snapshot", "--json"))["waiting"] == 3
+    assert run("changes", "status", "--max-lag", "0").exit_code == 1
+    path = tmp_path / "changes.jsonl"
+    assert "published 3 changes" in run("changes", "publish", "--to", str(path)).stdout
+    told = [json.loads(line)["change"] for line in path.read_text().splitlines()]
+    assert told == ["reset", "added", "added"]
+    no_brokers = run("changes", "publish")
+    assert no_brokers.exit_code == 3
+    assert "MEMORY_KAFKA_SERVERS" in no_brokers.stderr
+    run("record", "I speak German.", "--user", "ana")
+    run("extract")
+    lines = run("changes", "publish", "--to", "-").stdout.splitlines()
+    assert {json.loads(line)["schema"] for line in lines} == {1}
+    run("record", "I speak Dutch.", "--user", "ana")
+    run("extract")
+    assert document(run("changes", "disable", "--drop", "--json"))["waiting"] == 0
+
+
 def test_extraction_without_an_extractor_moves_nothing_on(
     run: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,7 +420,10 @@ def test_every_command_explains_itself(name: str) -> None:
     shown = CliRunner().invoke(command_line, [name, "--help"], prog_name="memory")
     assert shown.exit_code == 0
     assert f"  memory {name}" in shown.stdout.partition("Example:")[2] or name == "migrate"
-    assert "--json" in shown.stdout
+    group = command_line.get_command(click.Context(command_line), name)
+    for own in group.commands if isinstance(group, click.Group) else [None]:
+        path = [name, own, "--help"] if own else [name, "--help"]
+        assert "--json" in CliRunner().invoke(command_line, path, prog_name="memory").stdout
 
 
 def test_every_command_is_listed_once_under_the_name_it_has() -> None:

@@ -153,12 +153,27 @@ def _migrated(done: Migrated) -> Text:
     epilog=example("memory status", "memory status --max-lag 60 --max-waiting 1000 --json"),
 )
 @click.option("--max-lag", type=click.FloatRange(min=0), help="Exit 1 over this many seconds.")
+@click.option(
+    "--max-backfill-lag",
+    type=click.FloatRange(min=0),
+    help="The same for users of whom nothing but history waits.",
+)
 @click.option("--max-waiting", type=click.IntRange(min=0), help="Exit 1 over this many waiting.")
+@click.option(
+    "--max-set-aside", type=click.IntRange(min=0), help="Exit 1 over this many sessions set aside."
+)
 @click.option("--user", help="Also where this user's log stands.")
 @tenant_option
 @json_option
 def status_command(
-    max_lag: float | None, max_waiting: int | None, user: str | None, tenant: str, as_json: bool
+    *,
+    max_lag: float | None,
+    max_backfill_lag: float | None,
+    max_waiting: int | None,
+    max_set_aside: int | None,
+    user: str | None,
+    tenant: str,
+    as_json: bool,
 ) -> None:
     """Show how far extraction has come, what was set aside, and what is in the tiers.
 
@@ -170,12 +185,17 @@ def status_command(
         f"{what} {value:,.0f}{unit} is over {bound:,.0f}{unit}"
         for what, value, bound, unit in (
             ("lag", found.lag_seconds, max_lag, " s"),
+            ("backfill lag", found.backfill_lag_seconds, max_backfill_lag, " s"),
             ("waiting", found.waiting, max_waiting, " interactions"),
+            ("set aside", found.set_aside_total, max_set_aside, " sessions"),
         )
         if bound is not None and value > bound
     ]
     if over:
-        screen.say(f"error: {', '.join(over)}; run `memory extract`, or more of them")
+        screen.say(
+            f"error: {', '.join(over)}; run `memory extract`, or more of them"
+            " (docs/extraction.md says what to do)"
+        )
         click.get_current_context().exit(1)
 
 
@@ -203,6 +223,18 @@ def _status_table(found: Status) -> RenderableType:
         f" {screen.counted(found.users_due, 'user')} waiting, the oldest for"
         f" {found.lag_seconds:.1f} s; {screen.counted(found.leased, 'user')} being extracted",
     )
+    if found.backfill_users:
+        grid.add_row(
+            "backfill",
+            f"of these {screen.counted(found.backfill_waiting, 'interaction')} of"
+            f" {screen.counted(found.backfill_users, 'user')}, the oldest for"
+            f" {found.backfill_lag_seconds:.1f} s",
+        )
+    if found.leases_expired:
+        grid.add_row(
+            "leases",
+            f"{screen.counted(found.leases_expired, 'user')} held by a worker that is gone",
+        )
     if found.position:
         place = found.position
         grid.add_row("user", f"recorded {place.recorded:,}, extracted {place.extracted:,}")
@@ -221,6 +253,8 @@ def _status_table(found: Status) -> RenderableType:
             f"{quality.sound:,} of a sample of {quality.memories:,} by {quality.maker} are sound;"
             f" {quality.standing:,} of {screen.counted(quality.quotes, 'quote')} stand",
         )
+    if found.set_aside_total > len(found.set_aside):
+        grid.add_row("set aside", f"{found.set_aside_total:,} sessions, the newest of them:")
     for row in found.set_aside:
         # An extractor that reads all of a user at once fails in no session.
         where = f"session {screen.plain(row.session)!r} of " if row.session else ""

@@ -36,7 +36,14 @@ from consumers.store import reached, worker_database
 from memory.settings import Settings
 
 
-@click.group("changes")
+@click.group(
+    "changes",
+    epilog=example(
+        "memory changes enable --snapshot",
+        "memory changes publish --follow",
+        "memory changes status --max-lag 60",
+    ),
+)
 def changes_command() -> None:
     """Tell other systems what becomes of memories: added, superseded, forgotten.
 

@@ -169,8 +169,9 @@ SELECT count(*) FILTER (WHERE due_at IS NOT NULL) AS users_due,
 FROM users
 
 -- set_aside --
--- The bound tenant's sessions that extraction gave up on, newest first.
-SELECT user_id, session_id, ordinal, attempts, error, set_aside_at FROM progress
+-- The bound tenant's sessions that extraction gave up on, newest first, and how many there are.
+SELECT user_id, session_id, ordinal, attempts, error, set_aside_at, count(*) OVER () AS total
+FROM progress
 WHERE tenant_id = %(tenant)s AND (%(user)s = '' OR user_id = %(user)s)
     AND set_aside_at IS NOT NULL
 ORDER BY set_aside_at DESC
