@@ -125,6 +125,23 @@ class TestOnePlan:
         for name in READING:
             assert touched(explained(grown, name)) <= before[name] + 4
 
+    def test_a_shadow_beside_what_serves_costs_no_page(self, grown: psycopg.Connection) -> None:
+        before = {name: touched(explained(grown, name)) for name in READING}
+        grown.execute(
+            "INSERT INTO generations (name, state, followed) VALUES ('next', 'shadow', true)"
+        )
+        for table in ("memories", "embeddings"):
+            grown.execute(
+                sql.SQL(
+                    "INSERT INTO {} SELECT (jsonb_populate_record(t, jsonb_build_object("
+                    "'generation', 2, 'memory_id', t.memory_id + 1000))).* FROM {} t"
+                ).format(sql.Identifier(table), sql.Identifier(table))
+            )
+        for percent in (0, 1):  # of whom none is the user that is asked about
+            grown.execute("UPDATE generations SET percent = %s WHERE name = 'next'", (percent,))
+            for name in READING:
+                assert touched(explained(grown, name)) <= before[name] + 4, (name, percent)
+
     def test_finds_the_same_with_statistics(self, grown: psycopg.Connection) -> None:
         before = touched(explained(grown, "recall.scores"))
         grown.execute("ANALYZE")

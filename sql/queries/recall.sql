@@ -28,8 +28,8 @@ WITH terms AS MATERIALIZED (
                 THEN lexemes END AS matched
         FROM memories
         WHERE tenant_id = %(tenant)s AND user_id = %(user)s
-            AND generation = COALESCE(%(generation)s::smallint,
-                (SELECT generation FROM serving(%(tenant)s, %(user)s)))
+            AND generation = (SELECT COALESCE(%(generation)s::smallint,
+                (SELECT generation FROM serving(%(tenant)s, %(user)s))))
             AND believed_to IS NULL AND archived_at IS NULL
             AND (%(agent)s::text IS NULL AND agent_id IS NULL
                  OR agent_id IS NULL AND NOT %(only_agent)s OR agent_id = %(agent)s)
@@ -45,8 +45,8 @@ WITH terms AS MATERIALIZED (
         array_agg((vector <=> %(vector)s)::real) AS distances
     FROM embeddings
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND embedder_id = %(embedder_id)s
-        AND generation = COALESCE(%(generation)s::smallint,
-                (SELECT generation FROM serving(%(tenant)s, %(user)s)))
+        AND generation = (SELECT COALESCE(%(generation)s::smallint,
+                (SELECT generation FROM serving(%(tenant)s, %(user)s))))
 )
 SELECT ids, mean_words, places, ordinal_tos, instructions, matched_ids, matched_words,
     (SELECT array_agg(lexeme ORDER BY nth) FROM terms) AS lexemes,
