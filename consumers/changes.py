@@ -273,12 +273,17 @@ async def snapshot(database: Database, tenant: str | None = None) -> int:
     told = 0
     async for name in tenants(database, tenant):
         async for scope in users(database, name):
-            keys = {"tenant": scope.tenant, "user": scope.user}
-            async with database.transaction(scope) as transaction:
-                await transaction.fetch("changes.hold", keys)
-                await transaction.fetch("changes.snapshot", keys)
+            await tell(database, scope)
             told += 1
     return told
+
+
+async def tell(database: Database, scope: Scope) -> None:
+    """As `snapshot`, of one user, such as one whom another generation serves now."""
+    keys = {"tenant": scope.tenant, "user": scope.user}
+    async with database.transaction(scope) as transaction:
+        await transaction.fetch("changes.hold", keys)
+        await transaction.fetch("changes.snapshot", keys)
 
 
 async def drop(database: Database) -> None:

@@ -159,6 +159,19 @@ async def begin(database: Database, name: str, extractors: Mapping[str, str]) ->
     return generation
 
 
+async def pin(database: Database, extractors: Mapping[str, str]) -> None:
+    """Says by which extractors the live generation stays to be made, whatever else is installed.
+
+    Raises:
+        IllegalMove: it is made by others, as was said before.
+    """
+    params = {"extractors": Jsonb(dict(extractors))}
+    if not await database.fetch_system("generations.pin", params):
+        raise IllegalMove(
+            f"the live generation is not made by {told(extractors)}; derive that as a shadow"
+        )
+
+
 async def coverage(
     database: Database, generation: Generation, tenant: str | None = None
 ) -> Coverage:
@@ -187,8 +200,13 @@ async def follow(database: Database, name: str) -> Generation:
                 f"generation {other.name!r} serves {other.percent} % of the users;"
                 " `memory rollback` or `memory promote` comes first"
             )
-    await database.fetch_system("generations.follow", {"name": name})
+    await database.fetch_system("generations.follow", {"name": name, "followed": True})
     return await find_generation(database, name)
+
+
+async def unfollow(database: Database, name: str) -> None:
+    """Leaves a shadow that serves nobody as it is, until it is replayed again."""
+    await database.fetch_system("generations.follow", {"name": name, "followed": False})
 
 
 async def serve(database: Database, name: str, percent: int) -> Generation:

@@ -17,20 +17,10 @@ from consumers.compaction.policy import read_policy
 from consumers.compaction.sessions import replace_summaries, summary_of
 from consumers.derivation import Between, Extracted, GaveWay
 from consumers.extraction import Worker
-from consumers.generations import (
-    Generation,
-    State,
-    begin,
-    checked_percent,
-    coverage,
-    find_generation,
-    follow,
-    named,
-    serve,
-)
+from consumers.generations import Generation, begin, named, pin
 from consumers.tenancy import NOBODY, PAGE, tenants
 from memory.database import Database
-from memory.errors import ConcurrentWrite, IllegalMove, InvalidInput, LeaseLost
+from memory.errors import ConcurrentWrite, InvalidInput, LeaseLost
 from memory.explicit import PROVENANCE
 from memory.long_term import LongTerm
 from memory.models import Scope, aware
@@ -41,12 +31,6 @@ ROUND_SECONDS = 5.0
 
 CALM_SECONDS = 0.5
 """Between two looks at whether extraction has caught up."""
-
-NEVER_DERIVED = 0.01
-"""The share of users that a shift derives by itself; more is a replay of its own."""
-
-FEW_USERS = 20
-"""And as many users in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,58 +264,29 @@ class Replay:
             self._derived.count(committed, [m["extractor"] for m in plan.memories.values()])
 
 
-async def begun(worker: Worker, name: str, extractors: Sequence[str] | None = None) -> Generation:
+async def begun(
+    worker: Worker,
+    name: str,
+    extractors: Sequence[str] | None = None,
+    live: Sequence[str] | None = None,
+) -> Generation:
     """The shadow of this name, made by the worker's extractors of these names; None: by all.
 
-    What an app asked to be remembered is part of every generation.
+    What an app asked to be remembered is part of every generation. `live` says by which extractors
+    the live generation stays to be made, for one that is made by whatever is installed.
 
     Raises:
         GenerationMismatch: an extractor is not installed here, or the shadow is made by others.
         IllegalMove: the name is the live generation's, or of one that was retired.
     """
+    if live is not None:
+        await pin(worker.database, _made_by(worker, live, "the live generation"))
+    return await begin(worker.database, name, _made_by(worker, extractors, f"generation {name!r}"))
+
+
+def _made_by(worker: Worker, names: Sequence[str] | None, whose: str) -> dict[str, str]:
     chosen = worker.extractors
-    if extractors is not None:
+    if names is not None:
         kept = [e.name for e in chosen if e.name == PROVENANCE.extractor]
-        chosen = named(chosen, [*extractors, *kept], f"generation {name!r}")
-    return await begin(worker.database, name, {e.name: e.version for e in chosen})
-
-
-async def shift(
-    worker: Worker,
-    settings: Settings,
-    name: str,
-    percent: int,
-    *,
-    pace: Pace | None = None,
-    progress: Callable[[Replayed], None] = lambda _: None,
-) -> tuple[Generation, Replayed]:
-    """Lets a shadow serve `percent` of the users, once it has caught up with the live generation.
-
-    From then on both are kept up. Raising the percent moves nobody back.
-
-    Raises:
-        UnknownGeneration: there is none of the name.
-        IllegalMove: it is no shadow, was not replayed, or cannot catch up; or another one serves.
-        GenerationMismatch: its extractors are not those of this process.
-    """
-    database = worker.database
-    checked_percent(percent)
-    generation = await find_generation(database, name)
-    found = await coverage(database, generation)
-    never = found.users - found.derived
-    if generation.state is State.SHADOW and never > max(FEW_USERS, NEVER_DERIVED * found.users):
-        raise IllegalMove(
-            f"generation {name!r} has derived {found.derived:,} of {found.users:,} users;"
-            f" `memory replay --generation {name}` first"
-        )
-    replay = Replay(database, worker, generation, settings, pace=pace, progress=progress)
-    await follow(database, name)
-    if (await replay.run()).left:
-        raise IllegalMove(
-            f"generation {name!r} cannot catch up with {replay.done.left:,} users: others hold"
-            " them, or their sessions fail; `memory status` lists those that were set aside"
-        )
-    shifted = await serve(database, name, percent)
-    # Workers that had not heard of it extracted for the live generation alone until then.
-    await replay.run()
-    return shifted, replay.done
+        chosen = named(chosen, [*names, *kept], whose)
+    return {e.name: e.version for e in chosen}

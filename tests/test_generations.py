@@ -17,6 +17,7 @@ from consumers.extraction import Worker, installed_extractors
 from consumers.generations import Retired, promote, retire, roll_back
 from consumers.importing import read_jsonl
 from consumers.replay import Pace, Part, Replay, Replayed, begun
+from consumers.shifting import take_back
 from extractors.protocol import Extractor, LogSlice
 from memory.client import MemoryClient
 from memory.database import Database
@@ -192,6 +193,22 @@ class TestReplay:
         house.drain()
         done = house.replay(pace=Pace(rate=10.0))
         assert done.seconds >= 0.3  # what ana's three took, before tom's
+
+    def test_leaves_the_live_generation_to_the_extractors_that_it_is_pinned_to(
+        self, client: MemoryClient, house: House, superuser: psycopg.Connection
+    ) -> None:
+        moved(client)
+
+        async def run(live: list[str]) -> None:
+            await begun(house.worker, "next", ["residence"], live)
+
+        house.portal.call(run, ["verbatim"])
+        house.drain()
+        assert {row[3] for row in content(superuser, "first")} == {"episode"}
+        house.replay(extractors=["residence"])
+        assert {row[3] for row in content(superuser, "next")} == {"fact"}
+        with pytest.raises(IllegalMove, match="is not made by explicit 1, residence 1"):
+            house.portal.call(run, ["residence"])
 
     def test_refuses_another_version_under_the_same_name(
         self, client: MemoryClient, house: House, extractors: list[Extractor]
@@ -388,6 +405,25 @@ class TestServing:
         for name in ("first", "next"):
             assert [r[3] for r in content(superuser, name)].count("summary") == 10, name
 
+    def test_who_follows_the_change_stream_is_told_of_those_who_moved(
+        self, replayed: House, superuser: psycopg.Connection
+    ) -> None:
+        superuser.execute("UPDATE change_stream SET enabled_at = now()")
+        places = hundredths(superuser)
+
+        def reset() -> set[tuple[int, int]]:
+            rows = superuser.execute(
+                "DELETE FROM changes RETURNING user_id, generation, change"
+            ).fetchall()
+            assert {user for user, _, _ in rows} == {u for u, _, c in rows if c == "reset"}
+            return {(int(user.removeprefix("user-")), generation) for user, generation, _ in rows}
+
+        for low, high in ((0, 40), (40, 70)):
+            replayed.shift(high)
+            assert reset() == {(n, 2) for n, place in enumerate(places) if low <= place < high}
+        replayed.portal.call(take_back, replayed.database)
+        assert reset() >= {(n, 1) for n, place in enumerate(places) if place < 70}
+
     def test_the_collective_tier_counts_what_serves(
         self, client: MemoryClient, replayed: House, superuser: psycopg.Connection
     ) -> None:
@@ -490,6 +526,19 @@ class TestMoves:
         with pytest.raises(IllegalMove, match=says):
             move(house)
         assert names(superuser) == before
+
+    def test_a_shadow_that_cannot_catch_up_is_not_shifted_to(
+        self, client: MemoryClient, replayed: House, superuser: psycopg.Connection
+    ) -> None:
+        client.record(replace(ANA, user="user-0"), "I speak Thai.")
+        superuser.execute(
+            "UPDATE users SET lease_token = gen_random_uuid(),"
+            " leased_until = now() + interval '1 hour' WHERE user_id = 'user-0'"
+        )
+        replayed.settings = replayed.settings.model_copy(update={"max_attempts": 1})
+        with pytest.raises(IllegalMove, match="cannot catch up with 1 users"):
+            replayed.shift(10)
+        assert names(superuser)["next"] == ("shadow", 0, False)
 
     @pytest.mark.parametrize("move", [promote, retire])
     def test_of_a_generation_there_is_none_of(

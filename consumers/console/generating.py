@@ -27,10 +27,10 @@ from consumers.generations import (
     promote,
     read_generations,
     retire,
-    roll_back,
     told,
 )
-from consumers.replay import Pace, Part, Replay, Replayed, begun, shift
+from consumers.replay import Pace, Part, Replay, Replayed, begun
+from consumers.shifting import shift, take_back
 from consumers.store import open_worker, worker_database
 from memory.settings import Settings
 
@@ -49,10 +49,15 @@ def names(text: str | None) -> list[str] | None:
         "memory replay --generation plain --extractors episodes,statements --tenant acme",
         "memory replay --generation spring --users ana,tom --since 2026-01-01",
         "memory replay --generation spring --rate 200 --budget 50000",
+        "memory replay --generation new --live-extractors episodes,statements,behaviour,procedures",
     ),
 )
 @click.option("--generation", "name", required=True, help="The shadow to derive, or to go on with.")
 @click.option("--extractors", help="Made by these, comma-separated; else by all installed.")
+@click.option(
+    "--live-extractors",
+    help="The live generation stays to be made by these, whatever is installed.",
+)
 @click.option("--users", help="Only these users, comma-separated.")
 @click.option("--since", type=DAY, help="Only users with something recorded since that day, UTC.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Interactions a second.")
@@ -69,6 +74,7 @@ def names(text: str | None) -> list[str] | None:
 def replay_command(
     name: str,
     extractors: str | None,
+    live_extractors: str | None,
     users: str | None,
     since: datetime | None,
     rate: float | None,
@@ -84,17 +90,22 @@ def replay_command(
     """
     part = Part(tenant, names(users), since.replace(tzinfo=UTC) if since else None)
     pace = Pace(rate, budget, max_lag)
-    done = run(_replay, configured(), name, names(extractors), part, pace)
+    made_by = names(extractors), names(live_extractors)
+    done = run(_replay, configured(), name, made_by, part, pace)
     screen.answer(done, as_json, lambda: _replayed(done))
     fail_on(done.failures)
 
 
 async def _replay(
-    settings: Settings, name: str, extractors: list[str] | None, part: Part, pace: Pace
+    settings: Settings,
+    name: str,
+    made_by: tuple[list[str] | None, list[str] | None],
+    part: Part,
+    pace: Pace,
 ) -> Replayed:
     with screen.progress("replaying", "interactions", None) as advance:
         async with open_worker(settings) as worker:
-            generation = await begun(worker, name, extractors)
+            generation = await begun(worker, name, *made_by)
             replay = Replay(
                 worker.database,
                 worker,
@@ -230,7 +241,7 @@ def rollback_command(as_json: bool) -> None:
 
 async def _roll_back(settings: Settings) -> Moved:
     async with worker_database(settings) as database:
-        return Moved(await roll_back(database))
+        return Moved(await take_back(database))
 
 
 @click.command("promote", epilog=example("memory promote spring"))

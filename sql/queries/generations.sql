@@ -10,11 +10,18 @@ ORDER BY generation
 INSERT INTO generations (name, state, extractors) VALUES (%(name)s, 'shadow', %(extractors)s)
 ON CONFLICT (name) DO NOTHING
 
--- follow --
--- Lets what is recorded go through a shadow as well.
+-- pin --
+-- Says by which extractors the live generation stays to be made; no row where that is said already.
 -- unscoped: generations belong to no tenant
-UPDATE generations SET followed = true WHERE name = %(name)s AND state = 'shadow'
+UPDATE generations SET extractors = %(extractors)s
+WHERE state = 'live' AND (extractors = '{}' OR extractors = %(extractors)s)
 RETURNING generation
+
+-- follow --
+-- Lets what is recorded go through a shadow as well, or no more where it serves nobody.
+-- unscoped: generations belong to no tenant
+UPDATE generations SET followed = %(followed)s
+WHERE name = %(name)s AND state = 'shadow' AND (%(followed)s OR percent = 0)
 
 -- shift --
 -- Lets a shadow that is kept up serve a share of the users; no row where it is not.
@@ -96,6 +103,14 @@ FROM users u CROSS JOIN generations g
 WHERE u.tenant_id = %(tenant)s AND u.extracted > 0 AND g.state = 'live'
 ON CONFLICT (tenant_id, user_id, generation)
     DO UPDATE SET position = excluded.position, forget_seq = excluded.forget_seq, derived_at = now()
+
+-- between --
+-- The tenant's next users whom one percent serves and another, lower one, does not.
+-- unscoped: goes through the users of a tenant
+SELECT user_id FROM users
+WHERE tenant_id = %(tenant)s AND user_id > %(after)s
+    AND user_hundredth(tenant_id, user_id) BETWEEN %(low)s AND %(high)s - 1
+ORDER BY user_id LIMIT %(limit)s
 
 -- hold --
 -- Leases one user, due or not, unless somebody else holds it.
