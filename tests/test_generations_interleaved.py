@@ -24,6 +24,9 @@ from memory.settings import Settings
 from tests.conftest import Residence, Verbatim, WordEmbedder, databases
 from tests.replaying import ANA, House, content, day, opened
 
+READ_FIRST = (11, 12, 13, 19)
+"""Session, places and date of a memory: of the first statement read of those that it rests on."""
+
 EVERY = ["residence", "verbatim", "explicit"]
 """When something was believed first depends on when it was read; what is believed does not."""
 
@@ -40,7 +43,8 @@ class Store:
 
     def of(self, generation: str, user: str) -> list[TupleRow]:
         rows = content(self.superuser, generation, whole=EVERY)
-        return [row for row in rows if row[1] == user]
+        told = [n for n in range(len(rows[0])) if n not in READ_FIRST] if rows else []
+        return [tuple(row[n] for n in told) for row in rows if row[1] == user]
 
 
 @pytest.fixture(scope="module")
