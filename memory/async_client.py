@@ -4,6 +4,7 @@ Apps import it from `memory.client`, beside the one for code that is not async.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Self
 from uuid import uuid4
@@ -12,12 +13,12 @@ from memory import explicit, migrate
 from memory.bus import Bus, PostgresBus
 from memory.clocks import then
 from memory.collective import Collective, CollectiveExplanation
-from memory.consolidation import Assertion
 from memory.context import Assembler, Context, Shares, TokenEstimator
 from memory.database import Database, DatabaseRole, resolve_url
 from memory.embedding import Embedder, create_embedder
 from memory.erasure import Eraser, Forgotten
 from memory.errors import InvalidInput
+from memory.freshness import TIMEOUT, Freshness, Until
 from memory.kafka_bus import KafkaBus
 from memory.log import Log, Position
 from memory.long_term import LongTerm
@@ -33,7 +34,9 @@ from memory.models import (
     Role,
     Scope,
 )
+from memory.overlay import Overlay
 from memory.recall import Recaller
+from memory.remembering import Remembering
 from memory.reranking import Reranker
 from memory.retraction import Retractor, Revised, Which, Why
 from memory.settings import Settings
@@ -127,9 +130,12 @@ class AsyncMemoryClient:
             reranker=self._reranker,
         )
         self._recaller = recaller
+        self._overlay = Overlay()
         self._assembler = Assembler(
-            self._database, recaller, settings.window_tokens, self._estimator
+            self._database, recaller, settings.window_tokens, self._estimator, self._overlay
         )
+        self._freshness = Freshness(self._database)
+        self._remembering = Remembering(self._log, self._long_term, self._freshness)
         self._eraser = Eraser(self._database, self._long_term)
         self._retractor = Retractor(self._database, self._long_term)
         self._uses = Uses(self._long_term)
@@ -182,19 +188,19 @@ class AsyncMemoryClient:
             ForgottenId: the id was forgotten; over Kafka it is dropped instead.
             BusUnavailable: no acknowledgement in time; record again, with the same id.
         """
-        interaction = Interaction(
-            scope=scope,
-            id=uuid4().hex if id is None else id,
-            kind=kind,  # type: ignore[arg-type]  # text is checked where every interaction is
-            role=role,  # type: ignore[arg-type]
-            content=content,
-            occurred_at=datetime.now(UTC) if occurred_at is None else occurred_at,
+        interaction = _interaction(
+            scope,
+            content,
+            id,
+            occurred_at,
+            kind=kind,
+            role=role,
             payload=payload,
             actor=actor,
             private=private,
             source=source,
         )
-        return (await self._bus.publish([interaction], traceparent=traceparent))[0]
+        return (await self._publish([interaction], traceparent))[0]
 
     async def record_many(
         self, interactions: Sequence[Interaction], *, traceparent: str | None = None
@@ -210,7 +216,14 @@ class AsyncMemoryClient:
             InteractionConflict, ForgottenId: naming the ids refused; the others are in the log.
             BusUnavailable: as `record`.
         """
-        return await self._bus.publish(interactions, traceparent=traceparent)
+        return await self._publish(interactions, traceparent)
+
+    async def _publish(
+        self, interactions: Sequence[Interaction], traceparent: str | None
+    ) -> list[Receipt]:
+        receipts = await self._bus.publish(interactions, traceparent=traceparent)
+        self._overlay.add(interactions, receipts)
+        return receipts
 
     async def context(
         self,
@@ -221,11 +234,16 @@ class AsyncMemoryClient:
         shares: Shares | None = None,
         as_of: datetime | None = None,
         believed_at: datetime | None = None,
+        after: Receipt | None = None,
+        timeout: float = TIMEOUT,
     ) -> Context:
         """What the next turn should know: at most `budget` tokens, with citations.
 
         Draws on the scope's session (recent turns, summary, task state), on the user's long-term
         memories that the scope's agent may see, and on what the tenant's collective tier holds.
+        What this client recorded in the session is in it at once. With `after`, a receipt of the
+        same user from any process, it waits until the log holds that, or it is settled that it
+        never will; after `timeout` seconds it answers with what there is and is not `fresh`.
 
         `as_of` and `believed_at` show a past, as for `recall`; the session's turns are then those
         that were recorded, and had occurred, by then.
@@ -234,13 +252,16 @@ class AsyncMemoryClient:
             InvalidInput: a budget too small to hold anything, or an empty or oversize query.
             NaiveTime: a time without a zone.
         """
+        wait = await self._freshness.wait(scope, after, Until.RECORDED, timeout)
         past = then(as_of, believed_at)
         context = await self._assembler.context(
             scope, query, budget=budget, shares=shares, then=past
         )
         if past is None:  # looking back is no use of a memory
             await self._uses.note(scope, context.items)
-        return context
+        # A past reflects less of the log, however fresh it is.
+        fresh = wait.fresh and (past is not None or context.position >= wait.position)
+        return replace(context, fresh=fresh, waited=wait.seconds)
 
     async def recall(
         self,
@@ -252,11 +273,15 @@ class AsyncMemoryClient:
         only_agent: bool = False,
         as_of: datetime | None = None,
         believed_at: datetime | None = None,
+        after: Receipt | None = None,
+        timeout: float = TIMEOUT,
     ) -> Recall:
         """The `k` memories that fit `query` best, best first, each with what it cites.
 
         Memories private to an agent are seen only with that agent in the scope; `only_agent`
-        leaves out all others.
+        leaves out all others. With `after`, a receipt of the same user from any process, it waits
+        until extraction has come past that; after `timeout` seconds it answers with what there is
+        and is not `fresh`.
 
         With `as_of` only what held then, and with `believed_at` what was believed then, whatever
         was learned, retracted or merged since; with both, what was believed then of that time.
@@ -265,14 +290,13 @@ class AsyncMemoryClient:
             InvalidInput: an empty or oversize query, or `only_agent` without an agent.
             NaiveTime: a time without a zone.
         """
-        return await self._recaller.recall(
-            scope,
-            query,
-            k=k,
-            kinds=kinds,
-            only_agent=only_agent,
-            then=then(as_of, believed_at),
+        wait = await self._freshness.wait(scope, after, Until.EXTRACTED, timeout)
+        past = then(as_of, believed_at)
+        found = await self._recaller.recall(
+            scope, query, k=k, kinds=kinds, only_agent=only_agent, then=past
         )
+        fresh = wait.fresh and (past is not None or found.extracted >= wait.position)
+        return replace(found, fresh=fresh, waited=wait.seconds)
 
     async def remember(
         self,
@@ -288,14 +312,18 @@ class AsyncMemoryClient:
         id: str | None = None,  # noqa: A002 - as in record()
         occurred_at: datetime | None = None,
         private: bool = False,
+        timeout: float = TIMEOUT,
     ) -> Memory:
         """Remembers `text` at once, because the app says so; returns the memory.
 
         `attribute` and `value` let it supersede and be superseded: with `single_valued` a newer
-        value of the attribute ends the older. The request itself is an interaction of the log.
+        value of the attribute ends the older. The request itself is an interaction of the log;
+        over Kafka it has `timeout` seconds to get there.
 
         Raises:
             InvalidInput: as `record`, or a value without its attribute.
+            InteractionConflict, ForgottenId: as `record` over Postgres, on either bus.
+            NotApplied: it was not in the log in time; extraction makes the memory once it is.
         """
         try:
             wanted = MemoryKind(kind)
@@ -312,33 +340,9 @@ class AsyncMemoryClient:
             importance=importance,
         )
         where = scope if scope.session is not None else scope.in_session(explicit.SESSION)
-        receipt = await self.record(
-            where, text, id=id, payload=payload, occurred_at=occurred_at, private=private
-        )
-        return await self._derive(where, receipt)
-
-    async def _derive(self, scope: Scope, receipt: Receipt) -> Memory:
-        async def propose() -> Assertion:
-            return await self._explicit(scope, receipt.interaction_id)
-
-        return await self._long_term.believed(scope, await self._long_term.apply(scope, propose))
-
-    async def _explicit(self, scope: Scope, interaction_id: str) -> Assertion:
-        found = await self._log.read_ids(scope, [interaction_id])
-        interaction = found[0] if found else None
-        candidate = explicit.candidate_of(interaction) if interaction else None
-        if interaction is None or candidate is None or interaction.recorded_at is None:
-            raise InvalidInput(f"interaction {interaction_id!r} asks for no memory, or no longer")
-        return Assertion(
-            candidate,
-            explicit.PROVENANCE,
-            interaction.recorded_at,
-            interaction.position,
-            agent=scope.agent if interaction.private else None,
-            session=scope.session,
-            ordinal=interaction.ordinal,
-            ordinal_to=interaction.ordinal,
-        )
+        sent = _interaction(where, text, id, occurred_at, payload=payload, private=private)
+        (receipt,) = await self._publish([sent], None)
+        return await self._remembering.memory(sent, receipt, timeout)
 
     async def forget(
         self,
@@ -355,9 +359,15 @@ class AsyncMemoryClient:
         them; with `keep_sources` those stay and only this is never believed again. Forgotten
         interaction ids are refused if they are ever recorded again.
 
+        What this client recorded before is forgotten with the session or the user, also where it
+        is on its way over Kafka: it has a few seconds to get into the log first. What other
+        processes have on its way is not known here, and comes after.
+
         Raises:
             InvalidInput: not exactly one of the three.
             UnknownMemory: the user has no such memory.
+            NotApplied: this client's own interactions were not in the log in time; nothing was
+                forgotten.
         """
         if (memory is not None) + (session is not None) + user != 1:
             raise InvalidInput(
@@ -365,8 +375,11 @@ class AsyncMemoryClient:
             )
         if memory is not None:
             return await self._eraser.memory(scope, memory, keep_sources=keep_sources)
+        where = Scope(scope.tenant, scope.user, scope.agent, session)
+        for coming in self._overlay.of_user(where):
+            await self._freshness.require(where, coming.receipt, TIMEOUT)
         if session is not None:
-            return await self._eraser.session(scope.in_session(session))
+            return await self._eraser.session(where)
         return await self._eraser.user(scope)
 
     async def retract(
@@ -483,3 +496,25 @@ class AsyncMemoryClient:
     async def position(self, scope: Scope) -> Position:
         """How far the user's log has come, and how far extraction has followed it."""
         return await self._log.position(scope)
+
+
+def _interaction(
+    scope: Scope,
+    content: str,
+    interaction_id: str | None,
+    occurred_at: datetime | None,
+    *,
+    kind: InteractionKind | str = InteractionKind.MESSAGE,
+    role: Role | str = Role.USER,
+    **fields: Any,
+) -> Interaction:
+    """What an app records: under an id of our own and at this moment, where it names neither."""
+    return Interaction(
+        scope=scope,
+        id=uuid4().hex if interaction_id is None else interaction_id,
+        kind=kind,  # type: ignore[arg-type]  # text is checked where every interaction is
+        role=role,  # type: ignore[arg-type]
+        content=content,
+        occurred_at=datetime.now(UTC) if occurred_at is None else occurred_at,
+        **fields,
+    )

@@ -16,6 +16,7 @@ from memory.collective import CollectiveExplanation
 from memory.context import Context, Shares, TokenEstimator
 from memory.embedding import Embedder
 from memory.erasure import Forgotten
+from memory.freshness import TIMEOUT
 from memory.log import Position
 from memory.models import (
     Explanation,
@@ -146,6 +147,8 @@ class MemoryClient:
         shares: Shares | None = None,
         as_of: datetime | None = None,
         believed_at: datetime | None = None,
+        after: Receipt | None = None,
+        timeout: float = TIMEOUT,
     ) -> Context:
         """See `AsyncMemoryClient.context`."""
         call = partial(
@@ -154,6 +157,8 @@ class MemoryClient:
             shares=shares,
             as_of=as_of,
             believed_at=believed_at,
+            after=after,
+            timeout=timeout,
         )
         return self._portal.call(call, scope, query)
 
@@ -167,6 +172,8 @@ class MemoryClient:
         only_agent: bool = False,
         as_of: datetime | None = None,
         believed_at: datetime | None = None,
+        after: Receipt | None = None,
+        timeout: float = TIMEOUT,
     ) -> Recall:
         """See `AsyncMemoryClient.recall`."""
         call = partial(
@@ -176,6 +183,8 @@ class MemoryClient:
             only_agent=only_agent,
             as_of=as_of,
             believed_at=believed_at,
+            after=after,
+            timeout=timeout,
         )
         return self._portal.call(call, scope, query)
 
@@ -193,6 +202,7 @@ class MemoryClient:
         id: str | None = None,  # noqa: A002 - as in record()
         occurred_at: datetime | None = None,
         private: bool = False,
+        timeout: float = TIMEOUT,
     ) -> Memory:
         """See `AsyncMemoryClient.remember`."""
         call = partial(
@@ -206,6 +216,7 @@ class MemoryClient:
             id=id,
             occurred_at=occurred_at,
             private=private,
+            timeout=timeout,
         )
         return self._portal.call(call, scope, text)
 

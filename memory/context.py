@@ -10,8 +10,16 @@ from memory.clocks import Then
 from memory.conversation import Conversation, fitted
 from memory.database import Database
 from memory.errors import InvalidInput
-from memory.log import WorkingMemory, position_of, working_calls, working_memory
+from memory.log import (
+    Position,
+    WorkingMemory,
+    position_of,
+    settled_call,
+    working_calls,
+    working_memory,
+)
 from memory.models import Interaction, Memory, MemoryKind, RecalledMemory, Scope, Tier
+from memory.overlay import Overlay
 from memory.packing import Packing, TokenEstimator, only_repeats
 from memory.questions import Question
 from memory.recall import Recaller, fitting
@@ -83,7 +91,9 @@ class Context:
     turns: the session's newest, oldest first; the last is cut (`…`) where it alone is too long.
     state: the session's task state, where it fits.
     summary: of what was said before the turns, each line with the interaction it quotes.
-    position: the place in the user's log that it reflects.
+    position: the place in the user's log that it reflects; `extracted`: the place up to which its
+        memories do.
+    fresh: whether it reflects what the caller waited for; `waited`: for how many seconds.
     as_of, believed_at: the past that was asked for, if one was.
     """
 
@@ -98,6 +108,9 @@ class Context:
     summary: RollingSummary = NO_SUMMARY
     as_of: datetime | None = None
     believed_at: datetime | None = None
+    extracted: int = 0
+    fresh: bool = True
+    waited: float = 0.0
 
     @property
     def text(self) -> str:
@@ -130,6 +143,9 @@ class Context:
                 "position": self.position,
                 "as_of": self.as_of.isoformat() if self.as_of else None,
                 "believed_at": self.believed_at.isoformat() if self.believed_at else None,
+                "extracted": self.extracted,
+                "fresh": self.fresh,
+                "waited": round(self.waited, 3),
                 "items": [entry_json(entry, n) for n, entry in enumerate(self.entries, 1)],
                 "state": dict(self.state),
                 "summary": [
@@ -149,7 +165,10 @@ class Context:
 
 
 class Assembler:
-    """Assembles contexts, over one database role."""
+    """Assembles contexts, over one database role.
+
+    `overlay` holds what is shown of a session before the log has it.
+    """
 
     def __init__(
         self,
@@ -157,8 +176,10 @@ class Assembler:
         recaller: Recaller,
         window_tokens: int,
         estimator: TokenEstimator = estimate_tokens,
+        overlay: Overlay | None = None,
     ) -> None:
         self._database = database
+        self._overlay = overlay or Overlay()
         self._recaller = recaller
         self._window_tokens = window_tokens
         self._estimate = estimator
@@ -182,18 +203,25 @@ class Assembler:
         now = datetime.now(UTC) if then is None else then.moment
         search = await self._recaller.search(scope, query, then=then)
         calls = [search.call, search.shared_call, search.position_call]
+        window_tokens = min(self._window_tokens, budget)
+        coming = self._overlay.coming(scope) if then is None else ()
         if scope.session is not None:
-            calls += working_calls(scope, min(self._window_tokens, budget), then)
+            # First what is on its way: what comes in between is then in the window, at the latest.
+            calls += [settled_call([c.receipt for c in coming])] if coming else []
+            calls += working_calls(scope, window_tokens, then)
         found = iter(await self._database.fetch_all(scope, calls))
         scored, shared, position = next(found), next(found), position_of(next(found))
         working = WorkingMemory()
         if scope.session is not None:
-            working = working_memory(next(found), next(found), next(found), now)
+            left = self._overlay.settle(scope, coming, next(found)) if coming else []
+            working = working_memory(
+                next(found), next(found), next(found), now, left, window_tokens
+            )
         ranked = await self._recaller.rank(scope, search, scored, RECALLED, merged=False)
         own = [item for item in ranked if not _lapsed(item.memory, now)]
         draft = Draft(search.question, self._estimate, budget, shares or Shares())
         draft.fill(working, own, fitting(own, search.shared(shared)))
-        finished = draft.finished(query, position.recorded)
+        finished = draft.finished(query, position)
         return replace(finished, **then.params) if then else finished
 
 
@@ -247,14 +275,15 @@ class Draft:
         """The interactions shown in full; one that was cut does not say all a memory of it may."""
         return frozenset(t.id for t in self._conversation.turns if t in working.window)
 
-    def finished(self, query: str, position: int) -> Context:
+    def finished(self, query: str, position: Position) -> Context:
         """The context as it stands."""
         shown = self._conversation
         return Context(
             query=query,
             budget=self._budget,
             tokens=self._tokens(),
-            position=position,
+            position=position.recorded,
+            extracted=position.extracted,
             sections=sections(self._entries, shown.state, shown.summary.text),
             turns=shown.turns,
             entries=tuple(reading_order(self._entries)),

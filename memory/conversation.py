@@ -89,7 +89,8 @@ def _summarised(
 ) -> Conversation:
     """With a summary of all that is before the turns shown, as long as there is room for."""
     fallen = [*working.between, *working.window[: len(working.window) - len(shown.turns)]]
-    new = [i for i in fallen if i.ordinal > working.summary_through]
+    # Without an ordinal it is on its way into the log, and so after all that was summarised.
+    new = [i for i in fallen if not i.ordinal or i.ordinal > working.summary_through]
     said = spoken_lines(new)
     room = limit - tokens(replace(shown, summary=RollingSummary(".")))
     stored = RollingSummary(working.summary, working.summary_sources)

@@ -7,7 +7,7 @@ task state are the working tier.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -197,16 +197,56 @@ def working_calls(
     return [(name, {**p, **then.params}) for name, p in zip(names, of_each, strict=True)]
 
 
+def settled_call(receipts: Sequence[Receipt]) -> tuple[str, Params]:
+    """The statement that says which interactions on their way are dealt with.
+
+    Its rows have `nth`, a place in `receipts` from 1, and the `position` in the log, or None for
+    what will never be there.
+    """
+    places = [receipt.place for receipt in receipts]
+    params = {
+        "ids": [receipt.interaction_id for receipt in receipts],
+        "clusters": [place.cluster_id if place else None for place in places],
+        "topic_ids": [place.topic_id if place else None for place in places],
+        "partitions": [place.partition if place else None for place in places],
+        "offsets": [place.offset if place and place.offset >= 0 else None for place in places],
+    }
+    return "log.settled", params
+
+
 def working_memory(
     session: Sequence[DictRow],
     window: Sequence[DictRow],
     state: Sequence[DictRow],
     now: datetime,
+    coming: Sequence[Interaction] = (),
+    window_tokens: int = 0,
 ) -> WorkingMemory:
-    """The working tier; an empty one where the session had expired at `now`."""
+    """The working tier; an empty one where the session had expired at `now`.
+
+    `coming` are interactions of the session on their way into the log: they stand after what is in
+    it, within the same tokens, and keep the session from being expired, as they will in the log.
+    """
+    stored = _stored_working_memory(session, window, state, now, revived=bool(coming))
+    known = {turn.id for turn in (*stored.between, *stored.window)}
+    turns = (*stored.window, *(turn for turn in coming if turn.id not in known))
+    if len(turns) == len(stored.window):
+        return stored
+    fallen = tuple(fallen_out(turns, window_tokens))
+    return replace(stored, window=turns[len(fallen) :], between=(*stored.between, *fallen))
+
+
+def _stored_working_memory(
+    session: Sequence[DictRow],
+    window: Sequence[DictRow],
+    state: Sequence[DictRow],
+    now: datetime,
+    *,
+    revived: bool,
+) -> WorkingMemory:
     if not session:  # an app may set state before anything is recorded
         return WorkingMemory(state=state_of(state))
-    if session[0]["expires_at"] and session[0]["expires_at"] <= now:
+    if session[0]["expires_at"] and session[0]["expires_at"] <= now and not revived:
         return WorkingMemory()
     return WorkingMemory(
         window=tuple(interaction_of(row) for row in reversed(window) if row["recent"]),

@@ -340,8 +340,11 @@ class RecalledMemory:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Ranked memories, best first, and the log position the answer reflects.
+    """Ranked memories, best first, and how much of the user's log the answer reflects.
 
+    position: the log's end as it answered; `extracted`: the place up to which memories reflect it,
+        or 0 in a past.
+    fresh: whether they reflect what the caller waited for; `waited`: for how many seconds.
     as_of, believed_at: the past that was asked for, if one was.
     """
 
@@ -350,6 +353,9 @@ class Recall:
     position: int
     as_of: datetime | None = None
     believed_at: datetime | None = None
+    extracted: int = 0
+    fresh: bool = True
+    waited: float = 0.0
 
     def __iter__(self) -> Iterator[RecalledMemory]:
         return iter(self.items)
@@ -363,7 +369,7 @@ class Recall:
             for name, moment in (("as of", self.as_of), ("believed at", self.believed_at))
             if moment
         ]
-        place = f"position {self.position}{''.join(past)}"
+        place = f"position {self.position}, extracted {self.extracted}{''.join(past)}"
         head = f"{len(self.items)} memories for {self.query!r} ({place})"
         return "\n".join([head, *(str(item) for item in self.items)])
 

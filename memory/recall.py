@@ -115,8 +115,9 @@ class Recaller:
         scored, position, *shared = await self._database.fetch_all(scope, calls)
         own = await self.rank(scope, search, scored, k)
         items = blended(own, search.shared(shared[0]) if shared else (), k)
+        place = position_of(position)
         past = then.params if then else {}
-        return Recall(query, items, position_of(position).recorded, **past)
+        return Recall(query, items, place.recorded, extracted=place.extracted, **past)
 
     async def search(
         self,

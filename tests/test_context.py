@@ -16,7 +16,7 @@ from memory.context import MINIMUM_BUDGET, Draft, Shares
 from memory.database import Database
 from memory.embedding import Embedder
 from memory.errors import InvalidInput
-from memory.log import WorkingMemory
+from memory.log import Position, WorkingMemory
 from memory.models import (
     Interaction,
     InteractionKind,
@@ -100,7 +100,7 @@ class TestBudget:
         recalled = [a_memory(n, text, k, a) for n, (text, k, a) in enumerate(memories, 1)]
         shared = [replace(r, memory=replace(r.memory, tier=Tier.COLLECTIVE)) for r in recalled[:2]]
         draft.fill(working, recalled, shared)
-        context = draft.finished("What now?", 7)
+        context = draft.finished("What now?", Position(7))
         assert estimate(context.text) == context.tokens <= budget
         assert len(context.citations) == len(context.items)
         assert [c.marker for c in context.citations] == list(range(1, len(context.items) + 1))

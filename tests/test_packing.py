@@ -8,7 +8,7 @@ import pytest
 
 from memory.abridging import abridged, stems
 from memory.context import Context, Draft, Shares
-from memory.log import WorkingMemory
+from memory.log import Position, WorkingMemory
 from memory.models import (
     Interaction,
     InteractionKind,
@@ -83,7 +83,7 @@ def packed(
     draft = Draft(understood(question), estimate_tokens, budget, shares or Shares())
     best_first = sorted(items, key=lambda i: -i.score)
     draft.fill(working or WorkingMemory(), best_first, shared)
-    return draft.finished(question, 1)
+    return draft.finished(question, Position(1))
 
 
 class TestWhatGoverns:

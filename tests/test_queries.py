@@ -149,6 +149,10 @@ HOT: dict[str, dict[str, Any]] = {
     "log.session": {"session": SESSION},
     "log.get_state": {"session": SESSION},
     "log.position": {},
+    "log.settled": {
+        "ids": ["i-1", "i-2"], "clusters": ["c", None], "topic_ids": ["t", None],
+        "partitions": [0, None], "offsets": [7, None],
+    },
     "claims.due_sessions": {"generation": 1},
     "long_term.assertions": {"generation": 1, "keys": [KEY]},
     "long_term.open_beliefs": {"generation": 1, "keys": [KEY]},

@@ -165,6 +165,32 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
 SELECT position, extracted, change_seq FROM users
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 
+-- settled --
+-- Of interactions on their way over the bus, those that are dealt with: in the log, with their
+-- position, or never to come, because their id was forgotten or their partition of the topic was
+-- applied past their place. An unknown place is NULL, and nothing is past it.
+SELECT w.nth::int AS nth, i.position
+FROM unnest(%(ids)s::text[], %(clusters)s::text[], %(topic_ids)s::text[], %(partitions)s::int[],
+        %(offsets)s::bigint[])
+    WITH ORDINALITY AS w(interaction_id, cluster_id, topic_id, partition, record_offset, nth)
+LEFT JOIN LATERAL (
+    SELECT position FROM interactions
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = w.interaction_id
+    LIMIT 1
+) i ON true
+WHERE i.position IS NOT NULL
+    OR EXISTS (
+        SELECT FROM tombstones
+        WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+            AND id_digest = sha256(convert_to(w.interaction_id, 'UTF8'))
+    )
+    OR EXISTS (
+        SELECT FROM positions p
+        WHERE p.cluster_id = w.cluster_id AND p.topic_id = w.topic_id
+            AND p.partition = w.partition AND p.next_offset > w.record_offset
+    )
+ORDER BY w.nth
+
 -- set_state --
 -- Sets one key of a session's task state.
 INSERT INTO task_state (tenant_id, user_id, session_id, key, value)
