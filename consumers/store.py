@@ -26,9 +26,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 """Seconds between two tries to reach a store that is away, doubling."""
 
 
-@asynccontextmanager
-async def worker_database(settings: Settings) -> AsyncIterator[Database]:
-    """The store as the worker's role sees it; an embedded one is brought up to date.
+async def store_url(settings: Settings) -> str:
+    """Where the store is, at this release; an embedded one is brought up to date.
 
     Raises:
         StoreUnavailable: the server cannot be reached.
@@ -39,6 +38,17 @@ async def worker_database(settings: Settings) -> AsyncIterator[Database]:
         await migrate.migrate(url, settings.connect_timeout)
     else:
         await migrate.check(url, settings.connect_timeout)
+    return url
+
+
+@asynccontextmanager
+async def worker_database(settings: Settings) -> AsyncIterator[Database]:
+    """The store as the worker's role sees it.
+
+    Raises:
+        StoreUnavailable, NotMigrated, NewerSchema, MigrationChanged: as `store_url`.
+    """
+    url = await store_url(settings)
     async with Database(settings, url, DatabaseRole.WORKER) as database:
         yield database
 

@@ -138,10 +138,11 @@ async def connect(url: str, timeout: float) -> Connection:
             " 'postgresql://user@host:5432/database'"
         ) from None
     except psycopg.OperationalError as error:
-        raise _refused_or_unavailable(error) from error
+        raise refused_or_unavailable(error) from error
 
 
-def _refused_or_unavailable(error: psycopg.OperationalError) -> ExperientialMemoryError:
+def refused_or_unavailable(error: psycopg.OperationalError) -> ExperientialMemoryError:
+    """What an error of connecting is to us: a server that will not let us in, or not now."""
     # While connecting the driver passes on a message and no SQLSTATE. A server that speaks another
     # language than English is taken to be unavailable, which is only a less helpful answer.
     message = str(error).strip()

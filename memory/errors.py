@@ -30,6 +30,11 @@
     │   └── LockTimeout             retriable
     ├── BusUnavailable              retriable: no acknowledgement; what was sent may be on the bus
     ├── NotApplied                  retriable: on the bus, and not in the log in time
+    ├── BrokenStream                a topic does not go on where the log stands; an operator decides
+    │   ├── RetentionGap            records were deleted before they were applied
+    │   ├── LogTruncated            the topic ends before the position: brokers lost records
+    │   └── TopicRecreated          the topic was deleted, and another one made under its name
+    ├── PositionLost                retriable: another process took partitions over
     ├── ConcurrentWrite             retriable: another writer won; nothing was changed
     ├── LeaseLost                   retriable: another worker holds the user; nothing was committed
     ├── EmbeddingFailed             retriable: the embedding service did not answer
@@ -171,6 +176,28 @@ class BusUnavailable(ExperientialMemoryError):
 
 class NotApplied(ExperientialMemoryError):
     """An interaction is on the bus and was not in the log within the time given."""
+
+    retriable = True
+
+
+class BrokenStream(ExperientialMemoryError):
+    """A topic does not go on where the log stands, so something is or would be lost."""
+
+
+class RetentionGap(BrokenStream):
+    """The topic begins after our position: records were deleted before they were applied."""
+
+
+class LogTruncated(BrokenStream):
+    """The topic ends before our position: the brokers lost records that they had handed out."""
+
+
+class TopicRecreated(BrokenStream):
+    """The topic was deleted, and another one made under its name: positions mean nothing there."""
+
+
+class PositionLost(ExperientialMemoryError):
+    """Another process took partitions over; nothing was committed, and it goes on with them."""
 
     retriable = True
 

@@ -28,7 +28,7 @@ from memory.models import Scope
 from memory.queries import numbered
 from memory.settings import Settings
 from tests.conftest import Extraction, Residence, Verbatim, WordEmbedder, databases
-from tests.test_queries import APPENDED, STATEMENTS, defines, roles
+from tests.test_queries import APPENDED, STATEMENTS, copies, defines, roles
 
 ANA = Scope("northwind", "ana", session="s1")
 TOM = Scope("northwind", "tom", session="s1")
@@ -332,7 +332,11 @@ BY_TYPE: dict[str, Any] = {
 def statements_of(role: str) -> list[str]:
     """The statements that a role runs on tables."""
     own = ("connection.", "scope.")
-    return [n for n in STATEMENTS if role in roles(n) and not defines(n) and not n.startswith(own)]
+    return [
+        n
+        for n in STATEMENTS
+        if role in roles(n) and not (defines(n) or copies(n) or n.startswith(own))
+    ]
 
 
 def everyones(connection: Look, name: str) -> dict[str, Any]:

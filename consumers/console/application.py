@@ -38,6 +38,7 @@ COMMANDS = {
     "context": Place("reading", "Assemble what the next model call should know."),
     "explain": Place("reading", "Show the evidence behind a memory."),
     "forget": Place("writing", "Forget a memory, a session, or a user."),
+    "ingest": Place("ingesting", "Bring a Kafka topic into the log."),
     "extract": Place("operating", "Derive memories from what was recorded."),
     "compact": Place("compacting", "Keep the tiers in order: merge, promote, retain, verify …"),
     "generations": Place("generating", "List the generations, and whom they serve."),

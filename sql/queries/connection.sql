@@ -14,3 +14,10 @@ SELECT set_config('role', %(role)s, false),
 -- Answers, where the connection still leads to a server.
 -- unscoped: touches no table
 SELECT
+
+-- bounds --
+-- How long a connection may keep others waiting: a process that is stopped in the middle of a
+-- transaction must not hold users and positions for ever.
+-- unscoped: touches no table
+SELECT set_config('idle_in_transaction_session_timeout', %(idle)s, false),
+       set_config('lock_timeout', %(lock)s, false)

@@ -1,0 +1,110 @@
+"""`memory ingest`: brings a topic into the log."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from consumers.console import screen
+from consumers.console.options import configured, example, json_option, run
+from consumers.ingest.mapping import read_mapping
+from consumers.ingest.options import GROUP, Options
+from consumers.store import store_url
+from memory.errors import ConfigurationError
+from memory.extras import extra
+
+if TYPE_CHECKING:
+    from consumers.ingest.running import Ingest
+    from consumers.ingest.store import Counts
+
+
+@click.command(
+    "ingest",
+    epilog=example(
+        "memory ingest",
+        "memory ingest --instance-id ingest-1",
+        "MEMORY_KAFKA_TOPIC=crm.messages memory ingest --mapping crm.toml",
+    ),
+)
+@click.option("--group", default=GROUP, show_default=True, help="Processes of one group share.")
+@click.option("--instance-id", help="A static member's name: partitions wait while it restarts.")
+@click.option(
+    "--mapping",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A TOML or JSON file: where other messages have the fields.",
+)
+@click.option("--drain", is_flag=True, help="End once what is there now is in the log.")
+@click.option("--accept-loss", is_flag=True, help="Go on after a gap, a cut or a topic made again.")
+@json_option
+def ingest_command(
+    group: str,
+    instance_id: str | None,
+    mapping: Path | None,
+    drain: bool,
+    accept_loss: bool,
+    as_json: bool,
+) -> None:
+    """Bring the topic of MEMORY_KAFKA_TOPIC into the log, until stopped.
+
+    Any number of these may run at once, on any number of hosts: they share the partitions. What
+    cannot be applied is set aside (`memory dead-letters`); what passes by itself is waited out.
+    """
+    settings = configured()
+    if not settings.kafka_servers:
+        raise ConfigurationError(
+            "MEMORY_KAFKA_SERVERS is not set: without Kafka, Postgres is the bus"
+        )
+    options = Options(
+        group=group,
+        instance_id=instance_id,
+        mapping=read_mapping(mapping) if mapping else None,
+        drain=drain,
+        accept_loss=accept_loss,
+    )
+    with extra("kafka"):
+        from consumers.ingest.running import Ingest
+    with screen.progress("ingesting", "records") as advance:
+        ingest = Ingest(
+            settings,
+            lambda: run(store_url, settings),
+            options,
+            lambda so_far: advance(so_far.records),
+        )
+        screen.say("ingesting; stop with Ctrl-C")
+        with _stopping(ingest):
+            done = ingest.run()
+    screen.answer(done, as_json, lambda: _ingested(done))
+
+
+@contextmanager
+def _stopping(ingest: "Ingest") -> Iterator[None]:
+    """SIGTERM and SIGINT let the batch under way finish; a second one ends the process at once."""
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in signals]
+
+    def restore() -> None:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+    def stop(*_: object) -> None:
+        restore()
+        ingest.stop()
+
+    for number in signals:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore()
+
+
+def _ingested(done: "Counts") -> Text:
+    return Text(
+        f"{screen.counted(done.records, 'record')}: {done.appended:,} appended,"
+        f" {done.duplicates:,} already there, {done.forgotten:,} of forgotten ids,"
+        f" {done.set_aside:,} set aside"
+    )

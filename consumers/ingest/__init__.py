@@ -1,0 +1,1 @@
+"""From a topic into the log: every record applied once, in order, its position with its rows."""

@@ -1,0 +1,115 @@
+"""Which partitions are this process's, since when, and up to where it has come in each."""
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import TopicPartition
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+
+from consumers.ingest.store import Store, Topic
+from memory.errors import PositionLost
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Owned:
+    """One partition under one epoch; `next_offset` is what the log holds everything before.
+
+    Another object for the same partition is another ownership of it.
+    """
+
+    partition: TopicPartition
+    epoch: int
+    next_offset: int
+
+
+class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Takes partitions over in Postgres as the group hands them to this process, and seeks there.
+
+    Called by kafka-python in its own thread while `poll()` waits for it: nothing else runs on the
+    store's connection then. A failure here must end the consumer, which would otherwise go on from
+    the broker's offsets; `failure` is what it was.
+    """
+
+    def __init__(self, consumer: Any, store: Store, topic: Topic, owner: str) -> None:
+        self.owned: dict[TopicPartition, Owned] = {}
+        self.failure: Exception | None = None
+        self._consumer = consumer
+        self._store = store
+        self._topic = topic
+        self._owner = owner
+        self._unbegun: dict[TopicPartition, int] = {}
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Raises the epoch of each, and reads on from where Postgres says."""
+        try:
+            numbers = [p.partition for p in assigned]
+            taken = self._store.take(self._topic, numbers, self._owner) if numbers else {}
+            for partition in assigned:
+                standing = taken[partition.partition]
+                if standing.next_offset is None:
+                    self._wait(partition, standing.epoch)
+                else:
+                    self._stand(partition, standing.epoch, standing.next_offset)
+        except Exception as error:
+            self.failure = error
+            raise
+        logger.info("took over %s of %s", sorted(numbers), self._topic.name)
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Lets go of them: what was read of them and not committed is read by their next owner."""
+        for partition in revoked:
+            self.owned.pop(partition, None)
+            self._unbegun.pop(partition, None)
+        logger.info("gave up %s of %s", sorted(p.partition for p in revoked), self._topic.name)
+
+    def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
+        """As when revoked; that somebody else may have them already is what the epoch is for."""
+        self.on_partitions_revoked(lost)
+
+    def begin(self) -> None:
+        """Notes for partitions that nobody had read where they begin, and starts reading them.
+
+        Raises:
+            PositionLost: one was taken over meanwhile.
+        """
+        if not self._unbegun:
+            return
+        unbegun = self._unbegun
+        starts = self._consumer.beginning_offsets(list(unbegun))
+        epochs = {p.partition: epoch for p, epoch in unbegun.items()}
+        self._store.begin(self._topic, epochs, {p.partition: starts[p] for p in unbegun})
+        for partition, epoch in unbegun.items():
+            self._stand(partition, epoch, starts[partition])
+            self._consumer.resume(partition)
+        self._unbegun = {}
+
+    def stand_where_committed(self, store: Store) -> None:
+        """Goes back to what the log holds, with a new connection, after a commit of unknown end.
+
+        Raises:
+            PositionLost: a partition was taken over meanwhile.
+        """
+        self._store = store
+        held = store.held(self._topic, [p.partition for p in self.owned])
+        for partition, owned in self.owned.items():
+            standing = held.get(partition.partition)
+            if standing is None or standing.epoch != owned.epoch or standing.next_offset is None:
+                raise PositionLost(
+                    f"partition {partition.partition} of topic {self._topic.name!r} was taken over"
+                    " by another process"
+                )
+            self._stand(partition, owned.epoch, standing.next_offset)
+
+    def _stand(self, partition: TopicPartition, epoch: int, next_offset: int) -> None:
+        self.owned[partition] = Owned(partition, epoch, next_offset)
+        self._consumer.seek(partition, next_offset)
+
+    def _wait(self, partition: TopicPartition, epoch: int) -> None:
+        """Where the partition begins is for the broker to say, which cannot be asked from here."""
+        self._unbegun[partition] = epoch
+        self._consumer.seek(partition, 0)
+        self._consumer.pause(partition)

@@ -1,0 +1,98 @@
+"""CloudEvents 1.0 over Kafka, structured and binary mode, as fields of the envelope.
+
+`data` is a JSON object with the envelope's own fields. What it leaves out the event fills in:
+`time` is when it occurred, `source` who sent it, `subject` the session, and the extensions
+`tenant`, `user`, `agent`, `session`, `kind` and `role` what they say. An event is known by its
+source and id together, so its id here is both.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from consumers.ingest.records import Reason, Record, Unreadable
+from memory.models import MAX_NAME_CHARACTERS
+
+_PREFIX = "ce_"
+_STRUCTURED = "application/cloudevents+json"
+_BATCH = "application/cloudevents-batch"
+_EXTENSIONS = ("tenant", "user", "agent", "session", "kind", "role")
+
+
+def attributes_of(record: Record) -> dict[str, Any] | None:
+    """The event with its `data`, in either mode; None where the record is no CloudEvent.
+
+    Raises:
+        Unreadable: it says it is one and cannot be read as one.
+    """
+    headers = dict(record.headers)
+    kind = _text(headers.get("content-type")).partition(";")[0].strip().lower()
+    if kind == _STRUCTURED:
+        event = _parsed(record.value)
+        if not isinstance(event, dict):
+            raise Unreadable(Reason.INVALID, "a structured CloudEvent must be a JSON object")
+    elif kind.startswith(_BATCH):
+        raise Unreadable(Reason.INVALID, "a batch of CloudEvents in one record cannot be read")
+    elif "ce_specversion" in headers:
+        event = {
+            name.removeprefix(_PREFIX): _text(value)
+            for name, value in headers.items()
+            if name.startswith(_PREFIX)
+        }
+        event["data"] = _parsed(record.value)
+    else:
+        return None
+    if event.get("specversion") != "1.0":
+        raise Unreadable(
+            Reason.UNKNOWN_VERSION, f"CloudEvents {event.get('specversion')!r} is not 1.0"
+        )
+    return event
+
+
+def envelope_fields(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The envelope's fields that the event carries.
+
+    Raises:
+        Unreadable: `data` is no JSON object, or the event has no id or source.
+    """
+    data = event.get("data")
+    if not isinstance(data, dict):
+        raise Unreadable(Reason.INVALID, "data of a CloudEvent must be a JSON object")
+    for name in ("id", "source"):
+        if not isinstance(event.get(name), str) or not event[name]:
+            raise Unreadable(Reason.INVALID, f"a CloudEvent needs {name}, got {event.get(name)!r}")
+    filled = {name: event[name] for name in _EXTENSIONS if name in event}
+    if "session" not in filled and "subject" in event:
+        filled["session"] = event["subject"]
+    if "time" in event:
+        filled["occurred_at"] = event["time"]
+    filled["id"] = _known_by(event["source"], event["id"])
+    filled["source"] = _short(event["source"])
+    return {**filled, **data}
+
+
+def _known_by(source: str, event_id: str) -> str:
+    whole = f"{source}#{event_id}"
+    return whole if len(whole) <= MAX_NAME_CHARACTERS else _digest(whole)
+
+
+def _short(source: str) -> str:
+    return source if len(source) <= MAX_NAME_CHARACTERS else _digest(source)
+
+
+def _digest(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
+
+
+def _parsed(value: bytes | None) -> Any:
+    try:
+        return json.loads(value or b"")
+    except RecursionError as error:
+        raise Unreadable(Reason.INVALID, "it is nested too deeply to be read") from error
+    except ValueError as error:
+        raise Unreadable(Reason.NOT_JSON, f"not JSON in UTF-8: {error}") from error
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="replace")

@@ -1,0 +1,395 @@
+"""One membership in the consumer group, over one connection to Postgres."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka import errors as theirs
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.structs import OffsetAndMetadata
+
+from consumers.ingest.assignment import Assignment, Owned
+from consumers.ingest.options import Options
+from consumers.ingest.reading import Reader
+from consumers.ingest.records import Arrival, Reason, Record, record_time
+from consumers.ingest.store import Counts, RowRefused, Store, Stretch, Topic
+from consumers.ingest.stream import out_of_range, recreated, refuse_recreated
+from memory.brokers import client_options, described, translated, unknown_topic
+from memory.errors import BusRefused, ConcurrentWrite
+from memory.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+MAX_RECORDS = 5_000
+MIN_RECORDS = 100
+MAX_BYTES = 16 * 1024 * 1024
+"""Of the values in one batch; a single fetch may go over it."""
+
+FETCH_BYTES = 8 * 1024 * 1024
+TARGET_SECONDS = 1.0
+"""What a commit may take before batches are made smaller."""
+
+POLL_MS = 500
+GATHER_SECONDS = 0.25
+"""How long a batch is added to while more is there."""
+
+TELL_SECONDS = 1.0
+ANSWER_MS = 10_000
+APPLY_ATTEMPTS = 3
+
+_MISUSE = (
+    theirs.FencedInstanceIdError,
+    theirs.InconsistentGroupProtocolError,
+    theirs.InvalidGroupIdError,
+    theirs.InvalidSessionTimeoutError,
+    theirs.GroupMaxSizeReachedError,
+    theirs.KafkaConfigurationError,
+    theirs.UnsupportedCodecError,
+)
+"""What comes of how this process or its group is set up, and so of no waiting."""
+
+
+@dataclass(slots=True)
+class Part:
+    """Records of one ownership of a partition, in the order of the log."""
+
+    owned: Owned
+    records: list[Record] = field(default_factory=list)
+
+
+class Limit:
+    """How many records a batch may have: fewer while commits are slow, more while quick."""
+
+    def __init__(self) -> None:
+        self.records = MAX_RECORDS // 4
+
+    def learn(self, records: int, seconds: float) -> None:
+        """Takes note of a commit."""
+        if seconds > TARGET_SECONDS:
+            self.records = max(MIN_RECORDS, self.records // 2)
+        elif records >= self.records and seconds < TARGET_SECONDS / 2:
+            self.records = min(MAX_RECORDS, self.records * 2)
+
+
+class Session:
+    """A consumer, what it was assigned, and the connection its batches commit on."""
+
+    def __init__(
+        self, consumer: Any, store: Store, topic: Topic, settings: Settings, options: Options
+    ) -> None:
+        self._consumer = consumer
+        self._store = store
+        self._topic = topic
+        self._settings = settings
+        self._options = options
+        self._reader = Reader(topic.name, options.mapping)
+        self._limit = Limit()
+        self._told_at = monotonic()
+        self._assignment = Assignment(consumer, store, topic, options.owner)
+        consumer.subscribe([topic.name], listener=self._assignment)
+
+    @property
+    def failed(self) -> bool:
+        """Whether an assignment failed: this session reads from nowhere in particular, and ends."""
+        return self._assignment.failure is not None
+
+    def step(self) -> Counts | None:
+        """Applies what is there to be read; None where there was nothing.
+
+        Raises:
+            PositionLost: another process took a partition over.
+            StoreUnavailable, ConcurrentWrite, BusUnavailable: retriable.
+            BrokenStream: the topic does not go on where the log stands.
+            BusRefused: the brokers will not let this process go on as it is set up.
+        """
+        with self._kafka():
+            parts = self._gather()
+            ends = {p: self._consumer.position(p, ANSWER_MS) for p in self._assignment.owned}
+        stretches = [
+            self._stretch(owned, parts.get(p), ends[p])
+            for p, owned in self._assignment.owned.items()
+            if ends[p] is not None and ends[p] > owned.next_offset
+        ]
+        if not stretches:
+            return None
+        counts = self._apply(stretches)
+        self._tell_broker()
+        return counts
+
+    def _gather(self) -> dict[TopicPartition, Part]:
+        """What is there to be read, up to the limits of a batch; waits only for the first of it."""
+        parts: dict[TopicPartition, Part] = {}
+        records = size = 0
+        enough = monotonic() + GATHER_SECONDS
+        while records < self._limit.records and size < MAX_BYTES:
+            wait = 0 if parts else POLL_MS
+            found = self._consumer.poll(wait, max_records=self._limit.records - records)
+            self._check()
+            self._assignment.begin()
+            # What was read under an ownership that ended is read again by the next one.
+            parts = {p: part for p, part in parts.items() if self._owns(part)}
+            for partition, new in found.items():
+                part = parts.setdefault(partition, Part(self._assignment.owned[partition]))
+                part.records += new
+                records += len(new)
+                size += sum(record.serialized_value_size for record in new)
+            if not found or monotonic() > enough:
+                break
+        return parts
+
+    def _owns(self, part: Part) -> bool:
+        return self._assignment.owned.get(part.owned.partition) is part.owned
+
+    def _check(self) -> None:
+        if self._assignment.failure is not None:
+            raise self._assignment.failure
+        # kafka-python keeps it with the topic's other metadata and has no public name for it.
+        topic_id = self._consumer._cluster.topic_id(self._topic.name)  # noqa: SLF001
+        if topic_id is not None and str(topic_id) != self._topic.topic_id:
+            raise recreated(self._topic, f"it has another id, {topic_id}")
+
+    def _stretch(self, owned: Owned, part: Part | None, end: int) -> Stretch:
+        number = owned.partition.partition
+        stretch = Stretch(number, owned.epoch, owned.next_offset, end)
+        for record in part.records if part else ():
+            read = self._reader.read(record)
+            if isinstance(read, Arrival):
+                stretch.arrivals.append(read)
+            else:
+                stretch.rejected.append(read)
+        if part and part.records:
+            stretch.newest = record_time(part.records[-1])
+        return stretch
+
+    def _apply(self, stretches: Sequence[Stretch]) -> Counts:
+        began = monotonic()
+        try:
+            counts = self._commit(stretches)
+        except RowRefused as error:
+            return self._apply_in_parts(stretches, error)
+        self._limit.learn(counts.records, monotonic() - began)
+        return counts
+
+    def _apply_in_parts(self, stretches: Sequence[Stretch], error: RowRefused) -> Counts:
+        """Commits what the database takes, and sets the row aside that it refuses."""
+        if sum(len(s.arrivals) for s in stretches) == 1:
+            (stretch,) = (s for s in stretches if s.arrivals)
+            refused = stretch.arrivals.pop()
+            logger.warning("the database refuses offset %d: %s", refused.record.offset, error)
+            stretch.rejected.append(refused.rejected(Reason.REFUSED, str(error)))
+            return self._commit(stretches)
+        counts = Counts()
+        for half in halves(stretches):
+            counts.add(self._apply(half))
+        return counts
+
+    def _commit(self, stretches: Sequence[Stretch]) -> Counts:
+        total = Counts()
+        for counts in self._committed(stretches).values():
+            total.add(counts)
+        for stretch in stretches:
+            owned = self._assignment.owned[TopicPartition(self._topic.name, stretch.partition)]
+            owned.next_offset = stretch.end
+        return total
+
+    def _committed(self, stretches: Sequence[Stretch]) -> dict[int, Counts]:
+        for attempt in range(APPLY_ATTEMPTS):
+            try:
+                return self._store.apply(self._topic, stretches)
+            except ConcurrentWrite:  # rolled back as a whole
+                if attempt == APPLY_ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def drained(self) -> bool:
+        """Whether this process has partitions, and has applied all that is in them."""
+        owned = self._assignment.owned
+        if not owned:
+            return False
+        with self._kafka():
+            ends = self._consumer.end_offsets(list(owned), ANSWER_MS)
+        return all(o.next_offset >= ends[p] for p, o in owned.items())
+
+    def pause(self) -> None:
+        """Reads no more, and stays in the group."""
+        self._consumer.pause(*self._assignment.owned)
+
+    def stay(self, seconds: float) -> None:
+        """Lets the group know that this process is alive; waits at most so long."""
+        with self._kafka():
+            # Partitions that are assigned meanwhile are read again from where Postgres says.
+            self._consumer.poll(int(1000 * min(seconds, POLL_MS / 1000)))
+            self._check()
+
+    def reconnect(self) -> None:
+        """Goes on with a new connection, from what the log holds.
+
+        Raises:
+            StoreUnavailable: not yet.
+            PositionLost: another process took a partition over meanwhile.
+        """
+        self._store.close()
+        self._store = Store.open(self._store.url, self._settings)
+        self._assignment.stand_where_committed(self._store)
+        self._consumer.resume(*self._assignment.owned)
+
+    def close(self) -> None:
+        """Leaves the group; what was read and not committed is read again by whoever is next."""
+        try:
+            with suppress(theirs.KafkaError):
+                self._tell_broker(at_last=True)
+            with suppress(theirs.KafkaError):
+                self._consumer.close(timeout_ms=ANSWER_MS)
+        finally:
+            self._store.close()
+
+    def _tell_broker(self, *, at_last: bool = False) -> None:
+        """Commits offsets to the broker as well: only tools that show lag read them."""
+        if not at_last and monotonic() - self._told_at < TELL_SECONDS:
+            return
+        self._told_at = monotonic()
+        offsets = {
+            partition: OffsetAndMetadata(owned.next_offset, "", -1)
+            for partition, owned in self._assignment.owned.items()
+        }
+        if at_last and offsets:
+            self._consumer.commit(offsets, timeout_ms=1000)
+        elif offsets:
+            self._consumer.commit_async(offsets)
+
+    @contextmanager
+    def _kafka(self) -> Iterator[None]:
+        """kafka-python's errors as ours."""
+        try:
+            with consuming(self._settings):
+                yield
+        except BaseException as error:
+            if self._assignment.failure is not None and error is not self._assignment.failure:
+                raise self._assignment.failure from error
+            cause = error.__cause__
+            if isinstance(cause, theirs.KafkaError):
+                self._go_on_after(cause)
+            raise
+
+    def _go_on_after(self, error: theirs.KafkaError) -> None:
+        """Raises what is broken, where that is why; moves on first where loss is accepted."""
+        found = out_of_range(self._consumer, self._topic, self._assignment.owned, error)
+        if found is None:
+            return
+        broken, moves = found
+        if not self._options.accept_loss:
+            raise broken from error
+        logger.warning("%s; accepted", broken)
+        self._commit(moves)
+
+
+def open_session(settings: Settings, url: str, options: Options) -> Session:
+    """Joins the group.
+
+    Raises:
+        StoreUnavailable, BusUnavailable: retriable.
+        UnknownTopic, BusRefused: the brokers have no such topic, or refuse.
+        TopicRecreated: positions are of an earlier topic of this name.
+    """
+    store = Store.open(url, settings)
+    try:
+        with consuming(settings):
+            consumer = _consumer(settings, options)
+        try:
+            with consuming(settings):
+                topic = _identity(consumer, settings)
+            refuse_recreated(store, topic, accept=options.accept_loss)
+            return Session(consumer, store, topic, settings, options)
+        except BaseException:
+            with suppress(theirs.KafkaError):
+                consumer.close(timeout_ms=ANSWER_MS)
+            raise
+    except BaseException:
+        store.close()
+        raise
+
+
+@contextmanager
+def consuming(settings: Settings) -> Iterator[None]:
+    """As `brokers.translated`; what comes of how the group is set up is no matter of waiting."""
+    with translated(settings):
+        try:
+            yield
+        except _MISUSE as error:
+            where = described(settings)
+            raise BusRefused(f"{where}: {type(error).__name__}: {error}") from error
+
+
+def halves(stretches: Sequence[Stretch]) -> tuple[list[Stretch], list[Stretch]]:
+    """The same stretches in two parts with half of the arrivals each, to be applied in turn."""
+    left = sum(len(s.arrivals) for s in stretches) // 2
+    first: list[Stretch] = []
+    second: list[Stretch] = []
+    for stretch in stretches:
+        if len(stretch.arrivals) <= left:
+            first.append(stretch)
+        elif not left:
+            second.append(stretch)
+        else:
+            before, after = _cut(stretch, left)
+            first.append(before)
+            second.append(after)
+        left = max(0, left - len(stretch.arrivals))
+    return first, second
+
+
+def _cut(stretch: Stretch, arrivals: int) -> tuple[Stretch, Stretch]:
+    at = stretch.arrivals[arrivals].record.offset
+    before = Stretch(
+        stretch.partition,
+        stretch.epoch,
+        stretch.start,
+        at,
+        stretch.arrivals[:arrivals],
+        [r for r in stretch.rejected if r.record.offset < at],
+        record_time(stretch.arrivals[arrivals - 1].record),
+    )
+    after = Stretch(
+        stretch.partition,
+        stretch.epoch,
+        at,
+        stretch.end,
+        stretch.arrivals[arrivals:],
+        [r for r in stretch.rejected if r.record.offset >= at],
+        stretch.newest,
+    )
+    return before, after
+
+
+def _identity(consumer: Any, settings: Settings) -> Topic:
+    name = settings.kafka_topic
+    if not consumer.partitions_for_topic(name):
+        raise unknown_topic(settings, name)
+    # See `Session._check`.
+    cluster = consumer._cluster  # noqa: SLF001
+    return Topic(str(cluster.cluster_id), str(cluster.topic_id(name)), name)
+
+
+def _consumer(settings: Settings, options: Options) -> Any:
+    """A consumer that neither commits nor chooses where to read: Postgres says both."""
+    return KafkaConsumer(
+        **{
+            "metadata_max_age_ms": 30_000,  # how long a topic that was made again goes unnoticed
+            **client_options(settings),
+        },
+        group_id=options.group,
+        group_instance_id=options.instance_id,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        allow_auto_create_topics=False,
+        partition_assignment_strategy=[CooperativeStickyAssignor],
+        fetch_max_bytes=FETCH_BYTES,
+        session_timeout_ms=10_000,
+        bootstrap_timeout_ms=ANSWER_MS,
+        metrics_enabled=False,
+    )

@@ -1,0 +1,374 @@
+"""The Postgres side of ingestion: rows, dead letters and position of a batch commit together.
+
+Synchronous, as kafka-python's loop is: one connection in the worker's role for one process.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Self, assert_never
+
+import psycopg
+from psycopg import Connection, errors
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Jsonb
+
+from consumers.ingest.records import Arrival, Reason, Record, Rejected, record_time
+from memory import queries
+from memory.database import DatabaseRole, refused_or_unavailable, translated
+from memory.errors import PositionLost, StoreError
+from memory.settings import Settings
+
+Fate = Literal["duplicate", "forgotten", "conflict"] | None
+
+IDLE_IN_TRANSACTION_SECONDS = 15
+"""After which the server ends the transaction of a process that stopped in the middle of it."""
+
+LOCK_SECONDS = 10
+
+_BAD_ROW = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded)
+"""What the database answers because of a row rather than of its own state."""
+
+
+class RowRefused(StoreError):
+    """The database refused a row of the batch; which one is for the caller to find."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of one cluster, by the ids that its name may outlive."""
+
+    cluster_id: str
+    topic_id: str
+    name: str
+
+    @property
+    def key(self) -> dict[str, str]:
+        """As parameters of the statements on positions."""
+        return {"cluster": self.cluster_id, "topic_id": self.topic_id, "topic": self.name}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a partition stands, under the epoch it was taken over with; None: not begun."""
+
+    epoch: int
+    next_offset: int | None
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of records."""
+
+    appended: int = 0
+    duplicates: int = 0
+    forgotten: int = 0
+    set_aside: int = 0
+
+    def add(self, other: "Counts") -> None:
+        """Adds another count to this one."""
+        self.appended += other.appended
+        self.duplicates += other.duplicates
+        self.forgotten += other.forgotten
+        self.set_aside += other.set_aside
+
+    @property
+    def records(self) -> int:
+        """All of them."""
+        return self.appended + self.duplicates + self.forgotten + self.set_aside
+
+
+@dataclass(slots=True)
+class Stretch:
+    """The records of one partition from `start` up to `end`, which holes may have taken away."""
+
+    partition: int
+    epoch: int
+    start: int
+    end: int
+    arrivals: list[Arrival] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    newest: datetime | None = None
+
+
+class Store:
+    """One connection that applies batches of one topic."""
+
+    def __init__(self, connection: Connection[DictRow], url: str, settings: Settings) -> None:
+        self.url = url
+        self._connection = connection
+        self._session_ttl = settings.session_ttl
+
+    @classmethod
+    def open(cls, url: str, settings: Settings) -> Self:
+        """A connection of its own, in the worker's role.
+
+        Raises:
+            StoreUnavailable: the server does not answer, or not now.
+            ConfigurationError: it answers that it will not let us in.
+        """
+        timeout = max(1, int(settings.connect_timeout))
+        try:
+            connection = psycopg.connect(
+                url,
+                autocommit=True,
+                connect_timeout=timeout,
+                row_factory=dict_row,
+                prepare_threshold=1,
+            )
+        except psycopg.OperationalError as error:
+            raise refused_or_unavailable(error) from error
+        try:
+            with translated():
+                _configure(connection, settings)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, url, settings)
+
+    def close(self) -> None:
+        """Closes the connection; a transaction under way is rolled back."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def take(self, topic: Topic, partitions: Iterable[int], owner: str) -> dict[int, Standing]:
+        """Takes partitions over from whoever had them; where each stands."""
+        params = {**topic.key, "partitions": sorted(partitions), "owner": owner}
+        return _places(self.fetch("ingest.take", params))
+
+    def begin(self, topic: Topic, epochs: Mapping[int, int], starts: Mapping[int, int]) -> None:
+        """Notes where partitions begin that nobody had read.
+
+        Raises:
+            PositionLost: one was taken over meanwhile.
+        """
+        partitions = sorted(starts)
+        params = {
+            **topic.key,
+            "partitions": partitions,
+            "epochs": [epochs[p] for p in partitions],
+            "starts": [starts[p] for p in partitions],
+        }
+        begun = {row["partition"] for row in self.fetch("ingest.begin", params)}
+        _refuse_lost(topic, set(partitions) - begun)
+
+    def held(self, topic: Topic, partitions: Iterable[int]) -> dict[int, Standing]:
+        """Where partitions stand, whoever has them now."""
+        params = {**topic.key, "partitions": sorted(partitions)}
+        return _places(self.fetch("ingest.held", params))
+
+    def fetch(self, name: str, params: Mapping[str, Any]) -> list[DictRow]:
+        """Runs one statement on tables of no tenant, as a transaction of its own."""
+        with translated():
+            cursor = self._connection.execute(queries.statement(name), params)
+            return cursor.fetchall() if cursor.description else []
+
+    def apply(self, topic: Topic, stretches: Sequence[Stretch]) -> dict[int, Counts]:
+        """Commits stretches whole, with their positions, or nothing; by partition what came of it.
+
+        Raises:
+            PositionLost: a partition was taken over, or does not stand where its stretch starts.
+            RowRefused: the database refuses one of the rows.
+            StoreUnavailable, ConcurrentWrite: retriable. It is not known whether it committed.
+        """
+        with translated(), _rows_told_apart(), self._connection.transaction():
+            counts = self._append(topic, stretches)
+            moved = self._advance(topic, stretches, counts)
+            _refuse_lost(topic, {s.partition for s in stretches} - moved)
+        return counts
+
+    def _append(self, topic: Topic, stretches: Sequence[Stretch]) -> dict[int, Counts]:
+        counts = {s.partition: Counts() for s in stretches}
+        arrivals = [a for s in stretches for a in s.arrivals]
+        rejected = [r for s in stretches for r in s.rejected]
+        fates = self._fates(arrivals)
+        for arrival, fate in zip(arrivals, fates, strict=True):
+            counted = counts[arrival.record.partition]
+            match fate:
+                case None:
+                    counted.appended += 1
+                case "duplicate":
+                    counted.duplicates += 1
+                case "forgotten":
+                    counted.forgotten += 1
+                case "conflict":
+                    rejected.append(arrival.rejected(Reason.CONFLICT, _conflict(arrival)))
+                case _:
+                    assert_never(fate)
+        rejected.sort(key=lambda letter: (letter.record.partition, letter.record.offset))
+        for letter in rejected:
+            counts[letter.record.partition].set_aside += 1
+        self._set_aside(topic, rejected)
+        return counts
+
+    def _fates(self, arrivals: Sequence[Arrival]) -> list[Fate]:
+        """For each arrival what became of it; None where it was appended."""
+        first: dict[tuple[str, str, str], int] = {}
+        firsts = [first.setdefault(a.incoming.key, n) for n, a in enumerate(arrivals)]
+        staged = [n for n, original in enumerate(firsts) if n == original]
+        known = self._append_staged([(n, arrivals[n]) for n in staged])
+        return [
+            _fate(arrivals[n], arrivals[original], known.get(original, _APPENDED), n == original)
+            for n, original in enumerate(firsts)
+        ]
+
+    def _append_staged(self, numbered: Sequence[tuple[int, Arrival]]) -> dict[int, bytes | None]:
+        """What the log already had under the ids of those it did not append; None: forgotten."""
+        if not numbered:
+            return {}
+        with self._connection.cursor() as cursor, cursor.copy(_STATEMENTS["copy"]) as copy:
+            for n, arrival in numbered:
+                copy.write_row(_staged_row(n, arrival))
+        tenants = sorted({a.incoming.interaction.scope.tenant for _, a in numbered})
+        with self._connection.pipeline():
+            cursors = []
+            for tenant in tenants:
+                self._bind(tenant)
+                params = {"tenant": tenant, "session_ttl": self._session_ttl}
+                cursors.append(self._connection.execute(_STATEMENTS["append"], params))
+        return {row["nth"]: row["known_hash"] for cursor in cursors for row in cursor}
+
+    def _set_aside(self, topic: Topic, rejected: Sequence[Rejected]) -> None:
+        by_tenant: dict[str | None, list[dict[str, Any]]] = {}
+        for letter in rejected:
+            by_tenant.setdefault(letter.whose.tenant, []).append(_letter_row(topic, letter))
+        for tenant, rows in sorted(by_tenant.items(), key=lambda item: item[0] or ""):
+            self._bind(tenant or "")
+            with self._connection.cursor() as cursor:
+                cursor.executemany(queries.statement("ingest.set_aside"), rows)
+
+    def _bind(self, tenant: str) -> None:
+        params = {"tenant": tenant, "user": ""}
+        self._connection.execute(queries.statement("scope.bind"), params)
+
+    def _advance(
+        self, topic: Topic, stretches: Sequence[Stretch], counts: Mapping[int, Counts]
+    ) -> set[int]:
+        ordered = sorted(stretches, key=lambda s: s.partition)
+        counted = [counts[s.partition] for s in ordered]
+        params = {
+            **topic.key,
+            "partitions": [s.partition for s in ordered],
+            "epochs": [s.epoch for s in ordered],
+            "starts": [s.start for s in ordered],
+            "ends": [s.end for s in ordered],
+            "record_times": [s.newest for s in ordered],
+            "appended": [c.appended for c in counted],
+            "duplicates": [c.duplicates for c in counted],
+            "forgotten": [c.forgotten for c in counted],
+            "set_aside": [c.set_aside for c in counted],
+        }
+        rows = self._connection.execute(queries.statement("ingest.advance"), params)
+        return {row["partition"] for row in rows}
+
+
+_APPENDED = b""
+
+_STATEMENTS = {name: queries.statement(f"ingest.{name}") for name in ("copy", "append")}
+
+
+def _configure(connection: Connection[DictRow], settings: Settings) -> None:
+    timeout = f"{int(settings.statement_timeout * 1000)}ms"
+    role = {"role": DatabaseRole.WORKER.value, "statement_timeout": timeout}
+    connection.execute(queries.statement("connection.settings"), role)
+    bounds = {"idle": f"{IDLE_IN_TRANSACTION_SECONDS}s", "lock": f"{LOCK_SECONDS}s"}
+    connection.execute(queries.statement("connection.bounds"), bounds)
+    connection.execute(queries.statement("ingest.stage"))
+
+
+@contextmanager
+def _rows_told_apart() -> Iterator[None]:
+    """What a row is to blame for is told from what the server is."""
+    try:
+        yield
+    except _BAD_ROW as error:
+        if isinstance(error, errors.UniqueViolation):
+            raise
+        raise RowRefused(str(error)) from error
+
+
+def _places(rows: Iterable[DictRow]) -> dict[int, Standing]:
+    return {row["partition"]: Standing(row["epoch"], row["next_offset"]) for row in rows}
+
+
+def _refuse_lost(topic: Topic, lost: set[int]) -> None:
+    if lost:
+        raise PositionLost(
+            f"partitions {sorted(lost)!r} of topic {topic.name!r} were taken over by another"
+            " process; nothing was committed"
+        )
+
+
+def _fate(arrival: Arrival, first: Arrival, known: bytes | None, is_first: bool) -> Fate:
+    """What became of an arrival, by what the log had when the first of the batch with its id came.
+
+    None: it was appended.
+    """
+    if known is None:
+        return "forgotten"
+    if known == _APPENDED and is_first:
+        return None
+    held = first.incoming.content_hash if known == _APPENDED else known
+    return "duplicate" if arrival.incoming.content_hash == held else "conflict"
+
+
+def _conflict(arrival: Arrival) -> str:
+    return f"interaction {arrival.incoming.interaction.id!r} is in the log with other content"
+
+
+def _staged_row(n: int, arrival: Arrival) -> tuple[Any, ...]:
+    interaction = arrival.incoming.interaction
+    scope = interaction.scope
+    return (
+        n,
+        scope.tenant,
+        scope.user,
+        scope.session,
+        interaction.id,
+        scope.agent,
+        interaction.private,
+        interaction.kind.value,
+        interaction.role.value,
+        interaction.actor,
+        interaction.content,
+        Jsonb(interaction.payload),
+        interaction.occurred_at,
+        interaction.source,
+        arrival.incoming.content_hash,
+        arrival.traceparent,
+        arrival.tracestate,
+    )
+
+
+def _letter_row(topic: Topic, letter: Rejected) -> dict[str, Any]:
+    record, whose = letter.record, letter.whose
+    return {
+        **topic.key,
+        "partition": record.partition,
+        "record_offset": record.offset,
+        "reason": letter.reason.value,
+        "detail": letter.detail,
+        "key": record.key,
+        "value": record.value,
+        "headers": Jsonb(_kept_headers(record)),
+        "tenant": whose.tenant,
+        "user": whose.user,
+        "session": whose.session,
+        "id": whose.id,
+        "record_time": record_time(record),
+    }
+
+
+def _kept_headers(record: Record) -> list[list[str | None]]:
+    # jsonb holds no NUL; a header's value may be any bytes.
+    return [
+        [name.replace("\x00", "\ufffd"), None if value is None else b64encode(value).decode()]
+        for name, value in record.headers
+    ]

@@ -1,0 +1,172 @@
+-- take --
+-- Takes partitions over: raises each one's epoch, so that whoever had it commits nothing any more.
+-- unscoped: positions belong to no tenant
+INSERT INTO positions AS p (cluster_id, topic_id, partition, topic, owner)
+SELECT %(cluster)s, %(topic_id)s, t.partition, %(topic)s, %(owner)s
+FROM unnest(%(partitions)s::int[]) AS t(partition)
+ORDER BY t.partition
+ON CONFLICT (cluster_id, topic_id, partition) DO UPDATE
+    SET epoch = p.epoch + 1, owner = excluded.owner, topic = excluded.topic, updated_at = now()
+RETURNING partition, next_offset, epoch
+
+-- begin --
+-- Notes where partitions begin that were never read; a row for each that is still ours.
+-- unscoped: positions belong to no tenant
+UPDATE positions p SET next_offset = t.next_offset, updated_at = now()
+FROM unnest(%(partitions)s::int[], %(epochs)s::bigint[], %(starts)s::bigint[])
+    AS t(partition, epoch, next_offset)
+WHERE p.cluster_id = %(cluster)s AND p.topic_id = %(topic_id)s AND p.partition = t.partition
+    AND p.epoch = t.epoch AND p.next_offset IS NULL
+RETURNING p.partition
+
+-- held --
+-- Where a topic's partitions stand, and under which epoch.
+-- unscoped: positions belong to no tenant
+SELECT partition, next_offset, epoch FROM positions
+WHERE cluster_id = %(cluster)s AND topic_id = %(topic_id)s AND partition = ANY(%(partitions)s::int[])
+
+-- earlier_topics --
+-- Positions of other topics that bore this name in this cluster: it was deleted and made again.
+-- unscoped: positions belong to no tenant
+SELECT topic_id, sum(next_offset)::bigint AS records, max(updated_at) AS updated_at FROM positions
+WHERE cluster_id = %(cluster)s AND topic = %(topic)s AND topic_id <> %(topic_id)s
+GROUP BY topic_id
+
+-- drop_earlier_topics --
+-- Lets go of the positions that `earlier_topics` finds.
+-- unscoped: positions belong to no tenant
+DELETE FROM positions
+WHERE cluster_id = %(cluster)s AND topic = %(topic)s AND topic_id <> %(topic_id)s
+
+-- stage --
+-- Where a batch waits for `append`; private to the connection, empty at its commit.
+-- unscoped: a temporary table
+CREATE TEMPORARY TABLE IF NOT EXISTS staged (
+    nth            int NOT NULL,
+    tenant_id      text NOT NULL,
+    user_id        text NOT NULL,
+    session_id     text NOT NULL,
+    interaction_id text NOT NULL,
+    agent_id       text,
+    private        boolean NOT NULL,
+    kind           text NOT NULL,
+    role           text NOT NULL,
+    actor          text,
+    content        text NOT NULL,
+    payload        jsonb NOT NULL,
+    occurred_at    timestamptz NOT NULL,
+    source         text NOT NULL,
+    content_hash   bytea NOT NULL,
+    traceparent    text,
+    tracestate     text
+) ON COMMIT DELETE ROWS
+
+-- copy --
+-- Fills `staged`; COPY is refused where row-level security would have to filter it.
+-- unscoped: a temporary table
+COPY staged FROM STDIN
+
+-- append --
+-- As `log.append`, for many users at once: appends what is staged for the bound tenant, in the order
+-- staged, each at the next place of its session and of its user. A row for each that was not
+-- appended, with the hash of what the log has under its id; NULL: the id was forgotten. Users are
+-- locked in the order of their names, so that no two writers wait for each other. An id may be
+-- staged once.
+-- unscoped: every user of the bound tenant that is staged, each named by its whole key
+WITH incoming AS MATERIALIZED (
+    -- LIMIT 1 keeps each look one look into the index.
+    SELECT s.*, k.content_hash AS known_hash, t.id_digest IS NOT NULL AS forgotten
+    FROM staged s
+    LEFT JOIN LATERAL (
+        SELECT content_hash FROM interactions
+        WHERE tenant_id = %(tenant)s AND user_id = s.user_id
+            AND interaction_id = s.interaction_id
+        LIMIT 1
+    ) k ON true
+    LEFT JOIN LATERAL (
+        SELECT id_digest FROM tombstones
+        WHERE tenant_id = %(tenant)s AND user_id = s.user_id
+            AND id_digest = sha256(convert_to(s.interaction_id, 'UTF8'))
+        LIMIT 1
+    ) t ON true
+    WHERE s.tenant_id = %(tenant)s
+), fresh AS (
+    SELECT i.*,
+        row_number() OVER (PARTITION BY i.user_id ORDER BY i.nth) AS nth_of_user,
+        count(*) OVER (PARTITION BY i.user_id) AS of_user,
+        row_number() OVER (PARTITION BY i.user_id, i.session_id ORDER BY i.nth) AS nth_of_session,
+        count(*) OVER (PARTITION BY i.user_id, i.session_id) AS of_session
+    FROM incoming i
+    WHERE i.known_hash IS NULL AND NOT i.forgotten
+), writer AS (
+    INSERT INTO users AS u (tenant_id, user_id, position, recorded_at, due_at, backfill)
+    SELECT %(tenant)s, f.user_id, count(*), now(), now(),
+        bool_and(starts_with(f.source, 'import:'))
+    FROM fresh f
+    GROUP BY f.user_id
+    ORDER BY f.user_id
+    ON CONFLICT (tenant_id, user_id) DO UPDATE
+        SET position = u.position + excluded.position, recorded_at = now(),
+            due_at = LEAST(u.due_at, now()),
+            backfill = excluded.backfill AND (u.backfill OR u.due_at IS NULL)
+    RETURNING u.user_id, u.position
+), touched AS (
+    INSERT INTO sessions AS s (tenant_id, user_id, session_id, agent_id, length, started_at,
+        last_at, expires_at)
+    SELECT %(tenant)s, f.user_id, f.session_id, min(f.agent_id), count(*), min(f.occurred_at),
+        max(f.occurred_at),
+        GREATEST(max(f.occurred_at), now()) + make_interval(secs => %(session_ttl)s)
+    FROM fresh f JOIN writer w USING (user_id)
+    GROUP BY f.user_id, f.session_id
+    ON CONFLICT (tenant_id, user_id, session_id) DO UPDATE
+        SET length = s.length + excluded.length,
+            started_at = LEAST(s.started_at, excluded.started_at),
+            last_at = GREATEST(s.last_at, excluded.last_at),
+            expires_at = GREATEST(s.expires_at, excluded.expires_at),
+            closed_at = NULL
+    RETURNING s.user_id, s.session_id, s.length
+), appended AS (
+    INSERT INTO interactions (tenant_id, user_id, session_id, ordinal, position, interaction_id,
+        agent_id, private, kind, role, actor, content, payload, occurred_at, source, content_hash,
+        traceparent, tracestate)
+    SELECT %(tenant)s, f.user_id, f.session_id, t.length - f.of_session + f.nth_of_session,
+        w.position - f.of_user + f.nth_of_user, f.interaction_id, f.agent_id, f.private, f.kind,
+        f.role, f.actor, f.content, f.payload, f.occurred_at, f.source, f.content_hash,
+        f.traceparent, f.tracestate
+    FROM fresh f JOIN writer w USING (user_id) JOIN touched t USING (user_id, session_id)
+)
+SELECT nth, known_hash FROM incoming
+WHERE known_hash IS NOT NULL OR forgotten
+
+-- set_aside --
+-- Keeps a message that could not be applied; nothing of an id that its user had forgotten.
+-- unscoped: whose it is may be unknown; tenant and user come with the message where it tells them
+INSERT INTO dead_letters (cluster_id, topic_id, partition, record_offset, topic, reason, detail,
+    key, value, headers, tenant_id, user_id, session_id, interaction_id, record_time)
+SELECT %(cluster)s, %(topic_id)s, %(partition)s::int, %(record_offset)s::bigint, %(topic)s,
+    %(reason)s, %(detail)s, %(key)s::bytea, %(value)s::bytea, %(headers)s::jsonb, %(tenant)s::text,
+    %(user)s::text, %(session)s::text, %(id)s::text, %(record_time)s::timestamptz
+WHERE NOT EXISTS (
+    SELECT FROM tombstones
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+        AND id_digest = sha256(convert_to(%(id)s, 'UTF8'))
+)
+ON CONFLICT (cluster_id, topic_id, partition, record_offset) DO NOTHING
+
+-- advance --
+-- Moves partitions on from where this process found them; a row for each that was still there and
+-- still this process's. Fewer rows than partitions: somebody took one over, and nothing may commit.
+-- unscoped: positions belong to no tenant
+UPDATE positions p
+SET next_offset = t.next_offset, record_time = GREATEST(p.record_time, t.record_time),
+    appended = p.appended + t.appended, duplicates = p.duplicates + t.duplicates,
+    forgotten = p.forgotten + t.forgotten, set_aside = p.set_aside + t.set_aside,
+    updated_at = now()
+FROM unnest(%(partitions)s::int[], %(epochs)s::bigint[], %(starts)s::bigint[], %(ends)s::bigint[],
+        %(record_times)s::timestamptz[], %(appended)s::bigint[], %(duplicates)s::bigint[],
+        %(forgotten)s::bigint[], %(set_aside)s::bigint[])
+    AS t(partition, epoch, start_offset, next_offset, record_time, appended, duplicates, forgotten,
+        set_aside)
+WHERE p.cluster_id = %(cluster)s AND p.topic_id = %(topic_id)s AND p.partition = t.partition
+    AND p.epoch = t.epoch AND p.next_offset = t.start_offset
+RETURNING p.partition

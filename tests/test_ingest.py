@@ -1,0 +1,361 @@
+"""From a topic into the log: each record once, in order, whoever dies or takes over."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import psycopg
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+
+from consumers.ingest.reading import MAX_AHEAD
+from consumers.ingest.store import Counts, Store, Stretch, Topic
+from memory.client import MemoryClient
+from memory.embedding import Embedder
+from memory.envelope import MAX_CONTENT_BYTES, to_json
+from memory.errors import (
+    ForgottenId,
+    InteractionConflict,
+    PositionLost,
+    RetentionGap,
+    TopicRecreated,
+    UnknownTopic,
+)
+from memory.models import Interaction, Scope
+from memory.topics import key_of, plan
+from tests.ingesting import ANA, NOON, TOM, Stream, message, numbered, raw, said, until
+from tests.kafka_topics import kafka_settings
+
+
+@pytest.fixture
+def stream(kafka: str, url: str) -> Stream:
+    """A topic of one partition."""
+    return Stream(kafka_settings(kafka, url, partitions=1), url)
+
+
+@pytest.fixture
+def wide(kafka: str, url: str) -> Stream:
+    """A topic of three partitions."""
+    return Stream(kafka_settings(kafka, url, partitions=3), url)
+
+
+@pytest.fixture
+def store(stream: Stream) -> Iterator[Store]:
+    with Store.open(stream.url, stream.settings) as opened:
+        yield opened
+
+
+class TestOrder:
+    def test_each_once_in_order_of_its_user_with_the_position(self, wide: Stream) -> None:
+        users = [Scope("acme", f"user-{n}", "scout", "s") for n in range(6)]
+        wide.send(*[said(f"{u.user}-{n}", u) for n in range(20) for u in users])
+        assert wide.drain() == Counts(appended=120)
+        for user in users:
+            assert wide.log(user) == [(f"{user.user}-{n}", n + 1, n + 1) for n in range(20)]
+        assert sum(offset or 0 for offset in wide.positions().values()) == 120
+        assert wide.drain() == Counts()
+
+    def test_users_and_sessions_are_as_the_log_itself_would_have_them(
+        self, stream: Stream, embedder: Embedder
+    ) -> None:
+        random = Random(5)
+        sent = [
+            said(
+                f"m{random.randrange(60)}",
+                Scope("acme", random.choice(["ana", "tom"]), "scout", f"s{random.randrange(3)}"),
+                content=random.choice(["yes", "no"]),
+                occurred_at=NOON + timedelta(minutes=random.randrange(90)),
+                source=random.choice(["client", "import:chat"]),
+            )
+            for _ in range(150)
+        ]
+        direct = replace(
+            stream, settings=stream.settings.model_copy(update={"kafka_servers": None})
+        )
+        known = sent[:50]
+        with MemoryClient(direct.settings, embedder=embedder) as client:
+            for interaction in known:
+                record_as_it_can(client, interaction)
+            client.forget(Scope("acme", "tom", session="s1"), session="s1")
+            stream.send(*sent)
+            first = stream.drain()
+            by_topic = everything(stream)
+            # The same again through the log's own door: into the same users under another tenant.
+            twins = [replace(i, scope=replace(i.scope, tenant="twin")) for i in sent]
+            for interaction in twins[:50]:
+                record_as_it_can(client, interaction)
+            client.forget(Scope("twin", "tom", session="s1"), session="s1")
+            fates = [record_as_it_can(client, interaction) for interaction in twins]
+        by_log = everything(stream, tenant="twin")
+        assert by_topic == by_log
+        assert first == Counts(
+            fates.count("appended"),
+            fates.count("duplicate"),
+            fates.count("forgotten"),
+            fates.count("conflict"),
+        )
+        assert first.forgotten
+        assert first.set_aside
+        assert first.duplicates
+
+
+def record_as_it_can(client: MemoryClient, interaction: Interaction) -> str:
+    try:
+        (receipt,) = client.record_many([interaction])
+    except InteractionConflict:
+        return "conflict"
+    except ForgottenId:
+        return "forgotten"
+    return "duplicate" if receipt.duplicate else "appended"
+
+
+def everything(stream: Stream, tenant: str = "acme") -> list[list[tuple[Any, ...]]]:
+    """A tenant's users, sessions and interactions, without the times of the recording."""
+    found = []
+    for table, left_out in (
+        ("users", {"recorded_at", "due_at", "change_seq", "forget_seq"}),
+        ("sessions", {"expires_at"}),
+        ("interactions", {"recorded_at"}),
+    ):
+        rows = stream.rows(f"SELECT * FROM {table} WHERE tenant_id = %s", tenant)
+        out = {"tenant_id", *left_out}
+        found.append(sorted(tuple(str(v) for k, v in r.items() if k not in out) for r in rows))
+    return found
+
+
+FATES: dict[str, tuple[dict[str, Any], str]] = {
+    "no JSON": (raw(b"hello"), "not_json"),
+    "wrong encoding": (raw('{"id": "é"}'.encode("latin-1")), "not_json"),
+    "a list": (raw(b"[]"), "invalid"),
+    "a field is missing": (raw(b'{"v": 1, "id": "m1"}'), "invalid"),
+    "a later version": (
+        raw(json.dumps({**json.loads(to_json(said("m1"))), "v": 2, "new": 1}).encode()),
+        "unknown_version",
+    ),
+    "content over its limit": (
+        raw(
+            json.dumps(
+                {**json.loads(to_json(said("m1"))), "content": "x" * (MAX_CONTENT_BYTES + 1)}
+            ).encode()
+        ),
+        "oversize",
+    ),
+    "no value": (raw(None), "no_value"),
+    "no key": ({**message(said("m1")), "key": None}, "wrong_key"),
+    "another user's key": ({**message(said("m1")), "key": key_of(TOM)}, "wrong_key"),
+    "nested without end": (raw(b'{"v": 1, "payload": ' + b"[" * 100_000), "not_json"),
+}
+
+
+class TestFates:
+    def test_what_cannot_be_applied_is_set_aside_and_the_flow_goes_on(self, stream: Stream) -> None:
+        ahead = said("m-ahead", occurred_at=datetime.now(UTC) + MAX_AHEAD + timedelta(hours=1))
+        records = [record for record, _ in FATES.values()]
+        stream.send(said("m-first"), *records, ahead, said("m-last"))
+        assert stream.drain() == Counts(appended=2, set_aside=len(FATES) + 1)
+        letters = stream.letters()
+        assert [letter["reason"] for letter in letters] == [
+            *(reason for _, reason in FATES.values()),
+            "future",
+        ]
+        assert [letter["record_offset"] for letter in letters] == list(range(1, len(FATES) + 2))
+        assert [letter["value"] for letter in letters[:-1]] == [r["value"] for r in records]
+        assert [letter["key"] for letter in letters[:-1]] == [r["key"] for r in records]
+        assert letters[-1]["interaction_id"] == "m-ahead"
+        assert all(letter["detail"] for letter in letters)
+        assert [entry[0] for entry in stream.log()] == ["m-first", "m-last"]
+
+    def test_whose_a_letter_is_comes_from_its_key_or_what_can_be_read_of_it(
+        self, stream: Stream
+    ) -> None:
+        stream.send(raw(b"{broken", ANA), raw(b'{"tenant": "acme", "user": "tom", "v": 9}', None))
+        stream.drain()
+        assert [(x["tenant_id"], x["user_id"]) for x in stream.letters()] == [
+            ("acme", "ana"),
+            ("acme", "tom"),
+        ]
+
+    def test_a_known_id_with_other_content_is_a_conflict(self, stream: Stream) -> None:
+        stream.send(said("m1"))
+        stream.drain()
+        changed = said("m1", content="Something else.")
+        stream.send(changed, said("m1"), said("m2"), replace(said("m2"), content="Twice."))
+        assert stream.drain() == Counts(appended=1, duplicates=1, set_aside=2)
+        assert {(x["reason"], x["interaction_id"]) for x in stream.letters()} == {
+            ("conflict", "m1"),
+            ("conflict", "m2"),
+        }
+
+    def test_nothing_is_kept_of_an_id_that_was_forgotten(
+        self, stream: Stream, embedder: Embedder
+    ) -> None:
+        stream.send(said("m1"), said("m2", TOM))
+        stream.drain()
+        with MemoryClient(stream.settings, embedder=embedder) as client:
+            client.forget(ANA, session="monday")
+        wrong = json.loads(to_json(said("m1")))
+        stream.send(
+            said("m1"),
+            replace(said("m1"), content="In other words."),
+            {**message(said("m1")), "key": key_of(TOM)},
+            raw(json.dumps({**wrong, "kind": "shout"}).encode()),
+        )
+        assert stream.drain().forgotten == 2
+        assert stream.letters() == []
+        assert stream.log() == []
+
+    def test_one_row_the_database_refuses_is_set_aside_alone(
+        self, stream: Stream, superuser: psycopg.Connection
+    ) -> None:
+        superuser.execute("ALTER TABLE interactions ADD CHECK (content <> 'poison')")
+        sent = numbered(20)
+        stream.send(*sent[:13], said("bad", content="poison"), raw(b"worse"), *sent[13:])
+        assert stream.drain() == Counts(appended=20, set_aside=2)
+        assert [x["reason"] for x in stream.letters()] == ["refused", "not_json"]
+        assert [name for name, _, _ in stream.log()] == [i.id for i in sent]
+
+    def test_the_trace_context_is_kept_beside_the_event(self, stream: Stream) -> None:
+        parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        traced = [("traceparent", parent.encode()), ("tracestate", b"vendor=x")]
+        stream.send(
+            {**message(said("m1")), "headers": traced},
+            {**message(said("m2")), "headers": [("traceparent", b"nonsense")]},
+            message(said("m1")),
+        )
+        assert stream.drain() == Counts(appended=2, duplicates=1)
+        rows = stream.rows(
+            "SELECT traceparent, tracestate FROM interactions ORDER BY interaction_id"
+        )
+        assert rows == [
+            {"traceparent": parent, "tracestate": "vendor=x"},
+            {"traceparent": None, "tracestate": None},
+        ]
+
+
+class TestOwnership:
+    def test_a_fenced_owner_commits_nothing(self, stream: Stream, store: Store) -> None:
+        topic = Topic("cluster", "topic", stream.topic)
+        old = store.take(topic, [0], "old")[0]
+        store.begin(topic, {0: old.epoch}, {0: 5})
+        assert store.apply(topic, [Stretch(0, old.epoch, 5, 7)]) == {0: Counts()}
+        with Store.open(stream.url, stream.settings) as other:
+            new = other.take(topic, [0], "new")[0]
+            assert new.next_offset == 7
+            with pytest.raises(PositionLost, match=r"partitions \[0\]"):
+                store.apply(topic, [Stretch(0, old.epoch, 7, 9)])
+            with pytest.raises(PositionLost):  # where it stands counts as well as whose it is
+                other.apply(topic, [Stretch(0, new.epoch, 5, 9)])
+            other.apply(topic, [Stretch(0, new.epoch, 7, 9)])
+        assert stream.positions() == {0: 9}
+
+    def test_a_process_that_lost_its_partition_goes_on_where_the_other_stopped(
+        self, stream: Stream, superuser: psycopg.Connection
+    ) -> None:
+        stream.send(*numbered(3))
+        with stream.running() as ingest:
+            until(lambda: ingest.done.appended == 3, "three are applied")
+            superuser.execute("UPDATE positions SET epoch = epoch + 1")
+            stream.send(*numbered(3, start=4))
+            until(lambda: ingest.done.appended == 6, "six are applied")
+        assert [name for name, _, _ in stream.log()] == [f"ana-{n}" for n in range(1, 7)]
+
+    def test_two_processes_share_the_partitions_and_one_takes_over(self, wide: Stream) -> None:
+        users = [Scope("acme", f"user-{n}", "scout", "s") for n in range(12)]
+
+        def owners() -> set[str]:
+            return {row["owner"] for row in wide.rows("SELECT owner FROM positions")}
+
+        with wide.running(owner="one") as one:
+            wide.send(*[said(f"{u.user}-1", u) for u in users])
+            until(lambda: one.done.appended == 12, "the first round is applied")
+            with wide.running(owner="two"):
+                until(lambda: owners() == {"one", "two"}, "both have partitions")
+                wide.send(*[said(f"{u.user}-2", u) for u in users])
+                until(lambda: all(len(wide.log(u)) == 2 for u in users), "the second round is")
+            until(lambda: owners() == {"one"}, "the first has all of them again")
+            wide.send(*[said(f"{u.user}-3", u) for u in users])
+            until(lambda: all(len(wide.log(u)) == 3 for u in users), "the third round is")
+        for user in users:
+            assert wide.log(user) == [(f"{user.user}-{n}", n, n) for n in (1, 2, 3)]
+
+    def test_postgres_position_counts_and_the_brokers_does_not(self, stream: Stream) -> None:
+        stream.send(*numbered(10))
+        stream.drain()
+        consumer = KafkaConsumer(
+            bootstrap_servers=list(stream.settings.kafka_servers or ()), group_id=stream.topic
+        )
+        part = TopicPartition(stream.topic, 0)
+        consumer.assign([part])
+        assert consumer.committed(part) == 10  # for tools that show lag
+        consumer.seek(part, 4)
+        consumer.commit()
+        consumer.close()
+        stream.rows("UPDATE positions SET next_offset = 8")
+        stream.send(*numbered(2, start=11))
+        assert stream.drain() == Counts(appended=2, duplicates=2)
+        assert stream.positions() == {0: 12}
+
+
+class TestBrokenStreams:
+    def test_offsets_that_no_record_has_are_passed_over(self, stream: Stream) -> None:
+        producer = KafkaProducer(
+            bootstrap_servers=list(stream.settings.kafka_servers or ()),
+            transactional_id=stream.topic,
+        )
+        producer.init_transactions()
+        for number, kept in ((1, True), (2, False), (3, True), (4, False)):
+            producer.begin_transaction()
+            producer.send(stream.topic, **message(said(f"m{number}")))
+            producer.flush()
+            (producer.commit_transaction if kept else producer.abort_transaction)()
+        producer.close()
+        assert stream.drain() == Counts(appended=2)
+        assert [name for name, _, _ in stream.log()] == ["m1", "m3"]
+        assert stream.positions() == {0: 8}  # each transaction ends with a marker
+
+    def test_a_retention_gap_is_named_and_may_be_accepted(self, stream: Stream) -> None:
+        stream.send(*numbered(2))
+        stream.drain()
+        stream.send(*numbered(8, start=3))
+        with KafkaAdminClient(bootstrap_servers=list(stream.settings.kafka_servers or ())) as admin:
+            admin.delete_records({TopicPartition(stream.topic, 0): 7})
+        with pytest.raises(
+            RetentionGap, match=r"begins at 7 and was read up to 2: up to 5 records"
+        ):
+            stream.drain()
+        assert stream.positions() == {0: 2}
+        assert stream.drain(accept_loss=True) == Counts(appended=3)
+        assert stream.positions() == {0: 10}
+
+    def test_a_topic_that_was_made_again_is_named_and_may_be_accepted(self, stream: Stream) -> None:
+        stream.send(*numbered(5))
+        stream.drain()
+        make_again(stream)
+        stream.send(*numbered(2, start=6))
+        with pytest.raises(TopicRecreated, match="had come to 5 records"):
+            stream.drain()
+        assert stream.drain(accept_loss=True) == Counts(appended=2)
+        assert stream.drain() == Counts()
+
+    def test_a_topic_that_does_not_exist_is_named(self, stream: Stream) -> None:
+        other = stream.settings.model_copy(update={"kafka_topic": "no.such.topic"})
+        with pytest.raises(UnknownTopic, match=r"no\.such\.topic.*memory topics create"):
+            Stream(other, stream.url).drain()
+
+    def test_a_topic_that_never_was_read_is_read_from_its_beginning(self, stream: Stream) -> None:
+        stream.send(*numbered(4))
+        with KafkaAdminClient(bootstrap_servers=list(stream.settings.kafka_servers or ())) as admin:
+            admin.delete_records({TopicPartition(stream.topic, 0): 2})
+        assert stream.drain() == Counts(appended=2)
+
+
+def make_again(stream: Stream) -> None:
+    from consumers.topics import create_topics
+
+    with KafkaAdminClient(bootstrap_servers=list(stream.settings.kafka_servers or ())) as admin:
+        admin.delete_topics([stream.topic])
+        until(lambda: stream.topic not in admin.list_topics(), "the topic is gone")
+    create_topics(stream.settings, plan(stream.topic, partitions=1, replication=1))
