@@ -119,6 +119,13 @@ async def read_generations(database: Database) -> list[Generation]:
     return [generation_of(row) for row in await database.fetch_system("generations.all")]
 
 
+def shares_of(generations: Sequence[Generation]) -> dict[str, int]:
+    """The percent of the users that each generation serves, by name; the live one first."""
+    taken = {g.name: g.percent for g in generations if g.state is State.SHADOW and g.percent}
+    live = {g.name: WHOLE - sum(taken.values()) for g in generations if g.state is State.LIVE}
+    return {**live, **taken}
+
+
 async def followed_generations(database: Database) -> list[Generation]:
     """Those that new interactions go through: the live one first."""
     kept_up = [g for g in await read_generations(database) if g.followed]

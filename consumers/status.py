@@ -1,8 +1,10 @@
 """The operators' view of a store: positions, lag, what was set aside, and what is in the tiers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from consumers.generations import read_generations, shares_of
 from consumers.quality import Quality, sampled
 from memory.database import Database
 from memory.log import Position, position_of
@@ -43,6 +45,7 @@ class Status:
     set_aside: the newest of `set_aside_total`.
     sessions_open: sessions whose working memory has not expired.
     quality: of a sample of the tenant's memories, by what made them; another one at each look.
+    serves: the percent of the users that each generation serves, of those that serve any.
     position: of the user asked for.
     """
 
@@ -52,7 +55,7 @@ class Status:
     migration: int
     embedder: str | None
     dimensions: int | None
-    generation: str
+    serves: Mapping[str, int]
     users: int
     users_due: int
     interactions: int
@@ -99,7 +102,7 @@ async def read_status(
     server = (await database.fetch_system("migrations.server"))[0]
     applied = await database.fetch_system("migrations.applied")
     embedders = await database.fetch_system("embedders.live")
-    generation = (await database.fetch_system("status.generation"))[0]
+    shares = shares_of(await read_generations(database))
     return Status(
         tenant=tenant,
         server=f"{server['version'] // 10_000}.{server['version'] % 10_000}",
@@ -107,7 +110,7 @@ async def read_status(
         migration=applied[-1]["version"],
         embedder=embedders[0]["name"] if embedders else None,
         dimensions=embedders[0]["dimensions"] if embedders else None,
-        generation=generation["name"],
+        serves=shares,
         users=lag["users"],
         users_due=lag["users_due"],
         interactions=lag["interactions"],

@@ -405,6 +405,9 @@ def test_a_generation_from_replay_to_retired(run: RunCommand, tmp_path: Path) ->
     assert "the live generation serves everybody" in run("rollback").stdout
     assert document(run(*ask)) == before
 
+    assert document(run("status", "--json"))["serves"] == {"first": 100}
+    run("shift", "plain", "--percent", "30")
+    assert document(run("status", "--json"))["serves"] == {"first": 70, "plain": 30}
     run("shift", "plain", "--percent", "100")
     assert "plain is live; first is kept up" in run("promote", "plain").stdout
     listed = run("generations").stdout.splitlines()

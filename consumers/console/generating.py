@@ -27,6 +27,7 @@ from consumers.generations import (
     promote,
     read_generations,
     retire,
+    shares_of,
     told,
 )
 from consumers.replay import Pace, Part, Replay, Replayed, begun
@@ -162,10 +163,10 @@ def _generations(found: list[Listed]) -> RenderableType:
     for column in ("generation", "state", "serves", "users derived", "kept up"):
         table.add_column(column, no_wrap=True)
     table.add_column("made by", ratio=1)
-    live = 100 - sum(each.generation.percent for each in found if each.coverage)
+    shares = shares_of([each.generation for each in found])
     for each in found:
         one, come = each.generation, each.coverage
-        share = live if one.state is State.LIVE else one.percent
+        share = shares.get(one.name)
         table.add_row(
             screen.plain(one.name),
             one.state.value,

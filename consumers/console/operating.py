@@ -214,7 +214,8 @@ def _status_table(found: Status) -> RenderableType:
     )
     embedder = f"{found.embedder} ({found.dimensions} dimensions)" if found.embedder else "none yet"
     grid.add_row("embedder", embedder)
-    grid.add_row("generation", found.generation)
+    shares = [f"{screen.plain(name)} {percent} %" for name, percent in found.serves.items()]
+    grid.add_row("serving", ", ".join(shares))
     log = (found.interactions, "interaction"), (found.users, "user")
     grid.add_row("log", " of ".join(screen.counted(*part) for part in log))
     grid.add_row(

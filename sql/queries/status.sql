@@ -1,8 +1,3 @@
--- generation --
--- The generation that serves.
--- unscoped: generations belong to no tenant
-SELECT generation, name, extractors FROM generations WHERE state = 'live'
-
 -- sessions --
 -- How many sessions the bound tenant has, or one user of it, and how many of them are open.
 SELECT count(*) AS sessions,
