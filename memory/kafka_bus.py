@@ -11,7 +11,7 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, Semaphore, fail_after, to_thread
 
 from memory import envelope
 from memory.errors import BusUnavailable, InvalidInput
@@ -34,7 +34,7 @@ WINDOW_BYTES = 1024 * 1024
 """What of one call is under way at a time; the next part is sent once all of it is acknowledged."""
 
 CALLS = 32
-"""Windows under way in one process, each in a thread of its own; other calls wait their turn."""
+"""Windows under way in one process, each in a thread of its own; other calls wait for a turn."""
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -49,8 +49,10 @@ class KafkaBus:
     def __init__(self, settings: Settings, *, delivery_seconds: float = DELIVERY_SECONDS) -> None:
         self._settings = settings
         self._delivery_seconds = delivery_seconds
+        self._turns: Semaphore | None = None
         self._limiter: CapacityLimiter | None = None
         self._connecting = Lock()
+        self._failed_at = 0.0
         self._producer: Producer | None = None
         self._closed = False
 
@@ -80,11 +82,23 @@ class KafkaBus:
             await to_thread.run_sync(self._producer.end, self._delivery_seconds)
 
     async def _in_thread(self, call: Callable[[*Args], T], *arguments: *Args) -> T:
-        # Made late, because a limiter belongs to the event loop it is first used in.
+        # Made late, because these belong to the event loop they are first used in.
+        self._turns = self._turns or Semaphore(CALLS)
         self._limiter = self._limiter or CapacityLimiter(CALLS)
-        return await to_thread.run_sync(
-            call, *arguments, limiter=self._limiter, abandon_on_cancel=True
-        )
+        try:
+            with fail_after(self._delivery_seconds):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise BusUnavailable(f"{CALLS} other calls wait for {self._where()}") from error
+        try:
+            return await to_thread.run_sync(
+                call, *arguments, limiter=self._limiter, abandon_on_cancel=True
+            )
+        finally:
+            self._turns.release()
+
+    def _where(self) -> str:
+        return ", ".join(self._settings.kafka_servers or ())
 
     def _deliver(self, window: Sequence[Message]) -> list[Place]:
         deadline = monotonic() + self._delivery_seconds
@@ -92,18 +106,28 @@ class KafkaBus:
 
     def _connected(self) -> "Producer":
         """The producer that is at work, or a new one in the place of one that gave up."""
+        asked_at = monotonic()
         if not self._connecting.acquire(timeout=self._delivery_seconds):
-            raise BusUnavailable(f"still connecting to {self._settings.kafka_servers!r}")
+            raise BusUnavailable(f"still connecting to {self._where()}")
         try:
             if self._closed:
                 raise InvalidInput("this client was closed")
+            if self._failed_at > asked_at:
+                raise BusUnavailable(f"no answer from {self._where()}, as another call found")
             if self._producer is None or self._producer.ended:
-                with extra("kafka"):
-                    from memory.kafka_producer import Producer
-                self._producer = Producer(self._settings, self._delivery_seconds)
+                self._producer = self._connect()
             return self._producer
         finally:
             self._connecting.release()
+
+    def _connect(self) -> "Producer":
+        with extra("kafka"):
+            from memory.kafka_producer import Producer
+        try:
+            return Producer(self._settings, self._delivery_seconds)
+        except BusUnavailable:
+            self._failed_at = monotonic()
+            raise
 
 
 def _headers(traceparent: str | None) -> list[tuple[str, bytes]]:

@@ -19,6 +19,7 @@ FRAMING_BYTES = 200
 """Of a batch with one message, beside its key and value."""
 
 _LEAST_SECONDS = 0.001
+_LEAST_CONNECT_SECONDS = 1.0
 _UNKNOWN_TOPIC = 3
 _LARGEST = "max.message.bytes"
 
@@ -41,11 +42,13 @@ class Producer:
         self.ended = False
         self._settings = settings
         self._topic = settings.kafka_topic
+        deadline = monotonic() + delivery_seconds
         with translated(settings):
             # Before the other client, which leaves a thread behind where no broker answers it.
             self._kafka = _producer(settings, delivery_seconds)
         try:
-            with administration(settings, delivery_seconds) as admin:
+            left = max(_LEAST_CONNECT_SECONDS, deadline - monotonic())
+            with administration(settings, left) as admin:
                 self._describe(admin)
             with translated(settings):
                 self._kafka.partitions_for(self._topic)

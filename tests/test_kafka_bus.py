@@ -177,6 +177,23 @@ async def test_without_a_broker_it_says_so_in_time_and_leaves_nothing_behind() -
     await bus.aclose()
 
 
+async def test_many_calls_at_once_are_not_kept_longer_than_one(settings: Settings) -> None:
+    bus = KafkaBus(Settings(kafka_servers=("127.0.0.1:1",)), delivery_seconds=0.5)
+    failures: list[str] = []
+
+    async def one(n: int) -> None:
+        with pytest.raises(BusUnavailable) as caught:
+            await bus.publish([said(n)])
+        failures.append(str(caught.value))
+
+    with anyio.fail_after(30):  # one after the other they would take 100 seconds
+        async with anyio.create_task_group() as tasks:
+            for n in range(200):
+                tasks.start_soon(one, n)
+    await bus.aclose()
+    assert len(failures) == 200
+
+
 @pytest.fixture
 def broker(tmp_path: Path) -> Any:
     try:
