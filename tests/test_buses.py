@@ -1,4 +1,4 @@
-"""Both buses keep the same promises: one class runs over Postgres, and over a real broker."""
+"""Both buses keep the same promises: one class runs over Postgres, and over Kafka and ingestion."""
 
 import threading
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from memory.client import MemoryClient
 from memory.errors import ForgottenId, InteractionConflict, InvalidInteraction
 from memory.models import Interaction, InteractionKind, Receipt, Role, Scope
 from memory.settings import Settings
-from tests.applying import Applying, applying
 from tests.conftest import Extraction, WordEmbedder
+from tests.ingesting import Stream
 from tests.kafka_topics import kafka_settings
 
 ANA = Scope("acme", "ana", "scout", "monday")
@@ -41,13 +41,13 @@ def settings(request: pytest.FixtureRequest, url: str) -> Settings:
 
 
 @pytest.fixture
-def flow(settings: Settings) -> Iterator[Applying | None]:
-    """What brings messages into the log, where something has to."""
+def flow(settings: Settings, url: str) -> Iterator[None]:
+    """What brings messages into the log, where something has to: `memory ingest`."""
     if not settings.kafka_servers:
-        yield None
+        yield
         return
-    with applying(settings) as running:
-        yield running
+    with Stream(settings, url).running():
+        yield
 
 
 @pytest.fixture
