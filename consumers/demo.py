@@ -130,7 +130,8 @@ def own_store(settings: Settings, keep: Path | None = None) -> Iterator[Settings
     directory.chmod(0o755)  # as root, the server runs under an account that must get in
     try:
         embedded.start(directory, {} if keep else SERVER_OPTIONS)
-        yield settings.model_copy(update={"database_url": None, "data_dir": directory})
+        own = {"database_url": None, "data_dir": directory, "kafka_servers": None}
+        yield settings.model_copy(update=own)
     finally:
         embedded.stop(directory)
         if keep is None:

@@ -74,22 +74,15 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many users have a log, a generation has derived, and has derived as far as the live.
-
-    waiting: interactions that it has not come to; of a user under way it counts all.
-    """
+    """How many users have a log, a generation has derived, and has derived as far as the live."""
 
     users: int = 0
     derived: int = 0
     level: int = 0
-    waiting: int = 0
 
     def __add__(self, other: "Coverage") -> "Coverage":
         return Coverage(
-            self.users + other.users,
-            self.derived + other.derived,
-            self.level + other.level,
-            self.waiting + other.waiting,
+            self.users + other.users, self.derived + other.derived, self.level + other.level
         )
 
 

@@ -29,9 +29,6 @@ from memory.settings import Settings
 ROUND_SECONDS = 5.0
 """Before users that could not be finished are tried once more."""
 
-CONFLICTS = 5
-"""How often others may get ahead of replay before it leaves a user to the next round."""
-
 CALM_SECONDS = 0.5
 """Between two looks at whether extraction has caught up."""
 
@@ -168,7 +165,6 @@ class Replay:
 
     async def _user(self, scope: Scope) -> bool:
         """Whether the user was derived to the end of the log."""
-        conflicts = 0
         while not self.done.spent:
             await self._calm(scope)
             await self._worker.drain(scope.tenant, scope.user)
@@ -182,10 +178,8 @@ class Replay:
                     return await self._derivation.note(lease)
             except GaveWay:
                 continue
-            except (LeaseLost, ConcurrentWrite):  # somebody wrote for the user meanwhile
-                conflicts += 1
-                if conflicts == CONFLICTS:
-                    return False
+            except (LeaseLost, ConcurrentWrite):
+                return False  # somebody wrote for the user meanwhile; the next round goes on
             finally:
                 await self._let_go(lease)
         return False

@@ -1,6 +1,7 @@
 """The `memory` command line: what it prints, and the codes it exits with."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -91,6 +92,47 @@ def envelope(number: int, content: str) -> str:
     )
 
 
+def test_an_answer_may_wait_for_a_receipt(run: RunCommand) -> None:
+    receipt = run("record", "I live in Berlin.", "--user", "ana", "--json").stdout
+    after = ("--user", "ana", "--after", receipt, "--wait", "0.1")
+    fresh = run("context", "Where?", *after, "--session", "default")
+    assert (fresh.exit_code, "in vain" in fresh.stderr) == (0, False)
+    stale = run("recall", "Where?", *after, "--json")
+    assert "waited 0.1 s in vain" in stale.stderr
+    assert json.loads(stale.stdout)["fresh"] is False
+    run("extract")
+    found = json.loads(run("recall", "Where?", *after, "--json").stdout)
+    assert (found["fresh"], found["position"], found["extracted"]) == (True, 1, 1)
+    refused = run("recall", "Where?", "--user", "ana", "--after", "yesterday")
+    assert (refused.exit_code, "not a receipt: 'yesterday'" in refused.stderr) == (1, True)
+
+
+def test_without_brokers_there_are_no_topics_to_make(
+    run: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MEMORY_KAFKA_SERVERS", raising=False)
+    refused = run("topics", "create")
+    assert (refused.exit_code, "MEMORY_KAFKA_SERVERS" in refused.stderr) == (3, True)
+
+
+def test_topics_are_made_and_recording_goes_there(
+    run: RunCommand, kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMORY_KAFKA_SERVERS", kafka)
+    monkeypatch.setenv("MEMORY_KAFKA_TOPIC", "from.the.console")
+    small = ("topics", "create", "--replication", "1", "--partitions")
+    made = run(*small, "2").stdout.splitlines()
+    assert made[0] == "made   from.the.console, 2 partitions"
+    assert [line.split()[1] for line in made[1:]] == [
+        "from.the.console.dead-letters,",
+        "from.the.console.changes,",
+    ]
+    again = run(*small, "3").stdout.splitlines()
+    assert again[0].startswith("there  from.the.console, 2 partitions; differs: partitions is 2")
+    sent = run("record", "I live in Berlin.", "--user", "ana", "--id", "m1")
+    assert re.match(r"sent m1 to from\.the\.console/[01]@0; ", sent.stdout)
+
+
 def test_from_record_to_forget(run: RunCommand) -> None:
     said = ("record", "I live in Berlin.", "--user", "ana", "--id", "m1", "--at", MARCH)
     receipt = document(run(*said, "--json"))
@@ -100,6 +142,7 @@ def test_from_record_to_forget(run: RunCommand) -> None:
         "ordinal": 1,
         "position": 1,
         "duplicate": False,
+        "place": None,
     }
     assert "already recorded m1" in run(*said).stdout
 

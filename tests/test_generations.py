@@ -11,9 +11,6 @@ from typing import Any
 import psycopg
 import pytest
 from anyio import fail_after
-from hypothesis import HealthCheck, given
-from hypothesis import settings as given_settings
-from hypothesis import strategies as st
 
 from consumers.compaction import compact
 from consumers.extraction import Worker, installed_extractors
@@ -27,7 +24,7 @@ from memory.database import Database
 from memory.errors import GenerationMismatch, IllegalMove, UnknownGeneration
 from memory.models import Scope
 from memory.settings import Settings
-from tests.conftest import Residence, Verbatim, WordEmbedder
+from tests.conftest import Residence, WordEmbedder
 from tests.replaying import ANA, EVE, TOM, House, content, day, moved, opened
 from tests.test_extraction import Acting
 
@@ -144,28 +141,6 @@ class TestReplay:
         house.replay(extractors=["verbatim"])
         # The live generation sees what came in between before the shadow sees its second session.
         assert [seen for seen, _ in order] == ["a", "c", "b", "c"]
-
-    def test_takes_turns_with_an_app_that_writes(
-        self, client: MemoryClient, house: House, superuser: psycopg.Connection,
-        extractors: list[Extractor],
-    ) -> None:  # fmt: skip
-        moved(client)
-        house.drain()
-        written: list[str] = []
-
-        async def write(_: LogSlice) -> None:
-            if len(written) < 3:  # each time between what replay plans and what it commits
-                written.append(f"tea {len(written)}")
-                client.remember(ANA, f"Likes {written[-1]}", attribute="likes", value=written[-1])
-
-        extractors[1:] = [Acting(act=write), Residence()]
-        done = house.replay()
-        assert (len(written), done.left, done.failures) == (3, 0, 0)
-        extractors[1:] = [Verbatim(), Residence()]
-        house.drain()
-        house.replay()
-        for name in ("first", "next"):
-            assert {f"Likes {w}" for w in written} <= {row[4] for row in content(superuser, name)}
 
     def test_leaves_who_is_held_and_goes_on_with_the_others(
         self, client: MemoryClient, house: House, superuser: psycopg.Connection,
@@ -344,35 +319,6 @@ class TestServing:
         # 200 each on average; by chance six standard deviations off in one of 10 million runs.
         assert len(counts) == 100
         assert 200 - 6 * 200**0.5 < min(counts) <= max(counts) < 200 + 6 * 200**0.5
-
-    @given(
-        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
-        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
-        st.lists(st.integers(0, 100), min_size=2, max_size=4).map(sorted),
-    )
-    @given_settings(
-        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
-    def test_raising_the_percent_moves_nobody_back(
-        self, superuser: psycopg.Connection, tenant: str, user: str, percents: list[int]
-    ) -> None:
-        served = []
-        with superuser.transaction(force_rollback=True):
-            superuser.execute(
-                "INSERT INTO generations (name, state, followed) VALUES ('next', 'shadow', true)"
-            )
-            for percent in (0, *percents, 100):
-                superuser.execute(
-                    "UPDATE generations SET percent = %s WHERE name = 'next'", (percent,)
-                )
-                rows = superuser.execute(
-                    "SELECT name FROM serving(%s, %s) JOIN generations USING (generation)",
-                    (tenant, user),
-                ).fetchall()
-                served.append(rows)
-        moved_at = served.index([("next",)])
-        assert served == [[("first",)]] * moved_at + [[("next",)]] * (len(served) - moved_at)
-        assert moved_at > 0
 
     def test_a_shift_serves_its_share_and_raising_it_moves_nobody_back(
         self, client: MemoryClient, replayed: House, superuser: psycopg.Connection

@@ -48,6 +48,7 @@ COMMANDS = {
     "rollback": Place("generating", "Give every user back to the live generation, at once."),
     "promote": Place("generating", "Make a generation that serves everybody the live one."),
     "retire": Place("generating", "Remove a generation and all that it made."),
+    "topics": Place("topics", "Make the topics that interactions travel over."),
     "migrate": Place("operating", "Bring the database up to this release."),
     "changes": Place("streaming", "Tell other systems what becomes of memories."),
     "reembed": Place("operating", "Move the store to another embedder while it serves."),
@@ -129,6 +130,8 @@ class _OneLine(logging.Formatter):
 
 
 def _log_to_stderr(verbose: bool) -> None:
+    # kafka-python tells of every connection it tries; what comes of it our own errors say.
+    logging.getLogger("kafka").setLevel(logging.NOTSET if verbose else logging.CRITICAL)
     handler = logging.StreamHandler()
     line = "%(levelname)s %(name)s: %(message)s"
     handler.setFormatter(logging.Formatter(line) if verbose else _OneLine("%(message)s"))

@@ -104,12 +104,9 @@ async def _replay(
     part: Part,
     pace: Pace,
 ) -> Replayed:
-    async with open_worker(settings) as worker:
-        generation = await begun(worker, name, *made_by)
-        whole = part.users is None and part.since is None
-        found = await coverage(worker.database, generation, part.tenant) if whole else None
-        waiting = found.waiting if found else None
-        with screen.progress("replaying", "interactions", waiting) as advance:
+    with screen.progress("replaying", "interactions", None) as advance:
+        async with open_worker(settings) as worker:
+            generation = await begun(worker, name, *made_by)
             replay = Replay(
                 worker.database,
                 worker,

@@ -91,7 +91,9 @@ async def _import(
     chosen = Format(form) if form else await to_thread.run_sync(detect_format, path)
     tenant, user, agent = defaults
     tenants: set[str] = set()
-    async with AsyncMemoryClient(settings) as client:
+    # Straight into the log, also where Kafka is the bus: what is imported is extracted at once.
+    direct = settings.model_copy(update={"kafka_servers": None})
+    async with AsyncMemoryClient(direct) as client:
         noting = _TenantsOf(client, tenants)
         placed = read(path, tenant=tenant, user=user, agent=agent, form=chosen)
         began = monotonic()

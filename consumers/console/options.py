@@ -10,6 +10,8 @@ import click
 from pydantic import ValidationError
 
 from memory.errors import ConfigurationError
+from memory.freshness import TIMEOUT
+from memory.models import Receipt
 from memory.settings import Settings
 
 T = TypeVar("T")
@@ -28,7 +30,26 @@ any_tenant_option = click.option(
 )
 user_option = click.option("--user", required=True, help="Whose memory.")
 agent_option = click.option("--agent", help="As this agent: what is private to it counts too.")
+after_option = click.option(
+    "--after", help="Wait until the answer reflects this receipt, as `record --json` prints it."
+)
+wait_option = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=TIMEOUT,
+    show_default=True,
+    help="With --after: at most so many seconds.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def receipt_of(after: str | None) -> Receipt | None:
+    """The receipt that `--after` gives.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    return Receipt.from_json(after) if after is not None else None
 
 
 def example(*lines: str) -> str:

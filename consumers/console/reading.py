@@ -2,18 +2,22 @@
 
 import json
 from functools import partial
+from typing import Any
 
 import click
 
 from consumers.console import screen
 from consumers.console.options import (
+    after_option,
     agent_option,
     configured,
     example,
     json_option,
+    receipt_of,
     run,
     tenant_option,
     user_option,
+    wait_option,
 )
 from memory.client import AsyncMemoryClient
 from memory.collective import CollectiveExplanation
@@ -38,6 +42,8 @@ from memory.settings import Settings
     help="Only this kind; may be repeated.",
 )
 @click.option("--only-agent", is_flag=True, help="Only what is private to --agent.")
+@after_option
+@wait_option
 @tenant_option
 @user_option
 @agent_option
@@ -48,6 +54,8 @@ def recall_command(
     k: int,
     kinds: tuple[str, ...],
     only_agent: bool,
+    after: str | None,
+    wait: float,
     tenant: str,
     user: str,
     agent: str | None,
@@ -56,22 +64,22 @@ def recall_command(
     """Rank a user's memories for QUERY, best first, with what each cites."""
     wanted = [MemoryKind(kind) for kind in kinds] or None
     scope = Scope(tenant, user, agent)
-    ask = partial(_recall, k=k, kinds=wanted, only_agent=only_agent)
+    ask = partial(
+        _recall,
+        k=k,
+        kinds=wanted,
+        only_agent=only_agent,
+        after=receipt_of(after),
+        timeout=wait,
+    )
     found = run(ask, configured(), scope, query)
+    screen.warn_of_stale(found.fresh, found.waited, "memory extract")
     screen.answer(found, as_json, lambda: screen.recalled(found))
 
 
-async def _recall(
-    settings: Settings,
-    scope: Scope,
-    query: str,
-    *,
-    k: int,
-    kinds: list[MemoryKind] | None,
-    only_agent: bool,
-) -> Recall:
+async def _recall(settings: Settings, scope: Scope, query: str, **asked: Any) -> Recall:
     async with AsyncMemoryClient(settings) as client:
-        return await client.recall(scope, query, k=k, kinds=kinds, only_agent=only_agent)
+        return await client.recall(scope, query, **asked)
 
 
 @click.command(
@@ -90,6 +98,8 @@ async def _recall(
     help="Prompt text (the default), chat messages, or items with their citations.",
 )
 @click.option("--session", help="The conversation under way: its recent turns come along.")
+@after_option
+@wait_option
 @tenant_option
 @user_option
 @agent_option
@@ -100,6 +110,8 @@ def context_command(
     budget: int,
     form: str | None,
     session: str | None,
+    after: str | None,
+    wait: float,
     tenant: str,
     user: str,
     agent: str | None,
@@ -112,7 +124,9 @@ def context_command(
     if as_json and form == "text":
         raise click.UsageError("--json prints JSON: use it with --format json or messages")
     scope = Scope(tenant, user, agent, session)
-    found = run(_context, configured(), scope, query, budget)
+    ask = partial(_context, budget=budget, after=receipt_of(after), timeout=wait)
+    found = run(ask, configured(), scope, query)
+    screen.warn_of_stale(found.fresh, found.waited, "memory ingest")
     form = form or ("json" if as_json else "text")
     if form == "json":
         click.echo(found.json())
@@ -123,9 +137,9 @@ def context_command(
         screen.say(screen.cited(found))
 
 
-async def _context(settings: Settings, scope: Scope, query: str, budget: int) -> Context:
+async def _context(settings: Settings, scope: Scope, query: str, **asked: Any) -> Context:
     async with AsyncMemoryClient(settings) as client:
-        return await client.context(scope, query, budget=budget)
+        return await client.context(scope, query, **asked)
 
 
 @click.command(

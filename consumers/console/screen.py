@@ -52,6 +52,12 @@ def say(message: str) -> None:
     click.echo(message, err=True)
 
 
+def warn_of_stale(fresh: bool, waited: float, missing: str) -> None:
+    """One line to stderr where an answer does not reflect what was waited for."""
+    if not fresh:
+        say(f"waited {waited:.1f} s in vain; answered with what there is (does `{missing}` run?)")
+
+
 def plain(text: str) -> str:
     """The text without control characters: what users wrote must not drive the terminal."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

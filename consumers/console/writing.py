@@ -63,7 +63,8 @@ def record_command(
 ) -> None:
     """Append CONTENT to the log as one interaction; `-` reads it from stdin.
 
-    It is in the next context at once. Memories follow with `memory extract`.
+    It is in the next context at once, or over Kafka once `memory ingest` applied it. Memories
+    follow with `memory extract`. What --json prints is a receipt: `--after` of other commands.
     """
     text = sys.stdin.read() if content == "-" else content
     scope = Scope(tenant, user, agent, session)
@@ -103,6 +104,8 @@ async def _record(
 
 
 def _recorded(receipt: Receipt) -> Text:
+    if receipt.place is not None:
+        return Text(f"sent {receipt.interaction_id} to {receipt.place}; `memory ingest` applies it")
     done = "already recorded" if receipt.duplicate else "recorded"
     return Text(
         f"{done} {receipt.interaction_id} as number {receipt.ordinal} of session"

@@ -69,12 +69,11 @@ WHERE u.tenant_id = %(tenant)s AND u.user_id > %(after)s
 ORDER BY u.user_id LIMIT %(limit)s
 
 -- coverage --
--- Of the tenant's users with a log: how many there are, how many a generation has derived at all, how
--- many it has derived as far as the live one, and how many interactions it has before it.
+-- Of the tenant's users with a log: how many there are, how many a generation has derived at all,
+-- and how many it has derived as far as the live one.
 -- unscoped: replay goes through the users of a tenant
 SELECT count(*) AS users, count(d.position) AS derived,
-    count(*) FILTER (WHERE d.position >= u.extracted AND d.forget_seq >= u.forget_seq) AS level,
-    COALESCE(sum(u.position - COALESCE(d.position, 0)), 0)::bigint AS waiting
+    count(*) FILTER (WHERE d.position >= u.extracted AND d.forget_seq >= u.forget_seq) AS level
 FROM users u
 LEFT JOIN derivations d ON d.tenant_id = u.tenant_id AND d.user_id = u.user_id
     AND d.generation = %(generation)s
