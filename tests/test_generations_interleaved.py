@@ -1,4 +1,4 @@
-"""However extraction, replay, recording and forgetting take turns: generations come out alike."""
+"""However extraction, replay, recording and forgetting alternate: generations come out alike."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -90,6 +90,21 @@ def forget(which: int, keep_sources: bool) -> Step:
     return step
 
 
+def retract(which: int, again: bool) -> Step:
+    def step(store: Store, scope: Scope) -> None:
+        rows = store.superuser.execute(
+            "SELECT interaction_id FROM interactions WHERE user_id = %s ORDER BY position",
+            (scope.user,),
+        ).fetchall()
+        if rows:
+            chosen = rows[which % len(rows)][0]
+            store.client.retract(scope, interactions=[chosen])
+            if again:
+                store.client.restore(scope, interactions=[chosen])
+
+    return step
+
+
 def extract(store: Store, scope: Scope) -> None:
     store.house.portal.call(store.house.worker.drain, scope.tenant, scope.user)
 
@@ -115,6 +130,7 @@ STEPS = st.lists(
         st.builds(record, st.sampled_from(SAID), st.sampled_from(["s1", "s2"]), st.integers(0, 9)),
         st.builds(remember, st.sampled_from(["tea", "dogs"])),
         st.builds(forget, st.integers(0, 9), st.booleans()),
+        st.builds(retract, st.integers(0, 9), st.booleans()),
         st.sampled_from([extract, replay, shift, unshift]),
     ),
     min_size=3,
