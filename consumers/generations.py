@@ -303,12 +303,14 @@ async def retire(
             f"generation {name!r} is {generation.state} and serves {generation.percent} % of the"
             " users; `memory rollback`, or promoting another, comes first"
         )
-    done = Retired(name)
-    async for tenant in tenants(database):
-        async for scope in users(database, tenant):
-            done.memories += await _removed(database, scope, generation.id)
-            done.users += 1
-            progress(done)
+    done, removed = Retired(name), -1
+    while removed != done.memories:  # a worker that had not heard of it may have written meanwhile
+        removed, done.users = done.memories, 0
+        async for tenant in tenants(database):
+            async for scope in users(database, tenant):
+                done.memories += await _removed(database, scope, generation.id)
+                done.users += 1
+                progress(done)
     return done
 
 

@@ -51,13 +51,8 @@ async def shift(
     database = worker.database
     checked_percent(percent)
     generation = await find_generation(database, name)
-    found = await coverage(database, generation)
-    never = found.users - found.derived
-    if generation.state is State.SHADOW and never > max(FEW_USERS, NEVER_DERIVED * found.users):
-        raise IllegalMove(
-            f"generation {name!r} has derived {found.derived:,} of {found.users:,} users;"
-            f" `memory replay --generation {name}` first"
-        )
+    if generation.state is State.SHADOW:
+        await _check_replayed(database, generation)
     replay = Replay(database, worker, generation, settings, pace=pace, progress=progress)
     await follow(database, name)
     if (await replay.run()).left:
@@ -72,6 +67,15 @@ async def shift(
     await replay.run()
     await _retell(database, generation.percent, percent)
     return shifted, replay.done
+
+
+async def _check_replayed(database: Database, shadow: Generation) -> None:
+    found = await coverage(database, shadow)
+    if found.users - found.derived > max(FEW_USERS, NEVER_DERIVED * found.users):
+        raise IllegalMove(
+            f"generation {shadow.name!r} has derived {found.derived:,} of {found.users:,} users;"
+            f" `memory replay --generation {shadow.name}` first"
+        )
 
 
 async def take_back(database: Database) -> Generation:

@@ -491,6 +491,20 @@ class TestMoves:
         done = replayed.portal.call(retire, replayed.database, "next")
         assert (done.users, content(superuser, "next")) == (10, [])
 
+    def test_retiring_finds_what_a_slow_worker_still_wrote(
+        self, replayed: House, superuser: psycopg.Connection
+    ) -> None:
+        late = ["INSERT INTO memories SELECT (jsonb_populate_record(m, jsonb_build_object("
+                "'generation', 2, 'memory_id', 999, 'belief_key', m.belief_key))).*"
+                " FROM memories m WHERE user_id = 'user-0' AND generation = 1 LIMIT 1"]  # fmt: skip
+
+        def write(so_far: Retired) -> None:
+            if so_far.users == 10 and late:
+                superuser.execute(late.pop())
+
+        replayed.portal.call(retire, replayed.database, "next", write)
+        assert (late, content(superuser, "next")) == ([], [])
+
     @pytest.mark.parametrize(
         ("state", "move", "says"),
         [
