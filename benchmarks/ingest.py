@@ -1,0 +1,288 @@
+"""Messages a second from a real broker into Postgres, beside two floors measured in the same run.
+
+    python -m benchmarks.ingest [--messages N] [--json]
+
+The floors: kafka-python merely consuming the same topic, and the same rows staged and inserted by
+hand. Needs Java and Maven, or Docker, for the broker (`benchmarks.broker`).
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+from unittest.mock import patch
+
+import psycopg
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
+
+from benchmarks.broker import launch
+from consumers.ingest.options import Options
+from consumers.ingest.reading import Reader
+from consumers.ingest.records import Arrival
+from consumers.ingest.running import Ingest
+from consumers.ingest.session import MAX_RECORDS, Session
+from consumers.ingest.store import Store, _staged_row
+from consumers.topics import create_topics
+from memory import embedded
+from memory.envelope import to_json
+from memory.migrate import migrate
+from memory.models import Interaction, InteractionKind, Role, Scope
+from memory.settings import Settings
+from memory.topics import key_of, plan
+
+PARTITIONS = 4
+USERS = 1_000
+STEPS = 10
+DAY_ZERO = datetime(2026, 1, 1, tzinfo=UTC)
+TEXT = (
+    "I would rather take the train at {n} than fly, and I need the receipt by the end of the week."
+)
+
+FLOOR_INSERT = """
+INSERT INTO memory.interactions (tenant_id, user_id, session_id, ordinal, position, interaction_id,
+    agent_id, private, kind, role, actor, content, payload, occurred_at, source, content_hash)
+SELECT tenant_id, user_id, session_id, nth + 1, nth + 1, interaction_id, agent_id, private, kind,
+    role, actor, content, payload, occurred_at, source, content_hash
+FROM staged
+"""
+
+
+@dataclass
+class Measured:
+    """Messages a second; `rss_mb` of the one process after each tenth of the topic."""
+
+    messages: int
+    bytes_each: int
+    consume_only: float = 0.0
+    rows_by_hand: float = 0.0
+    one: float = 0.0
+    two: float = 0.0
+    rss_mb: list[float] = field(default_factory=list)
+    profile: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def share_of_floor(self) -> float:
+        """Of the slower floor, what one process reaches."""
+        return self.one / min(self.consume_only, self.rows_by_hand)
+
+
+def said(n: int) -> Interaction:
+    scope = Scope("acme", f"user-{n % USERS}", "scout", f"session-{n % USERS}-{n // USERS // 50}")
+    return Interaction(
+        scope,
+        f"message-{n}",
+        InteractionKind.MESSAGE,
+        Role.USER,
+        TEXT.format(n=n),
+        DAY_ZERO + timedelta(seconds=n),
+    )
+
+
+def produce(settings: Settings, messages: int) -> int:
+    producer = KafkaProducer(
+        bootstrap_servers=list(settings.kafka_servers or ()), linger_ms=20, batch_size=256 * 1024,
+        metrics_enabled=False,
+    )  # fmt: skip
+    size = 0
+    for n in range(messages):
+        interaction = said(n)
+        value = to_json(interaction).encode()
+        size += len(value)
+        producer.send(settings.kafka_topic, key=key_of(interaction.scope), value=value)
+    producer.flush()
+    producer.close()
+    return size // messages
+
+
+@contextmanager
+def consuming(settings: Settings) -> Iterator[Any]:
+    consumer = KafkaConsumer(
+        bootstrap_servers=list(settings.kafka_servers or ()), metrics_enabled=False
+    )
+    parts = [TopicPartition(settings.kafka_topic, p) for p in range(PARTITIONS)]
+    consumer.assign(parts)
+    consumer.seek_to_beginning(*parts)
+    yield consumer
+    consumer.close()
+
+
+def consume_only(settings: Settings, messages: int) -> float:
+    with consuming(settings) as consumer:
+        seen, began = 0, monotonic()
+        while seen < messages:
+            found = consumer.poll(500, max_records=MAX_RECORDS)
+            seen += sum(len(records) for records in found.values())
+        return messages / (monotonic() - began)
+
+
+def rows_by_hand(settings: Settings, url: str, messages: int) -> float:
+    """The same rows, read beforehand: staged by COPY, then one plain INSERT … SELECT."""
+    reader = Reader(settings.kafka_topic)
+    spent, done = 0.0, 0
+    with consuming(settings) as consumer, Store.open(url, settings) as store:
+        connection = store._connection
+        while done < messages:
+            found = consumer.poll(500, max_records=MAX_RECORDS)
+            read = [reader.read(record) for records in found.values() for record in records]
+            rows = [_staged_row(done + n, a) for n, a in enumerate(read) if isinstance(a, Arrival)]
+            began = monotonic()
+            with connection.transaction(), connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('memory.tenant_id', 'acme', true)")
+                with cursor.copy("COPY staged FROM STDIN") as copy:
+                    for row in rows:
+                        copy.write_row(row)
+                cursor.execute(FLOOR_INSERT)
+            spent += monotonic() - began
+            done += len(rows)
+    return messages / spent
+
+
+def processes(
+    settings: Settings, url: str, messages: int, number: int
+) -> tuple[float, list[float]]:
+    """Messages a second once all processes have partitions, and the first one's RSS by steps."""
+    environment = {
+        **os.environ,
+        "MEMORY_DATABASE_URL": url,
+        "MEMORY_KAFKA_SERVERS": ",".join(settings.kafka_servers or ()),
+        "MEMORY_KAFKA_TOPIC": settings.kafka_topic,
+    }
+    command = [sys.executable, "-m", "consumers", "ingest", "--group", f"bench-{number}"]
+    running = [
+        subprocess.Popen(  # noqa: S603 - our own command
+            command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        for _ in range(number)
+    ]
+    rss: list[float] = []
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            began, first = 0.0, 0
+            while True:
+                row = connection.execute(
+                    "SELECT coalesce(sum(appended), 0)::bigint, count(DISTINCT owner)"
+                    " FROM memory.positions"
+                ).fetchone()
+                assert row is not None
+                done, owners = row
+                if not began and done and owners == number:
+                    began, first = monotonic(), done
+                if done >= (len(rss) + 1) * messages // STEPS:
+                    rss.append(rss_mb(running[0].pid))
+                if done >= messages:
+                    return (done - first) / (monotonic() - began), rss
+                if any(p.poll() is not None for p in running):
+                    raise RuntimeError("an ingest process ended")
+                sleep(0.02)
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait(60)
+
+
+def rss_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS"))
+    return round(int(line.split()[1]) / 1024, 1)
+
+
+def profiled(settings: Settings, url: str) -> dict[str, float]:
+    """Where one process spends its time, in shares: waiting for Kafka, reading, and Postgres."""
+    spent = dict.fromkeys(("kafka", "read", "copy and append", "rest of the transaction"), 0.0)
+
+    def timed(owner: type, method: str, name: str) -> Any:
+        original = getattr(owner, method)
+
+        def call(*arguments: Any) -> Any:
+            began = monotonic()
+            try:
+                return original(*arguments)
+            finally:
+                spent[name] += monotonic() - began
+
+        return patch.object(owner, method, call)
+
+    with (
+        timed(Session, "_gather", "kafka"),
+        timed(Session, "_stretch", "read"),
+        timed(Store, "_append_staged", "copy and append"),
+        timed(Store, "apply", "rest of the transaction"),
+    ):
+        options = Options(group="bench-profile", drain=True)
+        Ingest(settings, lambda: url, options).run()
+    spent["rest of the transaction"] -= spent["copy and append"]
+    whole = sum(spent.values())
+    return {name: round(seconds / whole, 3) for name, seconds in spent.items()}
+
+
+def measure(messages: int) -> Measured:
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        folder = Path(directory)
+        folder.chmod(0o755)
+        server = embedded.start(folder / "store")
+        broker = launch(folder / "broker")
+        try:
+            return measured(server, broker.bootstrap, messages)
+        finally:
+            broker.stop()
+            embedded.stop(folder / "store")
+
+
+def measured(server: str, bootstrap: str, messages: int) -> Measured:
+    settings = Settings(
+        database_url=SecretStr(server), kafka_servers=(bootstrap,), kafka_topic="bench"
+    )
+    create_topics(settings, plan("bench", partitions=PARTITIONS, replication=1))
+    found = Measured(messages, produce(settings, messages))
+    found.consume_only = consume_only(settings, messages)
+    found.rows_by_hand = rows_by_hand(settings, database(server, "by_hand"), messages)
+    found.one, found.rss_mb = processes(settings, database(server, "one"), messages, 1)
+    found.two, _ = processes(settings, database(server, "two"), messages, 2)
+    found.profile = profiled(settings, database(server, "profile"))
+    return found
+
+
+def database(server: str, name: str) -> str:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    url = make_conninfo(server, dbname=name)
+    asyncio.run(migrate(url))
+    return url
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    found = measure(given.messages)
+    if given.json:
+        print(json.dumps({**asdict(found), "share_of_floor": found.share_of_floor}))
+        return
+    print(f"{found.messages:,} messages of {found.bytes_each} bytes")
+    print(f"kafka-python consuming   {found.consume_only:10,.0f}/s")
+    print(f"rows by hand             {found.rows_by_hand:10,.0f}/s")
+    print(
+        f"one ingest process       {found.one:10,.0f}/s, {found.share_of_floor:.0%} of the slower"
+    )
+    print(f"two ingest processes     {found.two:10,.0f}/s, {found.two / found.one:.2f} times one")
+    print("time of one process      " + ", ".join(f"{k} {v:.0%}" for k, v in found.profile.items()))
+    print("RSS in MB by tenths      " + ", ".join(f"{mb:.0f}" for mb in found.rss_mb))
+
+
+if __name__ == "__main__":
+    main()
