@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from consumers.generations import read_generations, shares_of
+from consumers.ingest.lag import IngestState
 from consumers.quality import Quality, sampled
 from memory.database import Database
 from memory.log import Position, position_of
@@ -44,6 +45,7 @@ class Status:
     leased: users that a worker holds; leases_expired: whom one held and did not come back to.
     set_aside: the newest of `set_aside_total`.
     sessions_open: sessions whose working memory has not expired.
+    ingest: of the configured topic; None where there is none.
     quality: of a sample of the tenant's memories, by what made them; another one at each look.
     serves: the percent of the users that each generation serves, of those that serve any.
     position: of the user asked for.
@@ -73,6 +75,7 @@ class Status:
     set_aside: tuple[SetAside, ...]
     set_aside_total: int
     quality: tuple[Quality, ...] = ()
+    ingest: IngestState | None = None
     position: Position | None = None
 
 

@@ -1,7 +1,9 @@
 """`memory extract`, `memory migrate` and `memory status`: what operators run."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from functools import partial
+from math import inf
 from time import monotonic
 
 import click
@@ -22,6 +24,7 @@ from consumers.console.options import (
     tenant_option,
 )
 from consumers.derivation import Extracted
+from consumers.ingest.lag import IngestState, ingest_state
 from consumers.reembedding import Reembedded, Reembedding
 from consumers.status import Status, read_status
 from consumers.store import open_worker, reached, worker_database
@@ -162,11 +165,17 @@ def _migrated(done: Migrated) -> Text:
 @click.option(
     "--max-set-aside", type=click.IntRange(min=0), help="Exit 1 over this many sessions set aside."
 )
+@click.option(
+    "--max-ingest-lag",
+    type=click.FloatRange(min=0),
+    help="Exit 1 over this many seconds behind Kafka.",
+)
 @click.option("--user", help="Also where this user's log stands.")
 @tenant_option
 @json_option
 def status_command(
     *,
+    max_ingest_lag: float | None,
     max_lag: float | None,
     max_backfill_lag: float | None,
     max_waiting: int | None,
@@ -188,20 +197,29 @@ def status_command(
             ("backfill lag", found.backfill_lag_seconds, max_backfill_lag, " s"),
             ("waiting", found.waiting, max_waiting, " interactions"),
             ("set aside", found.set_aside_total, max_set_aside, " sessions"),
+            ("ingest lag", _ingest_lag(found), max_ingest_lag, " s"),
         )
         if bound is not None and value > bound
     ]
     if over:
         screen.say(
-            f"error: {', '.join(over)}; run `memory extract`, or more of them"
-            " (docs/extraction.md says what to do)"
+            f"error: {', '.join(over)}; run `memory extract` or `memory ingest`, or more of them"
+            " (docs/extraction.md and docs/ingest.md say what to do)"
         )
         click.get_current_context().exit(1)
 
 
 async def _status(settings: Settings, tenant: str, user: str | None) -> Status:
     async with worker_database(settings) as database:
-        return await read_status(database, tenant, user, language=settings.language)
+        found = await read_status(database, tenant, user, language=settings.language)
+        return replace(found, ingest=await ingest_state(database, settings))
+
+
+def _ingest_lag(found: Status) -> float:
+    """Seconds behind Kafka; without end where that cannot be told, since a bound is then passed."""
+    if found.ingest is None:
+        return 0.0
+    return inf if found.ingest.seconds is None else found.ingest.seconds
 
 
 def _status_table(found: Status) -> RenderableType:
@@ -236,6 +254,8 @@ def _status_table(found: Status) -> RenderableType:
             "leases",
             f"{screen.counted(found.leases_expired, 'user')} held by a worker that is gone",
         )
+    for label, line in _ingest_lines(found.ingest) if found.ingest else ():
+        grid.add_row(label, line)
     if found.position:
         place = found.position
         grid.add_row("user", f"recorded {place.recorded:,}, extracted {place.extracted:,}")
@@ -265,6 +285,24 @@ def _status_table(found: Status) -> RenderableType:
             f" {screen.counted(row.attempts, 'attempt')}: {screen.one_line(row.error, 200)}",
         )
     return grid
+
+
+def _ingest_lines(ingest: IngestState) -> Iterator[tuple[str, str]]:
+    behind = (
+        f"{screen.counted(ingest.waiting, 'message')} behind" if ingest.waiting else "up to date"
+    )
+    if ingest.unknown:
+        behind = f"cannot be told: {ingest.unknown}"
+    yield "ingest", f"{ingest.topic}: {behind}"
+    for part in ingest.partitions:
+        where = "not begun" if part.next_offset is None else f"at {part.next_offset:,}"
+        waits = ""
+        if part.waiting:
+            seconds = "" if part.seconds is None else f", the oldest for {part.seconds:.1f} s"
+            waits = f", {part.waiting:,} waiting{seconds}"
+        yield "", f"partition {part.partition} {where}{waits}; {part.owner or 'nobody has it'}"
+    if ingest.dead_letters:
+        yield "dead letters", screen.tally(ingest.dead_letters)
 
 
 @click.command(
