@@ -1,10 +1,15 @@
 """What tests of ingestion share: a topic of their own, what is written to it, and who reads it."""
 
+import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
@@ -126,3 +131,40 @@ def raw(value: bytes | None, scope: Scope | None = ANA, **more: Any) -> dict[str
 
 def numbered(count: int, scope: Scope = ANA, start: int = 1) -> Sequence[Interaction]:
     return [said(f"{scope.user}-{n}", scope) for n in range(start, start + count)]
+
+
+MAPPING = """
+[fields]
+id = "event"
+tenant = { constant = "acme" }
+user = "who"
+session = { constant = "crm" }
+content = "text"
+occurred_at = { path = "ts", time = "epoch_ms" }
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mapping.toml"
+    path.write_text(text)
+    return path
+
+
+def environment(stream: Stream) -> dict[str, str]:
+    return {
+        **os.environ,
+        "MEMORY_DATABASE_URL": stream.url,
+        "MEMORY_KAFKA_SERVERS": ",".join(stream.settings.kafka_servers or ()),
+        "MEMORY_KAFKA_TOPIC": stream.topic,
+    }
+
+
+def command(stream: Stream, *arguments: str) -> Any:
+    """What a `memory` command prints as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-m", "consumers", *arguments],
+        env=environment(stream),
+        capture_output=True,
+        check=True,
+    )
+    return json.loads(done.stdout)

@@ -39,6 +39,7 @@ COMMANDS = {
     "explain": Place("reading", "Show the evidence behind a memory."),
     "forget": Place("writing", "Forget a memory, a session, or a user."),
     "ingest": Place("ingesting", "Bring a Kafka topic into the log."),
+    "dead-letters": Place("lettering", "Look at what could not be applied, and redrive it."),
     "extract": Place("operating", "Derive memories from what was recorded."),
     "compact": Place("compacting", "Keep the tiers in order: merge, promote, retain, verify …"),
     "generations": Place("generating", "List the generations, and whom they serve."),
@@ -69,7 +70,7 @@ class CommandGroup(click.Group):
         if place is None:
             return None
         module = import_module(f"consumers.console.{place.module}")
-        command = getattr(module, f"{cmd_name}_command")
+        command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         assert isinstance(command, click.Command)  # noqa: S101 - our own table
         return command
 

@@ -16,6 +16,7 @@ from consumers.ingest.assignment import Assignment, Owned
 from consumers.ingest.options import Options
 from consumers.ingest.reading import Reader
 from consumers.ingest.records import Arrival, Reason, Record, record_time
+from consumers.ingest.sending import Sender
 from consumers.ingest.store import Counts, RowRefused, Store, Stretch, Topic
 from consumers.ingest.stream import out_of_range, recreated, refuse_recreated
 from memory.brokers import client_options, described, translated, unknown_topic
@@ -89,6 +90,7 @@ class Session:
         self._reader = Reader(topic.name, options.mapping)
         self._limit = Limit()
         self._told_at = monotonic()
+        self._letters = Sender(settings, topic)
         self._assignment = Assignment(consumer, store, topic, options.owner)
         consumer.subscribe([topic.name], listener=self._assignment)
 
@@ -114,10 +116,14 @@ class Session:
             for p, owned in self._assignment.owned.items()
             if ends[p] is not None and ends[p] > owned.next_offset
         ]
-        if not stretches:
-            return None
-        counts = self._apply(stretches)
-        self._tell_broker()
+        counts = self._apply(stretches) if stretches else None
+        if counts:
+            self._tell_broker()
+        self._letters.send(
+            self._store,
+            [p.partition for p in self._assignment.owned],
+            new=counts is not None and counts.set_aside > 0,
+        )
         return counts
 
     def _gather(self) -> dict[TopicPartition, Part]:
@@ -240,6 +246,7 @@ class Session:
     def close(self) -> None:
         """Leaves the group; what was read and not committed is read again by whoever is next."""
         try:
+            self._letters.close()
             with suppress(theirs.KafkaError):
                 self._tell_broker(at_last=True)
             with suppress(theirs.KafkaError):

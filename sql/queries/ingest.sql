@@ -170,3 +170,12 @@ FROM unnest(%(partitions)s::int[], %(epochs)s::bigint[], %(starts)s::bigint[], %
 WHERE p.cluster_id = %(cluster)s AND p.topic_id = %(topic_id)s AND p.partition = t.partition
     AND p.epoch = t.epoch AND p.next_offset = t.start_offset
 RETURNING p.partition
+
+-- positions --
+-- Where a topic's partitions stand, who has them, and what became of their records so far.
+-- unscoped: positions belong to no tenant
+SELECT cluster_id, topic_id, topic, partition, next_offset, epoch, owner, record_time, appended,
+    duplicates, forgotten, set_aside, updated_at
+FROM positions
+WHERE topic = %(topic)s
+ORDER BY cluster_id, topic_id, partition
