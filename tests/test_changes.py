@@ -223,6 +223,22 @@ class TestWhatIsKept:
         worker.drain()
         mirror.agrees(superuser)
 
+    def test_what_is_retracted_is_withdrawn_and_what_it_replaced_comes_back(
+        self, mirror: Listening, client: MemoryClient, worker: Extraction,
+        superuser: psycopg.Connection,
+    ) -> None:  # fmt: skip
+        client.record(ANA, "I live in Berlin.", id="m1", occurred_at=day(1))
+        client.record(ANA, "I live in Oslo.", id="m2", occurred_at=day(2))
+        worker.drain()
+        mirror.agrees(superuser)
+        client.retract(ANA, interactions=["m2"], reason="misheard")
+        mirror.agrees(superuser)
+        worker.drain()
+        mirror.agrees(superuser)
+        held = mirror.held[scope_key(ANA)].values()
+        assert [(m["value"], m["valid_to"]) for m in held if m["value"]] == [("berlin", None)]
+        assert "forgotten" not in mirror.kinds()
+
     def test_a_generation_that_serves_nobody_is_not_told_of(
         self, mirror: Listening, client: MemoryClient, worker: Extraction,
         superuser: psycopg.Connection,
