@@ -1,7 +1,8 @@
 """Messages a second from a real broker into Postgres, beside two floors measured in the same run.
 
-    python -m benchmarks.ingest [--messages N] [--json]
+    python -m benchmarks.ingest [--messages N] [--one] [--json]
 
+`--one` leaves out all but one ingest process: for its memory over many messages.
 The floors: kafka-python merely consuming the same topic, and the same rows staged and inserted by
 hand. Needs Java and Maven, or Docker, for the broker (`benchmarks.broker`).
 """
@@ -75,8 +76,9 @@ class Measured:
 
     @property
     def share_of_floor(self) -> float:
-        """Of the slower floor, what one process reaches."""
-        return self.one / min(self.consume_only, self.rows_by_hand)
+        """Of the slower floor, what one process reaches; 0 where no floor was measured."""
+        floor = min(self.consume_only, self.rows_by_hand)
+        return self.one / floor if floor else 0.0
 
 
 def said(n: int) -> Interaction:
@@ -229,28 +231,30 @@ def profiled(settings: Settings, url: str) -> dict[str, float]:
     return {name: round(seconds / whole, 3) for name, seconds in spent.items()}
 
 
-def measure(messages: int) -> Measured:
+def measure(messages: int, *, only_one: bool) -> Measured:
     with tempfile.TemporaryDirectory(dir="/tmp") as directory:
         folder = Path(directory)
         folder.chmod(0o755)
         server = embedded.start(folder / "store")
         broker = launch(folder / "broker")
         try:
-            return measured(server, broker.bootstrap, messages)
+            return measured(server, broker.bootstrap, messages, only_one=only_one)
         finally:
             broker.stop()
             embedded.stop(folder / "store")
 
 
-def measured(server: str, bootstrap: str, messages: int) -> Measured:
+def measured(server: str, bootstrap: str, messages: int, *, only_one: bool) -> Measured:
     settings = Settings(
         database_url=SecretStr(server), kafka_servers=(bootstrap,), kafka_topic="bench"
     )
     create_topics(settings, plan("bench", partitions=PARTITIONS, replication=1))
     found = Measured(messages, produce(settings, messages))
+    found.one, found.rss_mb = processes(settings, database(server, "one"), messages, 1)
+    if only_one:
+        return found
     found.consume_only = consume_only(settings, messages)
     found.rows_by_hand = rows_by_hand(settings, database(server, "by_hand"), messages)
-    found.one, found.rss_mb = processes(settings, database(server, "one"), messages, 1)
     found.two, _ = processes(settings, database(server, "two"), messages, 2)
     found.profile = profiled(settings, database(server, "profile"))
     return found
@@ -267,13 +271,18 @@ def database(server: str, name: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--one", action="store_true")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    found = measure(given.messages)
+    found = measure(given.messages, only_one=given.one)
     if given.json:
         print(json.dumps({**asdict(found), "share_of_floor": found.share_of_floor}))
         return
     print(f"{found.messages:,} messages of {found.bytes_each} bytes")
+    print("RSS in MB by tenths      " + ", ".join(f"{mb:.0f}" for mb in found.rss_mb))
+    if given.one:
+        print(f"one ingest process       {found.one:10,.0f}/s")
+        return
     print(f"kafka-python consuming   {found.consume_only:10,.0f}/s")
     print(f"rows by hand             {found.rows_by_hand:10,.0f}/s")
     print(
@@ -281,7 +290,6 @@ def main() -> None:
     )
     print(f"two ingest processes     {found.two:10,.0f}/s, {found.two / found.one:.2f} times one")
     print("time of one process      " + ", ".join(f"{k} {v:.0%}" for k, v in found.profile.items()))
-    print("RSS in MB by tenths      " + ", ".join(f"{mb:.0f}" for mb in found.rss_mb))
 
 
 if __name__ == "__main__":
