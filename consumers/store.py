@@ -14,7 +14,7 @@ from consumers.extraction import Worker, installed_extractors
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
 from memory import migrate
 from memory.database import Database, DatabaseRole, resolve_url
-from memory.embedding import create_embedder
+from memory.embedding import Embedder, create_embedder
 from memory.errors import ConfigurationError, StoreUnavailable
 from memory.settings import Settings
 
@@ -53,6 +53,23 @@ async def worker_database(settings: Settings) -> AsyncIterator[Database]:
         yield database
 
 
+@asynccontextmanager
+async def worker_database_and_embedder(
+    settings: Settings,
+) -> AsyncIterator[tuple[Database, Embedder]]:
+    """As `worker_database`, with what makes vectors for memories that a job inserts.
+
+    Raises:
+        MissingEmbeddingModel: memories could not be given vectors.
+    """
+    embedder = create_embedder(settings)
+    try:
+        async with worker_database(settings) as database:
+            yield database, embedder
+    finally:
+        await embedder.aclose()
+
+
 def extractors_for(settings: Settings) -> list[Extractor]:
     """Every installed extractor.
 
@@ -80,12 +97,8 @@ async def open_worker(
         StoreUnavailable, NotMigrated: as `worker_database`.
     """
     extractors = extractors_for(settings)
-    embedder = create_embedder(settings)
-    try:
-        async with worker_database(settings) as database:
-            yield Worker(database, embedder, extractors, settings, progress)
-    finally:
-        await embedder.aclose()
+    async with worker_database_and_embedder(settings) as (database, embedder):
+        yield Worker(database, embedder, extractors, settings, progress)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import TypeVar, TypeVarTuple
 
 import anyio
@@ -39,6 +40,26 @@ wait_option = click.option(
     default=TIMEOUT,
     show_default=True,
     help="With --after: at most so many seconds.",
+)
+
+
+def moment(_: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
+    """What an option takes as a time; the library refuses one that has no zone."""
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError as error:
+        sample = datetime.now(UTC).isoformat(timespec="seconds")
+        raise click.BadParameter(f"{text!r} is not like {sample}", param=param) from error
+
+
+as_of_option = click.option(
+    "--as-of", callback=moment, metavar="TIME", help="What held then; ISO 8601 with a zone."
+)
+believed_at_option = click.option(
+    "--believed-at",
+    callback=moment,
+    metavar="TIME",
+    help="What was believed then, whatever was learned or retracted since.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 

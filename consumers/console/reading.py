@@ -10,6 +10,8 @@ from consumers.console import screen
 from consumers.console.options import (
     after_option,
     agent_option,
+    as_of_option,
+    believed_at_option,
     configured,
     example,
     json_option,
@@ -44,6 +46,8 @@ from memory.settings import Settings
 @click.option("--only-agent", is_flag=True, help="Only what is private to --agent.")
 @after_option
 @wait_option
+@as_of_option
+@believed_at_option
 @tenant_option
 @user_option
 @agent_option
@@ -60,6 +64,7 @@ def recall_command(
     user: str,
     agent: str | None,
     as_json: bool,
+    **clocks: Any,
 ) -> None:
     """Rank a user's memories for QUERY, best first, with what each cites."""
     wanted = [MemoryKind(kind) for kind in kinds] or None
@@ -71,6 +76,7 @@ def recall_command(
         only_agent=only_agent,
         after=receipt_of(after),
         timeout=wait,
+        **clocks,
     )
     found = run(ask, configured(), scope, query)
     screen.warn_of_stale(found.fresh, found.waited, "memory extract")
@@ -100,6 +106,8 @@ async def _recall(settings: Settings, scope: Scope, query: str, **asked: Any) ->
 @click.option("--session", help="The conversation under way: its recent turns come along.")
 @after_option
 @wait_option
+@as_of_option
+@believed_at_option
 @tenant_option
 @user_option
 @agent_option
@@ -116,6 +124,7 @@ def context_command(
     user: str,
     agent: str | None,
     as_json: bool,
+    **clocks: Any,
 ) -> None:
     """Assemble what the next model call should know for QUERY.
 
@@ -124,7 +133,7 @@ def context_command(
     if as_json and form == "text":
         raise click.UsageError("--json prints JSON: use it with --format json or messages")
     scope = Scope(tenant, user, agent, session)
-    ask = partial(_context, budget=budget, after=receipt_of(after), timeout=wait)
+    ask = partial(_context, budget=budget, after=receipt_of(after), timeout=wait, **clocks)
     found = run(ask, configured(), scope, query)
     screen.warn_of_stale(found.fresh, found.waited, "memory ingest")
     form = form or ("json" if as_json else "text")
@@ -149,9 +158,16 @@ async def _context(settings: Settings, scope: Scope, query: str, **asked: Any) -
 @click.option("--collective", is_flag=True, help="MEMORY is of the tenant's collective tier.")
 @tenant_option
 @click.option("--user", help="Whose memory; not needed with --collective.")
+@as_of_option
+@believed_at_option
 @json_option
 def explain_command(
-    memory: int, collective: bool, tenant: str, user: str | None, as_json: bool
+    memory: int,
+    collective: bool,
+    tenant: str,
+    user: str | None,
+    as_json: bool,
+    **clocks: Any,
 ) -> None:
     """Show the evidence behind MEMORY: quotes, what made it, and what it replaced.
 
@@ -164,13 +180,13 @@ def explain_command(
         return
     if user is None:
         raise click.UsageError("Missing option '--user'.", click.get_current_context())
-    found = run(_explain, configured(), Scope(tenant, user), memory)
+    found = run(partial(_explain, **clocks), configured(), Scope(tenant, user), memory)
     screen.answer(found, as_json, lambda: screen.explained(found))
 
 
-async def _explain(settings: Settings, scope: Scope, memory: int) -> Explanation:
+async def _explain(settings: Settings, scope: Scope, memory: int, **clocks: Any) -> Explanation:
     async with AsyncMemoryClient(settings) as client:
-        return await client.explain(scope, memory)
+        return await client.explain(scope, memory, **clocks)
 
 
 async def _explain_collective(

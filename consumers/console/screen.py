@@ -127,7 +127,7 @@ def recalled(found: Recall) -> RenderableType:
             str(memory.id),
             memory.kind.value,
             day(memory.valid_from or memory.occurred_at),
-            Text(plain(memory.text)),
+            Text(plain(memory.text + (f" ({memory.disputed})" if memory.contested else ""))),
             Text(plain(" ".join(item.citations))),
         )
     return table
@@ -162,6 +162,10 @@ def explained(explanation: Explanation) -> RenderableType:
     grid.add_row("made by", by)
     for evidence in explanation.evidence:
         grid.add_row(evidence.stance.value, quoted(evidence))
+    for retraction in explanation.retractions:
+        grid.add_row("retraction", plain(f"{retraction.interaction_id} {retraction}"))
+    if memory.contested:
+        grid.add_row("disputed", plain(", ".join(memory.contested)))
     for label, other in (
         ("replaced", explanation.supersedes),
         ("replaced by", explanation.superseded_by),

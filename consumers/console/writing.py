@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
@@ -16,6 +16,7 @@ from consumers.console.options import (
     configured,
     example,
     json_option,
+    moment,
     run,
     tenant_option,
     user_option,
@@ -42,7 +43,7 @@ from memory.settings import Settings
 @click.option("--id", "interaction_id", help="With --at: recorded once, however often it is sent.")
 @click.option("--actor", help="Display name of who acted.")
 @click.option("--payload", default="{}", help="A JSON object, such as a tool's arguments.")
-@click.option("--at", help="When it happened, ISO 8601 with a zone; default: now.")
+@click.option("--at", callback=moment, help="When it happened, ISO 8601 with a zone; default: now.")
 @click.option("--private", is_flag=True, help="Keep what is derived from it to --agent.")
 @tenant_option
 @user_option
@@ -54,7 +55,7 @@ def record_command(
     session: str,
     interaction_id: str | None,
     payload: str,
-    at: str | None,
+    at: datetime | None,
     tenant: str,
     user: str,
     agent: str | None,
@@ -71,7 +72,7 @@ def record_command(
     fields |= {
         "id": interaction_id,
         "payload": _json_object(payload),
-        "occurred_at": _time(at),
+        "occurred_at": at,
         "source": "console",
     }
     receipt = run(_record, configured(), scope, text, fields)
@@ -86,14 +87,6 @@ def _json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise click.BadParameter(f"not a JSON object: {text!r}", param_hint="--payload")
     return value
-
-
-def _time(text: str | None) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text) if text else None
-    except ValueError as error:
-        example = datetime.now(UTC).isoformat(timespec="seconds")
-        raise click.BadParameter(f"{text!r} is not like {example}", param_hint="--at") from error
 
 
 async def _record(
@@ -141,7 +134,9 @@ def forget_command(
 ) -> None:
     """Forget for good: exactly one of --memory, --session and --user-all.
 
-    Forgotten interactions are refused if they are ever recorded again.
+    No copy is left, of what was believed before neither, and forgotten interactions are refused if
+    they are ever recorded again. To let interactions count for nothing and keep them, use
+    `memory retract`.
     """
     if (memory is not None) + (session is not None) + user_all != 1:
         raise click.UsageError("give exactly one of --memory, --session and --user-all")

@@ -79,3 +79,10 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id IN (
     SELECT interaction_id FROM evidence
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s)
 ORDER BY retracted_at, interaction_id
+
+-- users_of_source --
+-- Those of the given users who have interactions of a source.
+-- unscoped: an operator retracts a source over the users of a tenant
+SELECT DISTINCT user_id FROM interactions
+WHERE tenant_id = %(tenant)s AND user_id = ANY(%(users)s) AND source = %(source)s
+ORDER BY user_id
