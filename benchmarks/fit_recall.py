@@ -140,7 +140,7 @@ def fitted(cases: Sequence[Case], l2: float = L2) -> dict[str, float]:
 def answered(case: Case, weights: Mapping[str, float]) -> Ranked:
     """What recall would return under `weights`."""
     scores = totals(case.read, case.table, case.sessions, weights)
-    kept = ranked(scores, case.cited, case.table)
+    kept, _ = ranked(scores, case.cited, case.table)
     return Ranked(
         case.question.evidence,
         tuple(case.cited[n] for n in kept),

@@ -1,5 +1,6 @@
 """Connections, transactions bound to a scope, and the one place where driver errors become ours."""
 
+import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -17,6 +18,7 @@ from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Format
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from memory import queries
@@ -70,6 +72,17 @@ class _NumberArrayLoader(Loader):
         element = np.dtype([("size", ">i4"), ("value", sent)])
         offset = min(len(data), _ARRAY_HEADER)  # the header of an empty array is shorter
         return np.frombuffer(data, element, offset=offset)["value"].astype(sent.newbyteorder("="))
+
+
+_decoded = json.JSONDecoder().raw_decode
+
+
+def _read_json(sent: str | bytes) -> Any:
+    """A value of jsonb, without what `json.loads` does beside: every row of a recall has one.
+
+    The server writes it without space around it, and in the connection's encoding, UTF-8.
+    """
+    return _decoded(sent if isinstance(sent, str) else sent.decode())[0]
 
 
 class DatabaseRole(StrEnum):
@@ -256,6 +269,7 @@ class Database:
         params = {"role": self._role.value, "statement_timeout": timeout}
         await connection.execute(queries.statement("connection.settings"), params)
         await register_vector_async(connection)
+        set_json_loads(_read_json, connection)
         for oid in _NUMBERS:
             connection.adapters.register_loader(oid, _NumberArrayLoader)
 

@@ -43,6 +43,9 @@ CLEARLY_BETTER = 2.0
 SESSION_BITS = 32
 """By how much a session's hash is shifted in a place; the ordinal is in the bits below."""
 
+MARKED_BITS = 14
+"""By how many bits of its hash a session is looked for first."""
+
 SHORT = 20
 """Lexemes below which a memory is short."""
 _LOG_SHORT = math.log(SHORT)
@@ -261,6 +264,8 @@ def _phrases(rarity: Mapping[str, float], held: Positions) -> float:
 
 
 def _bm25(row: Mapping[str, Any], held: Positions, scores: Scores) -> float:
+    if not held:
+        return 0.0
     norm = K1 * (1 - B + B * row["words"] / scores.mean_words)
     weighed = (
         scores.rarity.get(lexeme, 0.0) * len(at) * (K1 + 1) / (len(at) + norm)
@@ -281,16 +286,21 @@ def _neighbours(
     places = scores.places[near]
     leads = _leads(places, places - _ordinals(places) + scores.ordinal_tos[near])
     sessions = places[leads] >> SESSION_BITS
-    follows = np.zeros(len(leads), dtype=bool)
-    follows[1:] = sessions[1:] == sessions[:-1]
-    nth = np.arange(len(leads))
-    before, after, place = np.zeros((3, len(scores.ids)))
-    lead_of = np.searchsorted(leads, np.arange(len(near)), side="right") - 1
+    follows = sessions[1:] == sessions[:-1]
     led = values[near[leads]]
-    before[near] = np.where(follows, np.roll(led, 1), 0.0)[lead_of]
-    after[near] = np.where(np.roll(follows, -1), np.roll(led, -1), 0.0)[lead_of]
-    place[near] = (nth - np.maximum.accumulate(np.where(follows, 0, nth)))[lead_of]
-    return before[chosen], after[chosen], place[chosen]
+    preceding, following = np.zeros((2, len(leads)))
+    preceding[1:] = led[:-1] * follows
+    following[:-1] = led[1:] * follows
+    nth = np.arange(len(leads))
+    opening = np.zeros(len(leads), dtype=np.int64)
+    opening[1:] = np.where(follows, 0, nth[1:])
+    lead_of = np.searchsorted(leads, np.arange(len(near)), side="right") - 1
+    found = np.zeros((3, len(scores.ids)))
+    found[:, near] = np.stack((preceding, following, nth - np.maximum.accumulate(opening)))[
+        :, lead_of
+    ]
+    before, after, place = found[:, chosen]
+    return before, after, place
 
 
 def _ordinals(places: Indices) -> Indices:
@@ -304,11 +314,22 @@ def _same_sessions(scores: Scores, chosen: Indices) -> Indices:
     Where several begin at one place, the one that reaches furthest is first.
     """
     sessions = scores.places >> SESSION_BITS
-    wanted = np.unique(sessions[chosen])
-    known = _found(wanted, sessions)[1] & (_ordinals(scores.places) > 0)
-    near = np.flatnonzero(known)
+    near = _among(sessions, np.unique(sessions[chosen]))
+    near = near[_ordinals(scores.places[near]) > 0]
     order: Indices = np.lexsort((-scores.ordinal_tos[near], scores.places[near]))
     return near[order]
+
+
+def _among(values: Indices, wanted: Indices) -> Indices:
+    """Where those of `values` stand that are in ascending `wanted`.
+
+    Looks each up by its last bits first: most are not wanted.
+    """
+    marked = np.zeros(1 << MARKED_BITS, dtype=bool)
+    marked[wanted & len(marked) - 1] = True
+    likely = np.flatnonzero(marked[values & len(marked) - 1])
+    found: Indices = likely[_found(wanted, values[likely])[1]]
+    return found
 
 
 def _leads(places: Indices, ends: Indices) -> Indices:
@@ -340,10 +361,13 @@ def totals(
     return _spread(scores, sessions) if question.broad else scores
 
 
-def ranked(scores: Floats, cited: Sequence[frozenset[str]], table: Floats) -> list[int]:
+def ranked(
+    scores: Floats, cited: Sequence[frozenset[str]], table: Floats
+) -> tuple[list[int], Floats]:
     """Rows from best to worst, each of which cites something that the rows before it do not.
 
-    They are ordered by the scores of `lent`, and statements that lent theirs are left out.
+    With them the scores of `lent`, by which they are ordered; statements that lent theirs are left
+    out.
     """
     shared, absorbed = lent(scores, cited, table)
     seen: set[str] = set()
@@ -352,7 +376,7 @@ def ranked(scores: Floats, cited: Sequence[frozenset[str]], table: Floats) -> li
         if n not in absorbed and not (cited[n] and seen.issuperset(cited[n])):
             seen |= cited[n]
             kept.append(n)
-    return kept
+    return kept, shared
 
 
 def lent(

@@ -24,7 +24,7 @@ from memory.log import position_of
 from memory.long_term import LongTerm
 from memory.models import Memory, MemoryKind, Recall, RecalledMemory, Scope
 from memory.questions import Question, understood
-from memory.ranking import SIGNALS, Floats, Scores, lent, pool, ranked, signals, totals
+from memory.ranking import SIGNALS, Floats, Scores, pool, ranked, signals, totals
 from memory.reranking import POOL as RERANKED_POOL
 from memory.reranking import Reranker, reranked
 from memory.rows import memory_of
@@ -200,8 +200,7 @@ class Recaller:
             order = np.argsort(-scores, kind="stable").tolist()
         else:
             cited = [frozenset(row["interaction_ids"] or ()) for row in rows]
-            order = ranked(scores, cited, table)
-            scores, _ = lent(scores, cited, table)
+            order, scores = ranked(scores, cited, table)
         most = k if self._reranker is None else max(k, RERANKED_POOL)
         items = tuple(_recalled(rows[n], float(scores[n]), table[n]) for n in order[:most])
         if self._reranker is not None:

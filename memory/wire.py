@@ -46,6 +46,7 @@ class Connection(AsyncConnection[DictRow]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._prepared_here: set[str] = set()
+        self._columns: dict[str, tuple[str, ...]] = {}  # of each statement's rows
 
     @cached_property
     def _transformer(self) -> abc.Transformer:
@@ -61,7 +62,7 @@ class Connection(AsyncConnection[DictRow]):
         sent = [self._dumped(name, params) for name, params in calls]
         async with self.lock:
             results = await self.wait(self._exchanged(sent))
-        return [self._rows(result) for result in results]
+        return [self._rows(name, r) for (name, _), r in zip(calls, results, strict=True)]
 
     def _dumped(self, name: str, params: Params) -> _Sent:
         values = [params[key] for key in queries.numbered(name).params]
@@ -93,10 +94,13 @@ class Connection(AsyncConnection[DictRow]):
                 raise error_from_result(result, self.info.encoding)
         return results[len(new) :]
 
-    def _rows(self, result: PGresult) -> Rows:
+    def _rows(self, name: str, result: PGresult) -> Rows:
         if not result.nfields:
             return []
-        names = [(result.fname(n) or b"").decode() for n in range(result.nfields)]
+        if name not in self._columns:
+            found = [result.fname(n) or b"" for n in range(result.nfields)]
+            self._columns[name] = tuple(column.decode() for column in found)
+        names = self._columns[name]
         self._transformer.set_pgresult(result)
         return self._transformer.load_rows(
             0, result.ntuples, lambda values: dict(zip(names, values, strict=True))

@@ -180,16 +180,18 @@ class TestRanked:
     def test_leaves_out_what_cites_nothing_new(self) -> None:
         cited = [frozenset({"a", "b"}), frozenset({"a"}), frozenset({"c"})]
         scores = np.array([3.0, 2.0, 1.0])
-        assert ranked(scores, cited, self.table(False, False, False)) == [0, 2]
+        assert ranked(scores, cited, self.table(False, False, False))[0] == [0, 2]
 
     def test_a_statement_lends_its_score_to_its_episode(self) -> None:
         cited = [frozenset({"a"}), frozenset({"b"}), frozenset({"a", "x"})]
         scores = np.array([3.0, 2.5, 2.0])
-        assert ranked(scores, cited, self.table(True, False, False)) == [2, 1]
+        order, lent = ranked(scores, cited, self.table(True, False, False))
+        assert order == [2, 1]
+        assert lent.tolist() == [3.0, 2.5, 3.0]
 
     def test_a_clearly_better_statement_stands_beside_its_episode(self) -> None:
         cited = [frozenset({"a"}), frozenset({"a", "x"})]
-        assert ranked(np.array([9.0, 1.0]), cited, self.table(True, False)) == [0, 1]
+        assert ranked(np.array([9.0, 1.0]), cited, self.table(True, False))[0] == [0, 1]
 
 
 def test_a_total_is_the_weighted_sum_of_signals() -> None:

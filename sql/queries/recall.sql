@@ -81,7 +81,9 @@ AND held_then(memories, %(as_of)s, %(believed_at)s)
 
 -- details --
 -- Memories in full, with the interactions that speak for them in the order they happened, and where
--- each lexeme of the question stands in them: `held`, as a tsvector is written.
+-- each lexeme of the question stands in them: `held`, as a tsvector is written. Evidence is always of
+-- a memory that is there; the join is FULL since it then is never made row by row, which the planner
+-- would choose, as it expects a single row of each.
 -- one plan: planning takes as long as reading
 WITH cited AS MATERIALIZED (
     SELECT memory_id, array_agg(interaction_id ORDER BY occurred_at, interaction_id)
@@ -96,5 +98,8 @@ SELECT memory_id, kind, text, attribute, value, subject, context, single_valued,
     believed_from, believed_to, supersedes, contested, extractor, extractor_version, prompt,
     prompt_version, prompt_hash, model, interaction_ids, length(lexemes) AS words,
     ts_filter(setweight(lexemes, 'A', %(lexemes)s::text[]), '{a}')::text AS held
-FROM memories LEFT JOIN cited USING (memory_id)
-WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = ANY(%(memories)s)
+FROM (
+    SELECT * FROM memories
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = ANY(%(memories)s)
+) m
+FULL JOIN cited USING (memory_id)
