@@ -518,6 +518,7 @@ def test_a_follower_ends_in_good_order_when_told_to(
     here = str(Path(__file__).parent)
     code = (
         f"import sys; sys.path.insert(0, {here!r})\n"
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script's background\n"
         "import conftest, consumers.store as store\n"
         "store.create_embedder = lambda _: conftest.WordEmbedder()\n"
         "store.installed_extractors = lambda _: [conftest.Verbatim()]\n"

@@ -106,12 +106,15 @@ def stopping_at_signals(follow: bool) -> Iterator[None]:
     if not follow:
         yield
         return
+    # What a script starts in the background ignores SIGINT, and with it what we make of SIGTERM.
+    interrupted = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         with suppress(KeyboardInterrupt):
             yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, interrupted)
 
 
 def fail_on(failures: int) -> None:
