@@ -2,17 +2,16 @@
 
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from benchmarks.broker import Broker, NoBroker
+from benchmarks.broker import Broker, NoBroker, free_port
 from consumers.topics import create_topics
 from memory.envelope import MAX_CONTENT_BYTES, from_json
 from memory.errors import (
@@ -25,7 +24,7 @@ from memory.errors import (
 )
 from memory.kafka_bus import KafkaBus
 from memory.models import Interaction, InteractionKind, Place, Receipt, Role, Scope
-from memory.settings import Settings
+from memory.settings import KafkaOptions, Settings
 from memory.topics import Topic, changes, dead_letters, key_of, plan
 from tests.kafka_topics import kafka_settings
 
@@ -194,17 +193,61 @@ async def test_many_calls_at_once_are_not_kept_longer_than_one(settings: Setting
     assert len(failures) == 200
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Any:
+@dataclass(frozen=True)
+class Guarded:
+    """A broker of a test's own, and the address at which it asks for a name and a password."""
+
+    broker: Broker
+    door: str
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    open_port, door, controller = free_port(), free_port(), free_port()
+    listeners = f"PLAINTEXT://127.0.0.1:{open_port},SASL_PLAINTEXT://127.0.0.1:{door}"
+    properties = {
+        "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": listeners,
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,"
+        "CONTROLLER:PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.sasl_plaintext.plain.sasl.jaas.config": "org.apache.kafka.common.security"
+        '.plain.PlainLoginModule required user_app="hush";',
+    }
+    directory = tmp_path_factory.mktemp("broker")
     try:
-        started = Broker.start(tmp_path)
+        broker = Broker.start(directory, port=open_port, properties=properties)
     except NoBroker as error:
         pytest.skip(str(error))
-    yield started
-    started.stop()
+    yield Guarded(broker, f"127.0.0.1:{door}")
+    broker.stop()
 
 
-async def test_order_outlives_a_broker_that_goes_away_and_comes_back(broker: Broker) -> None:
+async def test_options_open_a_door_that_asks_for_a_password(guarded: Guarded) -> None:
+    def told(password: str) -> Settings:
+        options = {
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": "PLAIN",
+            "sasl_plain_username": "app",
+            "sasl_plain_password": password,
+        }
+        return Settings(kafka_servers=(guarded.door,), kafka_options=KafkaOptions(**options))
+
+    settings = told("hush")
+    create_topics(settings, plan(settings.kafka_topic, partitions=1, replication=1))
+    bus, stranger = KafkaBus(settings), KafkaBus(told("guess"), delivery_seconds=1.0)
+    (receipt,) = await bus.publish([said(1)])
+    assert receipt.place
+    with pytest.raises(BusUnavailable) as caught:
+        await stranger.publish([said(2)])
+    assert "guess" not in str(caught.value)
+    await bus.aclose()
+    await stranger.aclose()
+
+
+async def test_order_outlives_a_broker_that_goes_away_and_comes_back(guarded: Guarded) -> None:
+    broker = guarded.broker
     settings = kafka_settings(broker.bootstrap, partitions=1)
     bus = KafkaBus(settings, delivery_seconds=1.0)
     calls = [[said(n) for n in range(start, start + 20)] for start in range(0, 400, 20)]
