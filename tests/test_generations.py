@@ -22,10 +22,10 @@ from extractors.protocol import Extractor, LogSlice
 from memory.client import MemoryClient
 from memory.database import Database
 from memory.errors import GenerationMismatch, IllegalMove, UnknownGeneration
-from memory.models import Scope
+from memory.models import MemoryKind, Scope
 from memory.settings import Settings
 from tests.conftest import Residence, WordEmbedder
-from tests.replaying import ANA, EVE, TOM, House, content, day, moved, opened
+from tests.replaying import ANA, EVE, TOM, WHOLE, House, content, day, moved, opened
 from tests.test_extraction import Acting
 
 SAMPLE = Path(__file__).parent.parent / "examples" / "recruiting.jsonl"
@@ -51,11 +51,21 @@ class TestTheSample:
         for start in range(0, len(said), 37):  # live extraction saw it in pieces
             client.record_many(said[start : start + 37])
             house.drain()
+        superuser.execute("UPDATE sessions SET expires_at = now()")
+        house.portal.call(kept_in_order, house.settings, house.worker)
         done = house.replay()
         assert (done.left, done.failures, done.interactions) == (0, 0, len(said))
-        live, derived = content(superuser, "first"), content(superuser, "next")
+        live, derived = (content(superuser, g, whole=DATED_BY_RUN) for g in ("first", "next"))
         assert len(live) > 200
+        assert {row[3] for row in live} == {kind.value for kind in MemoryKind}
         assert derived == live
+
+
+DATED_BY_RUN = [*WHOLE, "summaries"]
+
+
+async def kept_in_order(settings: Settings, worker: Worker) -> None:
+    await compact(settings, ["sessions", "merge", "decay"], embedder=worker.long_term.embedder)
 
 
 def believed(client: MemoryClient, scope: Scope = ANA) -> set[str]:
