@@ -110,13 +110,14 @@ class Envelope(BaseModel):
             kind=self.kind,
             role=self.role,
             content=self.content,
-            occurred_at=self.occurred_at,
+            occurred_at=_in_utc(self.occurred_at),
             payload=self.payload,
             actor=self.actor,
             private=self.private,
             source=self.source,
         )
-        return validated(carried)
+        _check_privacy(carried)
+        return _within_limits(carried)  # the schema has seen to the names
 
 
 def validated(interaction: Interaction) -> Interaction:
@@ -133,6 +134,11 @@ def validated(interaction: Interaction) -> Interaction:
         InvalidScope: the scope names no session.
     """
     _check_names(interaction)
+    return _within_limits(interaction)
+
+
+def _within_limits(interaction: Interaction) -> Interaction:
+    """As `validated`, of an interaction whose names are sound."""
     payload = _plain_payload(interaction.payload)
     _check_content(interaction.content, alone=not payload)
     kind = _member(InteractionKind, "kind", interaction.kind)
@@ -232,9 +238,13 @@ def _check_names(interaction: Interaction) -> None:
         _check_name("agent", scope.agent)
     if interaction.actor is not None:
         _check_name("actor", interaction.actor)
+    _check_privacy(interaction)
+
+
+def _check_privacy(interaction: Interaction) -> None:
     if not isinstance(interaction.private, bool):
         raise InvalidInteraction(f"private must be true or false, got {interaction.private!r}")
-    if interaction.private and scope.agent is None:
+    if interaction.private and interaction.scope.agent is None:
         raise InvalidInteraction(f"private to whom? interaction {interaction.id!r} has no agent")
 
 

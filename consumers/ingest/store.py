@@ -230,7 +230,7 @@ class Store:
         with self._connection.pipeline():
             cursors = []
             for tenant in tenants:
-                self._bind(tenant)
+                self._bind(tenant, "scope.bind_batch")
                 params = {"tenant": tenant, "session_ttl": self._session_ttl}
                 cursors.append(self._connection.execute(_STATEMENTS["append"], params))
         return {row["nth"]: row["known_hash"] for cursor in cursors for row in cursor}
@@ -244,9 +244,9 @@ class Store:
             with self._connection.cursor() as cursor:
                 cursor.executemany(queries.statement("ingest.set_aside"), rows)
 
-    def _bind(self, tenant: str) -> None:
+    def _bind(self, tenant: str, how: str = "scope.bind") -> None:
         params = {"tenant": tenant, "user": ""}
-        self._connection.execute(queries.statement("scope.bind"), params)
+        self._connection.execute(queries.statement(how), params)
 
     def _advance(
         self, topic: Topic, stretches: Sequence[Stretch], counts: Mapping[int, Counts]
