@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from consumers.extraction import Worker
+from extractors import behaviour
 from extractors.episodes import Episodes
 from extractors.protocol import Extractor
 from memory.client import AsyncMemoryClient, MemoryClient
@@ -353,6 +354,49 @@ STEP = st.one_of(
     st.tuples(st.sampled_from(["retract", "restore"]), st.integers(0, 11)),
     st.tuples(st.just("drain")),
 )  # fmt: skip
+
+
+class TestReadersOfAllOfAUser:
+    @pytest.fixture
+    def extractors(self, settings: Settings) -> list[Extractor]:
+        return [behaviour.create(settings)]
+
+    def judged(self, client: MemoryClient, number: int) -> str:
+        """Accepts what is remote, and nothing else; returns the interaction's id."""
+        remote = number % 2 == 0
+        item = {"remote": "yes" if remote else "no"}
+        payload = {"action": "accept" if remote else "reject", "item": item}
+        said = client.record(
+            ANA, "", kind="feedback", payload=payload, id=f"f{number}", occurred_at=day(number)
+        )
+        return said.interaction_id
+
+    def test_make_up_their_minds_anew_of_what_is_left(
+        self, client: MemoryClient, worker: Extraction, superuser: psycopg.Connection
+    ) -> None:
+        ids = [self.judged(client, number) for number in range(40)]
+        worker.drain()
+        before = client.history(ANA)
+        assert before
+        client.retract(ANA, interactions=ids[:4])
+        worker.drain()
+        fewer = client.history(ANA)
+        assert {m.id for m in fewer}.isdisjoint(m.id for m in before)
+        cited = {e.interaction_id for m in fewer for e in client.explain(ANA, m.id).evidence}
+        assert cited
+        assert cited.isdisjoint(ids[:4])
+        at = client.retractions(ANA)[0].retracted_at
+        assert all(m.believed_from is not None and m.believed_from >= at for m in fewer)
+        client.retract(ANA, interactions=ids[4:])
+        worker.drain()
+        assert client.history(ANA) == []
+        client.restore(ANA, interactions=ids)
+        worker.drain()
+        found = beliefs(superuser)
+        superuser.execute(f"TRUNCATE {DERIVED}")
+        superuser.execute("UPDATE users SET due_at = now()")
+        worker.drain()
+        assert found == beliefs(superuser)
 
 
 class TestFromScratch:
