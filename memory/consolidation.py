@@ -152,12 +152,17 @@ def timeline(assertions: Iterable[Assertion]) -> tuple[Belief, ...]:
     was disputed, and where it supports neither, both end.
     """
     beliefs: list[Belief] = []
+    disputed = False
     ordered = sorted(assertions, key=lambda a: a.order)
     for _, moment in groupby(ordered, key=lambda a: a.candidate.occurred_at):
         said_at_once = list(moment)
+        disputed = disputed or len({a.session for a in said_at_once}) > 1
         for assertion in said_at_once:
             beliefs = _after(beliefs, assertion, said_at_once)
-    return tuple(replace(b, contested=_rivals(b, beliefs)) for b in sorted(beliefs, key=_when))
+    beliefs.sort(key=_when)
+    if not disputed:  # as almost always
+        return tuple(beliefs)
+    return tuple(replace(b, contested=_rivals(b, beliefs)) for b in beliefs)
 
 
 def _after(
