@@ -18,7 +18,13 @@ from consumers.backoff import backoff
 from consumers.groups import alone
 from consumers.tenancy import NOBODY, tenants
 from memory.database import Database
-from memory.errors import ExperientialMemoryError, LeaseLost, StoreUnavailable
+from memory.errors import (
+    ExperientialMemoryError,
+    ExtractionWaits,
+    LeaseLost,
+    StoreUnavailable,
+    UnusableAnswer,
+)
 from memory.models import Scope
 from memory.settings import Settings
 from memory.wire import Params
@@ -181,13 +187,33 @@ async def fail(
         "generation": generation,
         "session": session or "",
         "error": f"{type(error).__name__}: {error}",
-        "max_attempts": settings.max_attempts,
+        # A model that broke its schema twice would only be paid to do it again.
+        "max_attempts": 1 if isinstance(error, UnusableAnswer) else settings.max_attempts,
         "first": backoff(0, first=FIRST_RETRY, longest=LONGEST_RETRY),
         "longest": LONGEST_RETRY,
     }
     for row in await database.fetch(lease.scope, "claims.fail", params):
         return cast("float | None", row["retry"])
     raise lost(lease)
+
+
+async def put_off(
+    database: Database, lease: Lease, *, generation: int, session: str | None, wait: ExtractionWaits
+) -> None:
+    """Leaves a session for later without counting an attempt.
+
+    Raises:
+        LeaseLost: another worker holds the user now; nothing was changed.
+    """
+    params = {
+        "lease": lease.token,
+        "generation": generation,
+        "session": session or "",
+        "error": f"{type(wait).__name__}: {wait}",
+        "seconds": wait.seconds,
+    }
+    if not await database.fetch(lease.scope, "claims.put_off", params):
+        raise lost(lease)
 
 
 def lost(lease: Lease) -> LeaseLost:

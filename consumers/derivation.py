@@ -11,16 +11,24 @@ from datetime import datetime
 
 from psycopg.rows import DictRow
 
-from consumers.claims import Lease, fail, renewal
+from consumers.claims import Lease, fail, put_off, renewal
 from consumers.generations import Generation, State
-from extractors.protocol import LOOK_BACK, Extractor, LogSlice, Reading
+from consumers.ledger import PostgresLedger, keeping
+from extractors.model.ledger import AsksModels
+from extractors.protocol import LOOK_BACK, MOST_BELIEVED, Extractor, LogSlice, Reading
 from memory.consolidation import Assertion
 from memory.database import Database
-from memory.errors import ConcurrentWrite, ConfigurationError, ExperientialMemoryError
+from memory.errors import (
+    ConcurrentWrite,
+    ConfigurationError,
+    ExperientialMemoryError,
+    ExtractionWaits,
+)
 from memory.log import fallen_out, interaction_of
 from memory.long_term import Committed, LongTerm
 from memory.models import Candidate, Interaction, InteractionKind, Memory, Provenance, Scope
 from memory.planning import Complete, Plan
+from memory.rows import memory_of
 from memory.settings import Settings
 from memory.text import RollingSummary, spoken_lines
 from memory.wire import Params
@@ -47,12 +55,17 @@ async def at_once(_: int) -> None:
 
 @dataclass(slots=True)
 class Extracted:
-    """What a run did. `memories` counts those added, by extractor."""
+    """What a run did.
+
+    memories: how many were added, by extractor.
+    waiting: how often a session was left for later because a model cannot be asked before.
+    """
 
     users: int = 0
     sessions: int = 0
     interactions: int = 0
     failures: int = 0
+    waiting: int = 0
     closed: int = 0
     reinforced: int = 0
     seconds: float = 0.0
@@ -120,7 +133,8 @@ class Derivation:
         self._database = database
         self._long_term = long_term
         self._generation = generation
-        self._extractors = generation.chosen(installed)
+        ledger = PostgresLedger(database, settings.model_daily_budget, generation.id)
+        self._extractors = keeping(generation.chosen(installed), ledger)
         self._settings = settings
         self._done = done
         self._progress = progress
@@ -172,6 +186,14 @@ class Derivation:
             await work
         except GaveWay:
             raise
+        except ExtractionWaits as wait:  # nobody's fault, and no attempt used up
+            logger.warning("extraction of user %r waits: %s", scope.user, wait)
+            self._done.waiting += 1
+            generation = self._generation.id
+            await put_off(
+                self._database, lease, generation=generation, session=scope.session, wait=wait
+            )
+            return _Attempt(done=False, retry=wait.seconds)
         except Exception as error:
             if _is_trouble(error):
                 raise
@@ -246,15 +268,31 @@ class Derivation:
 
     async def _proposed(self, scope: Scope, page: Page) -> tuple[list[Assertion], frozenset[str]]:
         """What the extractors that read sessions make of a page, and their names."""
-        readers = [e for e in self._extractors if e.reading is Reading.SESSION]
+        readers = [e for e in self._extractors if e.reading is not Reading.USER]
         known = [*page.before, *page.interactions]
         assertions: list[Assertion] = []
         for extractor in readers:
             seen = [i for i in page.interactions if i.kind in extractor.reads]
-            log = LogSlice(scope, seen, page.before)
+            log = LogSlice(scope, seen, page.before, await self._known(scope, extractor, seen))
             candidates = await extractor.extract(log) if seen else []
             assertions += asserted(extractor, candidates, known, scope)
-        return assertions, frozenset(extractor.name for extractor in readers)
+        names = frozenset(extractor.name for extractor in readers)
+        return assertions, names.union(*(e.replaces for e in readers if isinstance(e, AsksModels)))
+
+    async def _known(
+        self, scope: Scope, extractor: Extractor, seen: Sequence[Interaction]
+    ) -> list[Memory]:
+        """What a KNOWING reader is shown of what is believed, as the session's agent may see it."""
+        if extractor.reading is not Reading.KNOWING or not seen:
+            return []
+        params = {
+            "generation": self._generation.id,
+            "kinds": sorted(kind.value for kind in extractor.makes),
+            "agent": seen[0].scope.agent,
+            "limit": MOST_BELIEVED,
+        }
+        rows = await self._database.fetch(scope, "long_term.known", params)
+        return sorted(map(memory_of, rows), key=lambda m: (m.occurred_at, m.text))
 
     async def _rolled(self, scope: Scope, through: int) -> list[Params]:
         """The session's rolling summary moved forward to where its window begins; [] if it stays.
@@ -361,9 +399,10 @@ def asserted(
     A candidate that rests on anything private to an agent is private to that agent.
     """
     by_id = {i.id: i for i in interactions}
-    made = Provenance(extractor.name, extractor.version)
+    itself = Provenance(extractor.name, extractor.version)
     found = []
-    for candidate in candidates:
+    for proposed in candidates:
+        made, candidate = proposed.made_by or itself, replace(proposed, made_by=None)
         sources = [by_id[e.interaction_id] for e in candidate.evidence]
         recorded = [i.recorded_at for i in sources if i.recorded_at is not None]
         private = [i.scope.agent for i in sources if i.private]

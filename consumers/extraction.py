@@ -36,9 +36,13 @@ LEAST_PAUSE = 0.05
 
 
 def installed_extractors(settings: Settings) -> list[Extractor]:
-    """Every extractor that an installed package offers, in the order of their names."""
-    found = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name)
-    return [entry.load()(settings) for entry in found]
+    """Every extractor that an installed package offers, in the order of their names.
+
+    One to which these settings give nothing to work with, such as a model, is left out.
+    """
+    entries = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name)
+    made = [entry.load()(settings) for entry in entries]
+    return [extractor for extractor in made if extractor is not None]
 
 
 class Worker:

@@ -15,6 +15,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from consumers.tenancy import NOBODY, tenants, users
+from extractors.model.ledger import AsksModels
 from extractors.protocol import Extractor
 from memory.database import Database
 from memory.errors import GenerationMismatch, IllegalMove, UnknownGeneration
@@ -54,13 +55,15 @@ class Generation:
         """The extractors that derive this generation, of those installed here.
 
         The live one goes on under other versions of them; a shadow, which is to be compared, does
-        not.
+        not. Where whatever is installed is meant, it is without what another one replaces.
 
         Raises:
             GenerationMismatch: one is not installed, or for a shadow in another version.
         """
         if not self.extractors:
-            return list(installed)
+            asking = [e for e in installed if isinstance(e, AsksModels)]
+            replaced = frozenset(name for e in asking for name in e.replaces)
+            return [e for e in installed if e.name not in replaced]
         found = named(installed, list(self.extractors), f"generation {self.name!r}")
         for extractor in found:
             made_by = self.extractors[extractor.name]

@@ -11,6 +11,7 @@ import anyio
 from consumers.backoff import backoff
 from consumers.derivation import Extracted
 from consumers.extraction import Worker, installed_extractors
+from extractors.model.ledger import AsksModels
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
 from memory import migrate
 from memory.database import Database, DatabaseRole, resolve_url
@@ -97,8 +98,13 @@ async def open_worker(
         StoreUnavailable, NotMigrated: as `worker_database`.
     """
     extractors = extractors_for(settings)
-    async with worker_database_and_embedder(settings) as (database, embedder):
-        yield Worker(database, embedder, extractors, settings, progress)
+    try:
+        async with worker_database_and_embedder(settings) as (database, embedder):
+            yield Worker(database, embedder, extractors, settings, progress)
+    finally:
+        for extractor in extractors:
+            if isinstance(extractor, AsksModels):
+                await extractor.aclose()
 
 
 @asynccontextmanager

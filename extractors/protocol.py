@@ -19,11 +19,13 @@ class Reading(StrEnum):
 
     SESSION: the interactions of one session that it has not seen yet; its candidates add to what
         is believed.
+    KNOWING: as SESSION, and beside them what is believed of the user already.
     USER: every interaction of the user of the kinds it reads; its candidates are its whole
         belief, so what it no longer proposes is withdrawn.
     """
 
     SESSION = "session"
+    KNOWING = "knowing"
     USER = "user"
 
 
@@ -31,11 +33,13 @@ class Reading(StrEnum):
 class LogSlice:
     """What one call of an extractor sees.
 
-    scope: tenant and user, and for SESSION readers the session.
+    scope: tenant and user, and for all but USER readers the session.
     interactions: what is new, in the order of the log; only kinds the extractor reads.
     before: up to `LOOK_BACK` interactions of the session just before the first new one, oldest
         first; already extracted, shown so that a reply can be read with its question.
-    believed: the user's current memories made by this extractor (any version).
+    believed: for USER readers the user's current memories made by this extractor (any version);
+        for KNOWING readers the `MOST_BELIEVED` newest of the kinds it makes, whoever made them,
+        oldest first; else none.
     """
 
     scope: Scope
@@ -45,6 +49,8 @@ class LogSlice:
 
 
 LOOK_BACK = 12
+
+MOST_BELIEVED = 60
 
 
 class Extractor(Protocol):

@@ -7,9 +7,10 @@ one. Each candidate quotes the clause it rests on; dates count from the moment i
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from extractors.dates import Grain, Leaning, Mention, lasting_since, resolve
+from extractors.dates import Leaning, Mention, lasting_since, resolve
+from extractors.dating import when_payload, with_dates
 from extractors.english.claims import YES, Aspect, Claim, Found
 from extractors.english.reading import read
 from extractors.protocol import LogSlice, Reading
@@ -65,7 +66,7 @@ def _candidate(found: Found, interaction: Interaction) -> Candidate:
     evidence = Evidence(interaction.id, quote, found.start, found.end, said_at, stance)
     return Candidate(
         kind=claim.kind,
-        text=_with_dates(claim.text, resolve(claim.text, said_at, leaning)),
+        text=with_dates(claim.text, resolve(claim.text, said_at, leaning)),
         evidence=(evidence,),
         occurred_at=said_at,
         attribute=claim.attribute,
@@ -78,7 +79,7 @@ def _candidate(found: Found, interaction: Interaction) -> Candidate:
         importance=claim.importance,
         valid_from=_valid_from(claim, mentions, said_at),
         search_text=" ".join(str(m) for m in mentions),
-        payload=_payload(mentions),
+        payload=when_payload(mentions),
     )
 
 
@@ -100,14 +101,6 @@ def _leaning(claim: Claim) -> Leaning:
     if claim.aspect is Aspect.PLAN:
         return Leaning.FUTURE
     return Leaning.PAST if claim.aspect is Aspect.EVENT else Leaning.NEAREST
-
-
-def _with_dates(text: str, mentions: list[Mention]) -> str:
-    """`text` with the date behind each time that only the moment it was said explains."""
-    for mention in reversed(mentions):
-        if mention.relative and mention.grain is not Grain.SPAN:
-            text = f"{text[: mention.end]} ({mention}){text[mention.end :]}"
-    return text
 
 
 def _value(claim: Claim, mentions: list[Mention], said_at: datetime) -> str | None:
@@ -142,10 +135,3 @@ def _since(text: str, mention: Mention) -> bool:
 
 _SINCE = re.compile(r"\b(?:since|from)\b", re.IGNORECASE)
 _BY = re.compile(r"\b(?:by|until|till|before)\s+(?:the\s+)?(?:end\s+of\s+)?\Z", re.IGNORECASE)
-
-
-def _payload(mentions: list[Mention]) -> dict[str, object]:
-    if not mentions:
-        return {}
-    first, last = mentions[0].begins.date(), mentions[0].ends.date() - timedelta(days=1)
-    return {"when": {"from": first.isoformat(), "to": last.isoformat()}}

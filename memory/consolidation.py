@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 
-from memory.models import Candidate, Evidence, Memory, Provenance, Stance
+from memory.models import Candidate, Evidence, Memory, MemoryKind, Provenance, Stance
 
 Stretch = tuple[datetime, datetime | None]
 """From when until when, end exclusive; None is open-ended."""
@@ -115,13 +115,16 @@ class Revision:
 def belief_key(candidate: Candidate, agent: str | None) -> bytes:
     """What decides whether two candidates are about the same thing; 16 bytes.
 
-    Free text (no attribute) is about itself and where it was said: its first evidence.
+    Free text (no attribute) is about itself and where it was said: its first evidence. Several
+    facts may be read off the same words; an episode or a summary of them there is but one.
     """
     if candidate.attribute is not None:
         parts = ["attribute", agent, candidate.subject, candidate.attribute, candidate.context]
     else:
         first = candidate.evidence[0]
         parts = ["text", agent, candidate.kind, first.interaction_id, str(first.start)]
+        if candidate.kind not in (MemoryKind.EPISODE, MemoryKind.SUMMARY):
+            parts.append(candidate.text)
     return _digest(parts)[:16]
 
 

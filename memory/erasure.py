@@ -122,6 +122,8 @@ class Eraser:
             ids = [row["interaction_id"] for row in rows]
             removed = await _tombstoned(transaction, {**params, "ids": ids})
             memories = await transaction.fetch("long_term.forget_all", params)
+            await transaction.fetch("models.forget_answers", params)
+            await transaction.fetch("models.forget_calls", params)
             await transaction.fetch("log.forget_session", params)
             await transaction.fetch("log.forget_letters", {**params, "ids": None})
             await transaction.fetch("collective.withdraw_support", {})
@@ -149,6 +151,7 @@ class Eraser:
             if not await transaction.fetch("log.fence", fence) and changes.seen:
                 raise ConcurrentWrite(f"memories of user {scope.user!r} changed meanwhile")
             interactions = await remove(transaction)
+            await transaction.fetch("models.forget_answers", _keys(scope))
             memories = 0
             for (keys, plan), made in zip(plans, vectors, strict=True):
                 memories += await _cleared(transaction, plan, keys)

@@ -21,6 +21,7 @@
     │   ├── NewerSchema             migrated by a newer release of this package
     │   ├── MigrationChanged        an applied migration no longer reads as it did
     │   ├── NotMigrated
+    │   ├── PromptChanged           a prompt reads otherwise under a version that was used
     │   ├── EmbedderMismatch        the store's vectors were made by another embedder
     │   ├── GenerationMismatch      a generation is made by extractors that are not installed
     │   ├── UnknownTopic            the brokers have no topic of this name
@@ -37,9 +38,13 @@
     ├── PositionLost                retriable: another process took partitions over
     ├── ConcurrentWrite             retriable: another writer won; nothing was changed
     ├── LeaseLost                   retriable: another worker holds the user; nothing was committed
+    ├── ExtractionWaits             retriable: a model will serve this tenant again at a known time
+    │   └── BudgetSpent             retriable: the tenant's model budget of the day is used up
+    ├── ModelFailed                 retriable: no configured language model answered
     ├── EmbeddingFailed             retriable: the embedding service did not answer
     ├── RerankingFailed             retriable: the reranker did not answer
     ├── ExtractionFailed            an extractor broke on a session; its progress was not moved
+    │   └── UnusableAnswer          a model's answer broke the schema, and so did its repair
     └── StoreError                  the database refused a statement for a reason of its own
 
 `retriable` says whether the same call may succeed later with nothing changed. Only the loops in
@@ -151,6 +156,10 @@ class BusRefused(ConfigurationError):
     """The brokers will not let this client in, or not write or read the topic."""
 
 
+class PromptChanged(ConfigurationError):
+    """A prompt reads otherwise than it did when its version was first used; give it a new one."""
+
+
 class EmbeddedServerFailed(ConfigurationError):
     """The embedded Postgres could not be set up or started."""
 
@@ -214,6 +223,26 @@ class LeaseLost(ExperientialMemoryError):
     retriable = True
 
 
+class ExtractionWaits(ExperientialMemoryError):
+    """A model will serve this tenant again in `seconds`; until then its extraction is due later."""
+
+    retriable = True
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class BudgetSpent(ExtractionWaits):
+    """The tenant's model budget of the day is used up; it is renewed in `seconds`."""
+
+
+class ModelFailed(ExperientialMemoryError):
+    """No configured language model answered; the same call may succeed later."""
+
+    retriable = True
+
+
 class EmbeddingFailed(ExperientialMemoryError):
     """The embedding service did not answer."""
 
@@ -228,6 +257,10 @@ class RerankingFailed(ExperientialMemoryError):
 
 class ExtractionFailed(ExperientialMemoryError):
     """An extractor broke on a session; its progress was not moved."""
+
+
+class UnusableAnswer(ExtractionFailed):
+    """A model's answer broke the schema, and so did its repair; the ledger keeps what it said."""
 
 
 class StoreError(ExperientialMemoryError):

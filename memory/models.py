@@ -56,6 +56,14 @@ class Role(StrEnum):
     TOOL = "tool"
 
 
+class ModelTask(StrEnum):
+    """What a language model is asked for."""
+
+    EXTRACT = "extract"
+    CONSOLIDATE = "consolidate"
+    SUMMARISE = "summarise"
+
+
 class Stance(StrEnum):
     """Whether evidence speaks for a memory or against it."""
 
@@ -232,6 +240,8 @@ class Candidate:
     occurred_at: event time of the newest evidence; what orders beliefs.
     valid_from, valid_to: when it holds in the world; default from `occurred_at`, open-ended.
     search_text: words to find it by that are not in its text (dates, names, captions).
+    made_by: what made it, where that is not just the extractor that proposes it: with which prompt
+        and model, or which other extractor stood in.
     """
 
     kind: MemoryKind
@@ -250,6 +260,7 @@ class Candidate:
     valid_to: datetime | None = None
     search_text: str = ""
     payload: Mapping[str, Any] = field(default_factory=dict)
+    made_by: Provenance | None = None
 
 
 @dataclass(frozen=True, slots=True)

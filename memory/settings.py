@@ -18,6 +18,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from memory.models import ModelTask
+
 APP_NAME = "experiential-memory"
 
 
@@ -79,6 +81,15 @@ def _parsed(value: object) -> object:
     return json.loads(value or "{}") if isinstance(value, str) else value
 
 
+class ModelPrice(BaseModel):
+    """What a model costs a million tokens, in whichever currency all the prices are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
 class Settings(BaseSettings):
     """How this process reaches the store and what it is allowed to use.
 
@@ -120,6 +131,19 @@ class Settings(BaseSettings):
     )
     kafka_options: Annotated[KafkaOptions, NoDecode, BeforeValidator(_parsed)] = Field(
         default_factory=KafkaOptions, description="TLS and SASL, as a JSON object"
+    )
+    model: str | None = Field(
+        default=None,
+        description="openai:<model>, or several in the order to fall back on; unset: no model",
+    )
+    models: dict[ModelTask, str] = Field(
+        default_factory=dict, description="another one for single tasks"
+    )
+    model_prices: dict[str, ModelPrice] = Field(
+        default_factory=dict, description="by model, without `openai:`"
+    )
+    model_daily_budget: PositiveFloat | None = Field(
+        default=None, description="what a tenant may spend a day (UTC), in the prices' currency"
     )
     language: str = Field(default="english", description="Postgres text search configuration")
     pool_min: int = Field(default=1, ge=0)

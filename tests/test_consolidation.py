@@ -371,10 +371,13 @@ class TestKeys:
         assert len({key, *others}) == 6
 
     def test_free_text_is_about_where_it_was_said(self) -> None:
-        free = replace(said("berlin", 1).candidate, attribute=None, value=None)
+        fact = replace(said("berlin", 1).candidate, attribute=None, value=None)
+        free = replace(fact, kind=MemoryKind.EPISODE)
         elsewhere = replace(free, evidence=said("berlin", 2).candidate.evidence)
         assert belief_key(free, None) == belief_key(replace(free, text="longer"), None)
         assert belief_key(free, None) != belief_key(elsewhere, None)
+        # An episode that goes on takes the place of its beginning; facts are several.
+        assert belief_key(fact, None) != belief_key(replace(fact, text="longer"), None)
 
     def test_the_same_said_on_the_same_grounds_is_one_assertion(self) -> None:
         once = said("berlin", 1)

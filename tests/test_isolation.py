@@ -39,20 +39,16 @@ CLIENT, WORKER = DatabaseRole.CLIENT.value, DatabaseRole.WORKER.value
 USER_TABLES = {
     "users", "sessions", "task_state", "interactions", "tombstones", "assertions", "memories",
     "evidence", "embeddings", "progress", "forgotten_beliefs", "recall_uses",
-    "derivations", "retractions", "changes", "change_places",
+    "derivations", "retractions", "changes", "change_places", "model_calls", "model_answers",
 }  # fmt: skip
 TENANT_TABLES = {
     "tenants", "collective_memories", "collective_embeddings", "collective_support",
-    "collective_withdrawals", "job_progress",
+    "collective_withdrawals", "job_progress", "model_spend",
 }  # fmt: skip
 SYSTEM_TABLES = {
-    "schema_migrations",
-    "embedders",
-    "generations",
-    "positions",
-    "dead_letters",
+    "schema_migrations", "embedders", "generations", "positions", "dead_letters", "prompts",
     "change_stream",
-}
+}  # fmt: skip
 KEPT_FROM_CLIENTS = {"dead_letters"}
 """System tables with rows of tenants: a worker that is bound to one sees none of another."""
 SHARED_WITH_CLIENTS = {"collective_memories", "collective_embeddings"}
@@ -154,6 +150,15 @@ INSERT INTO dead_letters (cluster_id, topic_id, partition, record_offset, topic,
     tenant_id, user_id, session_id, interaction_id)
 SELECT 'c', 't', 0, row_number() OVER (), 't', 'future', 'ahead', tenant_id, user_id, 's1', 'm9'
 FROM users;
+INSERT INTO prompts (name, version, hash, text, response) VALUES ('p', '1', 'h', 't', '{}');
+INSERT INTO model_calls (tenant_id, user_id, generation, task, prompt, prompt_version, prompt_hash,
+    model, outcome, cached, requests, input_tokens, output_tokens, cost, seconds, answer)
+SELECT tenant_id, user_id, 1, 'extract', 'p', '1', 'h', 'm', 'unusable', false, 1, 1, 1, 1, 1, 'a'
+FROM users;
+INSERT INTO model_answers (tenant_id, user_id, answer_key, answer)
+SELECT tenant_id, user_id, 'k', 'a' FROM users;
+INSERT INTO model_spend SELECT tenant_id, now()::date, generation, task, prompt, prompt_version,
+    prompt_hash, model, 1, 1, 1, 1, 1, 1, 1 FROM model_calls WHERE user_id = 'ana';
 INSERT INTO recall_uses (tenant_id, user_id, memory_id)
 SELECT tenant_id, user_id, min(memory_id) FROM memories GROUP BY tenant_id, user_id;
 INSERT INTO derivations (tenant_id, user_id, generation, position, forget_seq)

@@ -70,6 +70,7 @@ async def _purge_keeping(work: Work, user: str, ids: list[str]) -> None:
         await transaction.fetch("log.fence", {**params, "from_seq": None})
         dropped = await transaction.fetch("compaction.drop_verbatim", params)
         await transaction.fetch("compaction.strip_evidence", params)
+        await transaction.fetch("models.forget_answers", params)
         await transaction.fetch("log.tombstone", params)
         await transaction.fetch("collective.withdraw_support", {})
     work.report.count("memories dropped", len(dropped))

@@ -56,6 +56,9 @@ COMMANDS = {
     "migrate": Place("operating", "Bring the database up to this release."),
     "changes": Place("streaming", "Tell other systems what becomes of memories."),
     "reembed": Place("operating", "Move the store to another embedder while it serves."),
+    "costs": Place("models", "Show what model calls cost."),
+    "calls": Place("models", "List model calls, and what an unusable answer said."),
+    "prompts": Place("models", "Show the prompts of models beside those that were used."),
     "status": Place("operating", "Show positions, lag, and what was set aside."),
 }
 

@@ -124,6 +124,22 @@ ON CONFLICT (tenant_id, user_id, generation, session_id) DO UPDATE
             END
 RETURNING EXTRACT(epoch FROM retry_at - now())::float8 AS retry
 
+-- put_off --
+-- Leaves a session for a generation until `seconds` are over, without counting an attempt, where the
+-- lease still holds. No row: the lease was lost.
+WITH held AS (
+    SELECT FROM users
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
+    FOR NO KEY UPDATE
+)
+INSERT INTO progress AS p (tenant_id, user_id, generation, session_id, error, retry_at)
+SELECT %(tenant)s, %(user)s, %(generation)s, %(session)s, %(error)s,
+    now() + make_interval(secs => %(seconds)s)
+FROM held
+ON CONFLICT (tenant_id, user_id, generation, session_id)
+    DO UPDATE SET error = excluded.error, retry_at = excluded.retry_at
+RETURNING session_id
+
 -- recover --
 -- Forgets that reading all of the user failed for a generation, where the lease still holds.
 WITH held AS (

@@ -64,6 +64,15 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generatio
     AND extractor = %(extractor)s AND believed_to IS NULL
 ORDER BY memory_id
 
+-- known --
+-- What a generation believes of the user now, of some kinds, as an agent may see it: the newest.
+SELECT * FROM memories
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
+    AND believed_to IS NULL AND kind = ANY(%(kinds)s)
+    AND (agent_id IS NULL OR agent_id = %(agent)s)
+ORDER BY occurred_at DESC, memory_id DESC
+LIMIT %(limit)s
+
 -- forgotten_beliefs --
 -- Digests of the values the user asked to forget under the given keys.
 SELECT belief_key, value_digest FROM forgotten_beliefs

@@ -1,0 +1,1 @@
+"""Asking language models: prompts, requests, the ledger's port, and what checks their answers."""

@@ -1,0 +1,1 @@
+"""Prompts as versioned text files, and in `answers` the response models they go with."""

@@ -1,0 +1,93 @@
+-- use_prompt --
+-- Notes how a prompt reads at the first use of its version; the hash it had then. No row where this
+-- is the first use.
+-- unscoped: prompts belong to no tenant
+WITH new AS (
+    INSERT INTO prompts (name, version, hash, text, response)
+    VALUES (%(name)s, %(version)s, %(hash)s, %(text)s, %(response)s)
+    ON CONFLICT (name, version) DO NOTHING
+)
+SELECT hash FROM prompts WHERE name = %(name)s AND version = %(version)s
+
+-- prompts --
+-- Every prompt that was used, by name, oldest version first.
+-- unscoped: prompts belong to no tenant
+SELECT name, version, hash, text, first_used FROM prompts ORDER BY name, first_used
+
+-- spent_today --
+-- What the bound tenant's calls cost since midnight UTC, and seconds until the next.
+SELECT COALESCE(sum(cost), 0)::float8 AS spent,
+    EXTRACT(epoch FROM ((now() AT TIME ZONE 'UTC')::date + 1) - (now() AT TIME ZONE 'UTC'))::float8
+        AS renewed
+FROM model_spend
+WHERE tenant_id = %(tenant)s AND day = (now() AT TIME ZONE 'UTC')::date
+
+-- answer --
+-- The answer kept under a key.
+SELECT answer FROM model_answers
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND answer_key = %(answer_key)s
+
+-- record --
+-- Writes a call down, adds it to the sums of its day, and with `answer_key` keeps its answer; of a
+-- generation that is not said it is the serving one.
+WITH call AS (
+    INSERT INTO model_calls (tenant_id, user_id, call_id, session_id, generation, task, prompt,
+        prompt_version, prompt_hash, model, outcome, cached, requests, input_tokens, output_tokens,
+        cost, seconds, answer)
+    VALUES (%(tenant)s, %(user)s, %(call)s, %(session)s, COALESCE(%(generation)s::smallint,
+            (SELECT generation FROM generations WHERE state = 'live')), %(task)s, %(prompt)s,
+        %(version)s, %(hash)s, %(model)s, %(outcome)s, %(cached)s, %(requests)s, %(input)s,
+        %(output)s, %(cost)s, %(seconds)s, NULLIF(%(unusable)s, ''))
+    RETURNING *
+), kept AS (
+    INSERT INTO model_answers AS a (tenant_id, user_id, answer_key, answer)
+    SELECT %(tenant)s, %(user)s, %(answer_key)s, %(answer)s WHERE %(answer_key)s::bytea IS NOT NULL
+    ON CONFLICT (tenant_id, user_id, answer_key) DO UPDATE SET answer = excluded.answer
+)
+INSERT INTO model_spend AS s (tenant_id, day, generation, task, prompt, prompt_version, prompt_hash,
+    model, calls, cached, failed, input_tokens, output_tokens, cost, seconds)
+SELECT tenant_id, (called_at AT TIME ZONE 'UTC')::date, generation, task, prompt, prompt_version,
+    prompt_hash, model, 1, cached::int, (outcome NOT IN ('answered', 'repaired'))::int,
+    input_tokens, output_tokens, cost, seconds
+FROM call
+ON CONFLICT (tenant_id, day, generation, task, prompt, prompt_version, model, prompt_hash)
+    DO UPDATE SET calls = s.calls + 1, cached = s.cached + excluded.cached,
+        failed = s.failed + excluded.failed,
+        input_tokens = s.input_tokens + excluded.input_tokens,
+        output_tokens = s.output_tokens + excluded.output_tokens,
+        cost = s.cost + excluded.cost, seconds = s.seconds + excluded.seconds
+
+-- ground --
+-- Adds to a call how its proposals fared against the text.
+UPDATE model_calls SET kept = %(kept)s, refused = %(refused)s
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND call_id = %(call)s
+
+-- calls --
+-- The bound tenant's newest calls, or one user's, or those with one outcome.
+SELECT user_id, call_id, session_id, called_at, task, prompt, prompt_version, model, outcome,
+    cached, requests, input_tokens, output_tokens, cost, seconds, kept, refused, answer
+FROM model_calls
+WHERE tenant_id = %(tenant)s AND (%(user)s = '' OR user_id = %(user)s)
+    AND (%(outcome)s::text IS NULL OR outcome = %(outcome)s)
+ORDER BY called_at DESC, call_id
+LIMIT %(limit)s
+
+-- costs --
+-- The bound tenant's sums of model calls since a day, by generation, task, prompt, model and day.
+SELECT s.day, g.name AS generation, s.task, s.prompt, s.prompt_version, s.model, s.calls, s.cached,
+    s.failed, s.input_tokens, s.output_tokens, s.cost, s.seconds
+FROM model_spend s JOIN generations g USING (generation)
+WHERE s.tenant_id = %(tenant)s AND (%(since)s::date IS NULL OR s.day >= %(since)s::date)
+ORDER BY s.day, s.generation, s.task, s.prompt, s.prompt_version, s.model
+
+-- forget_answers --
+-- Removes what models answered about a user: every answer may hold the words that are forgotten.
+WITH said AS (
+    UPDATE model_calls SET answer = NULL
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND answer IS NOT NULL
+)
+DELETE FROM model_answers WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+
+-- forget_calls --
+-- Removes every call made over a user's log; their sums say nothing of users and stay.
+DELETE FROM model_calls WHERE tenant_id = %(tenant)s AND user_id = %(user)s
