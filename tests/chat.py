@@ -1,0 +1,117 @@
+"""A server that speaks OpenAI's chat API on loopback: answers from a script, breaks on request."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+from typing import Any
+
+from pydantic import SecretStr
+
+Answer = Callable[[list[dict[str, Any]]], Any]
+"""From the turns shown as NEW to the JSON to answer with; a string is sent as it is."""
+
+
+@dataclass
+class Fault:
+    """What the server does instead of answering well.
+
+    status, headers, code: an error; finish, refusal: what the answer says of itself; hang: none.
+    """
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    code: str | None = None
+    finish: str = "stop"
+    refusal: str | None = None
+    content: str | None = None
+    hang: bool = False
+
+
+@dataclass
+class Chat:
+    """The script: `faults` are taken one a request, then `answer` is."""
+
+    answer: Answer
+    faults: list[Fault] = field(default_factory=list)
+    seen: list[dict[str, Any]] = field(default_factory=list)
+    released: Event = field(default_factory=Event)
+    url: str = ""
+
+    def settings(self) -> dict[str, Any]:
+        """What makes `Settings` ask this server."""
+        return {
+            "model": "openai:scripted",
+            "openai_base_url": self.url,
+            "openai_api_key": SecretStr("none"),
+            "model_prices": {"scripted": {"input": 1.0, "output": 2.0}},
+        }
+
+
+def new_turns(messages: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """The turns of a request's NEW list."""
+    _, _, new = messages[1]["content"].partition("NEW:\n")
+    return [json.loads(line) for line in new.splitlines() if line.startswith("{")]
+
+
+def _handler(chat: Chat) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            chat.seen.append(asked)
+            fault = chat.faults.pop(0) if chat.faults else Fault()
+            if fault.hang:
+                chat.released.wait(30)
+                return
+            if fault.status != 200:
+                error = {"message": "scripted", "type": "scripted", "code": fault.code}
+                self.send(fault.status, {"error": error}, fault.headers)
+                return
+            said = fault.content
+            if said is None:
+                answer = chat.answer(new_turns(asked["messages"]))
+                said = answer if isinstance(answer, str) else json.dumps(answer)
+            message = {"role": "assistant", "content": said, "refusal": fault.refusal}
+            choice = {"index": 0, "message": message, "finish_reason": fault.finish}
+            self.send(
+                200,
+                {
+                    "id": "1", "object": "chat.completion", "created": 1, "model": asked["model"],
+                    "choices": [choice],
+                    "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
+                },
+                {},
+            )  # fmt: skip
+
+        def send(self, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:
+            sent = json.dumps(body).encode()
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(sent))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(sent)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    return Handler
+
+
+@contextmanager
+def serving(answer: Answer) -> Iterator[Chat]:
+    """Such a server while the block runs."""
+    chat = Chat(answer)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(chat)) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        chat.url = f"http://127.0.0.1:{server.server_port}/v1"
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield chat
+        finally:
+            chat.released.set()
+            server.shutdown()
+            thread.join()
