@@ -1,11 +1,13 @@
-"""What follows the store starts while the store is away, and works once it is there."""
+"""What follows the store starts while it is away, works once it is there, ends when told to."""
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -26,8 +28,10 @@ SECONDS = 60
 async def start(url: str, *command: str) -> Process:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MEMORY_")}
     environment |= {"MEMORY_DATABASE_URL": url, "MEMORY_DEBOUNCE": "0", "COLUMNS": "500"}
+    # As a shell starts what it leaves in the background: only SIGTERM can end it then.
+    deaf = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *command, env=environment, stderr=PIPE
+        sys.executable, "-m", *command, env=environment, stderr=PIPE, preexec_fn=deaf
     )
 
 
