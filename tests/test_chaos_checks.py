@@ -7,12 +7,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 from pydantic import SecretStr
 
 from benchmarks.chaos.checks import CHECKS, Expected, judge
 from benchmarks.chaos.extractors import DigestEmbedder, extractors
 from benchmarks.chaos.load import Load
-from benchmarks.chaos.snapshot import DeadLetter, Snapshot, read_snapshot, snapshot_of
+from benchmarks.chaos.snapshot import Message, Snapshot, read_snapshot, snapshot_of
+from consumers.changes import change_of
 from consumers.extraction import Worker
 from memory.client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole
@@ -24,6 +26,8 @@ LOAD = Load(messages=300, seed=7, producers=2, users=6, poison=4)
 async def fill(url: str) -> None:
     """What the load produces, through the product, with nothing breaking."""
     settings = Settings(database_url=SecretStr(url), debounce=0.0, pool_max=2)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE memory.change_stream SET enabled_at = now()")
     async with AsyncMemoryClient(settings, embedder=DigestEmbedder()) as client:
         for producer in range(LOAD.producers):
             for number, group in enumerate(LOAD.groups(producer)):
@@ -31,6 +35,8 @@ async def fill(url: str) -> None:
                 if number % 5 == 0:  # so that sessions are extracted in pieces
                     await drain(url, settings)
     await drain(url, settings)
+    with psycopg.connect(url, autocommit=True) as connection:  # as one who published all
+        connection.execute("UPDATE memory.change_places SET published_seq = last_seq")
 
 
 async def drain(url: str, settings: Settings) -> None:
@@ -52,11 +58,20 @@ def expected() -> Expected:
     return Expected(LOAD.produced(), {value: poison.count(value) for value in poison})
 
 
+@pytest.fixture(scope="class")
+def told(store: str) -> list[Message]:
+    """What a publisher would have sent."""
+    with psycopg.connect(store, row_factory=dict_row) as connection:
+        rows = connection.execute("SELECT * FROM memory.changes ORDER BY tenant_id, user_id, seq")
+        return [Message(0, n, change_of(row).value) for n, row in enumerate(rows.fetchall())]
+
+
 @pytest.fixture
-def broker() -> Snapshot:
+def broker(told: list[Message]) -> Snapshot:
     """What a broker would know: two partitions at their ends, the poison in the first."""
-    dead = [DeadLetter(0, n, value) for n, value in enumerate(LOAD.poisoned())]
-    return Snapshot(ends={0: 200, 1: 104}, positions={0: 200, 1: 104}, dead=dead, topic=list(dead))
+    dead = [Message(0, n, value) for n, value in enumerate(LOAD.poisoned())]
+    ends = {0: 200, 1: 104}
+    return Snapshot(ends=ends, positions=dict(ends), dead=dead, topic=list(dead), changes=told)
 
 
 @pytest.fixture
@@ -67,6 +82,7 @@ def right(store: str, broker: Snapshot) -> Snapshot:
 def with_broker(snapshot: Snapshot, broker: Snapshot) -> Snapshot:
     snapshot.ends, snapshot.positions = broker.ends, broker.positions
     snapshot.dead, snapshot.topic = broker.dead, broker.topic
+    snapshot.changes = broker.changes
     return snapshot
 
 
@@ -193,6 +209,16 @@ FAULTS = [
         "UPDATE users SET extracted = extracted - 1 WHERE user_id = 'user-5'",
         "user 'user-5' is extracted to",
     ),
+    (
+        "changes_are_told_in_order",
+        "UPDATE change_places SET last_seq = last_seq + 1 WHERE user_id = 'user-1'",
+        "user 'user-1': ",
+    ),
+    (
+        "changes_tell_what_is_believed",
+        "UPDATE memories SET support = 77 WHERE user_id = 'user-1' AND believed_to IS NULL",
+        "and believed with 77",
+    ),
 ]
 
 
@@ -243,7 +269,7 @@ class TestChecks:
         assert list(judge(expected, right).failures) == ["dead_letters_are_the_poison"]
 
     def test_a_good_message_in_the_dead_letters(self, right: Snapshot, expected: Expected) -> None:
-        right.dead = [*right.dead, DeadLetter(1, 50, b"{}")]
+        right.dead = [*right.dead, Message(1, 50, b"{}")]
         assert judge(expected, right).failures == {
             "dead_letters_are_the_poison": "the dead letters hold b'{}' of (1, 50),"
             " which was no poison"
@@ -252,6 +278,18 @@ class TestChecks:
     def test_poison_that_never_reached_the_topic(self, right: Snapshot, expected: Expected) -> None:
         right.dead, right.topic = right.dead[1:], right.topic[1:]
         assert list(judge(expected, right).failures) == ["dead_letters_are_the_poison"]
+
+    def test_changes_that_are_told_twice(self, right: Snapshot, expected: Expected) -> None:
+        again = [replace(m, offset=m.offset + 1000) for m in right.changes[:20]]
+        right.changes = [*right.changes, *again]
+        assert judge(expected, right).failures == {}
+
+    @pytest.mark.parametrize("lost", [0, 5, -1])
+    def test_a_change_that_is_not_told(
+        self, right: Snapshot, expected: Expected, lost: int
+    ) -> None:
+        right.changes = [m for m in right.changes if m is not right.changes[lost]]
+        assert "changes_are_told_in_order" in judge(expected, right).failures
 
     def test_every_check_has_a_fault_here(self) -> None:
         here = Path(__file__).read_text()

@@ -25,13 +25,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--users", type=int, default=120)
     parser.add_argument("--pace", type=float, default=2.0, help="mean seconds between faults")
-    parser.add_argument("--bus", choices=["kafka", "postgres"], default="postgres")
+    parser.add_argument("--bus", choices=["kafka", "postgres"], default="kafka")
     names = ", ".join(sorted(BREAKS))
     parser.add_argument("--break", dest="broken", choices=BREAKS, metavar="NAME",
                         help=f"run a broken variant of the product: {names}")  # fmt: skip
+    parser.add_argument("--only", action="append", default=[], metavar="FAULT",
+                        help="only faults of this kind; may be repeated")  # fmt: skip
+    parser.add_argument("--not-resent", dest="resent", action="store_false",
+                        help="producers send nothing twice of their own accord")  # fmt: skip
     parser.add_argument("--json", action="store_true")
     args = vars(parser.parse_args())
     as_json = args.pop("json")
+    args["only"] = tuple(args["only"])
     report = asyncio.run(run(Options(**args), told=lambda line: print(line, file=sys.stderr)))
     print(json.dumps(report.as_json(), indent=2) if as_json else shown(report))
     sys.exit(0 if report.verdict else 1)

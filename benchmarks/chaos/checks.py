@@ -1,5 +1,6 @@
 """What must hold in the end, each as a function that names the first thing that does not."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -199,6 +200,46 @@ def dead_letters_are_the_poison(expected: Expected, store: Snapshot) -> Iterator
             yield f"the dead letters hold {letter.value!r} of {at}, which was no poison"
 
 
+def changes_are_told_in_order(_: Expected, store: Snapshot) -> Iterator[str]:
+    """The stream tells each user's changes without a gap, but for repeats, and to the last."""
+    told: dict[User, int] = defaultdict(int)
+    for change in _changes(store):
+        user = (change["tenant"], change["user"])
+        if change["seq"] > told[user] + 1:
+            yield f"user {user[1]!r}: change {change['seq']} is told after {told[user]}"
+        told[user] = max(told[user], change["seq"])
+    for row in store.places:
+        name = f"user {row['user_id']!r}"
+        if row["published_seq"] != row["last_seq"]:
+            yield f"{name}: {row['last_seq']} changes, {row['published_seq']} are marked as told"
+        if told[_user(row)] != row["last_seq"]:
+            yield f"{name}: {row['last_seq']} changes, the stream tells {told[_user(row)]}"
+
+
+def changes_tell_what_is_believed(_: Expected, store: Snapshot) -> Iterator[str]:
+    """Who follows the stream, and drops repeats, knows what is believed, and on how much."""
+    if not store.places:
+        return
+    seen: dict[User, int] = defaultdict(int)
+    followed: dict[tuple[str, str, int], int] = {}
+    for change in _changes(store):
+        user = (change["tenant"], change["user"])
+        if change["seq"] <= seen[user]:
+            continue
+        seen[user] = change["seq"]
+        if change["memory"] is None:
+            followed.pop((*user, change["memory_id"]), None)
+        else:
+            followed[*user, change["memory_id"]] = change["memory"]["support"]
+    believed = {_memory(r): r["support"] for r in store.memories if r["believed_to"] is None}
+    for key in sorted(set(followed) | set(believed)):
+        if followed.get(key) != believed.get(key):
+            yield (
+                f"memory {key[2]} of {key[1]!r} is told with support {followed.get(key)}"
+                f" and believed with {believed.get(key)}"
+            )
+
+
 CHECKS: tuple[Check, ...] = (
     every_id_is_there_once,
     content_is_as_produced,
@@ -215,6 +256,8 @@ CHECKS: tuple[Check, ...] = (
     nothing_is_left_to_do,
     positions_are_at_the_topics_end,
     dead_letters_are_the_poison,
+    changes_are_told_in_order,
+    changes_tell_what_is_believed,
 )
 
 
@@ -251,6 +294,12 @@ def _folded(user: User, log: Sequence[Interaction]) -> dict[bytes, list[Assertio
         scope = Scope(*user, session=session)
         found += asserted(statements, statements.read(turns), turns, scope)
     return by_belief(found)
+
+
+def _changes(store: Snapshot) -> Iterator[dict[str, Any]]:
+    """What the stream tells, in the order of its partitions."""
+    for message in sorted(store.changes, key=lambda m: (m.partition, m.offset)):
+        yield json.loads(message.value)
 
 
 def _by_session(log: Sequence[Interaction]) -> dict[str, list[Interaction]]:

@@ -6,16 +6,14 @@ with a fold from scratch.
 """
 
 import hashlib
-import os
 import re
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import anyio
 import numpy as np
 
+from benchmarks.chaos.stopping import stop_if_asked
 from extractors.protocol import Extractor, LogSlice, Reading
 from memory.embedding import Vectors
 from memory.models import Candidate, Evidence, Interaction, InteractionKind, MemoryKind
@@ -49,13 +47,10 @@ class Digests:
     reading: Reading = Reading.SESSION
     reads: frozenset[InteractionKind] = frozenset({InteractionKind.MESSAGE})
     makes: frozenset[MemoryKind] = frozenset({MemoryKind.EPISODE})
-    stops: ClassVar[bool] = False
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
         """See `Extractor.extract`."""
-        if Digests.stops:
-            Digests.stops = False
-            os.kill(os.getpid(), signal.SIGSTOP)  # what is planned from here on is of yesterday
+        stop_if_asked()
         await anyio.sleep(SECONDS_A_BATCH)
         first, last = log.interactions[0], log.interactions[-1]
         return [
@@ -104,11 +99,6 @@ class Statements:
 def _quoted(interaction: Interaction, start: int, end: int) -> Evidence:
     quote = interaction.content[start:end]
     return Evidence(interaction.id, quote, start, end, interaction.occurred_at)
-
-
-def stop_at_next_batch(*_: object) -> None:
-    """A signal's handler: the process stops itself once it has read a batch, before it plans."""
-    Digests.stops = True
 
 
 def extractors() -> list[Extractor]:

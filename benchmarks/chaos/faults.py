@@ -22,6 +22,9 @@ PATIENCE = 5.0
 TRIES = 3
 """For each kind to be done once at least."""
 
+HOPELESS = 10
+"""Tries for each kill after which nothing seems to be there to break."""
+
 
 class Killable(Protocol):
     """The broker, as far as it is broken here."""
@@ -47,6 +50,7 @@ class System:
     broker: Killable | None
     ingest: Sequence[Kept]
     extract: Sequence[Kept]
+    publish: Sequence[Kept]
     producers: Sequence[Kept]
     lease: float
     proxies: Sequence[Proxy] = ()
@@ -85,6 +89,11 @@ async def kill_ingest(system: System) -> int:
 async def kill_extract(system: System) -> int:
     """SIGKILL to one that derives memories."""
     return _kill(system, system.extract)
+
+
+async def kill_publish(system: System) -> int:
+    """SIGKILL to one that tells others what became of memories."""
+    return _kill(system, system.publish)
 
 
 async def kill_producer(system: System) -> int:
@@ -139,7 +148,7 @@ async def _alone(system: System, server: object) -> AsyncIterator[None]:
 
 async def pause(system: System) -> int:
     """SIGSTOP to a process wherever it is, past its lease; then SIGCONT."""
-    victim = system.one_of([*system.ingest, *system.extract])
+    victim = system.one_of([*system.ingest, *system.extract, *system.publish])
     if victim is None:
         raise NothingToBreak
     async with system.taken(victim):
@@ -150,8 +159,17 @@ async def pause(system: System) -> int:
 
 
 async def pause_within_extraction(system: System) -> int:
-    """A worker stops after it read a batch and goes on past its lease, with all it read stale."""
-    victim = system.one_of(system.extract)
+    """A worker stops with a batch read, and goes on past its lease with all it read stale."""
+    return await _pause_within(system, system.extract)
+
+
+async def pause_within_ingest(system: System) -> int:
+    """A consumer stops with a batch read, and goes on when its partitions are another's."""
+    return await _pause_within(system, system.ingest)
+
+
+async def _pause_within(system: System, kept: Sequence[Kept]) -> int:
+    victim = system.one_of(kept)
     if victim is None:
         raise NothingToBreak
     async with system.taken(victim):
@@ -219,11 +237,13 @@ KINDS: dict[Fault, int] = {
     kill_ingest: 8,
     kill_extract: 8,
     kill_producer: 4,
+    kill_publish: 2,
     kill_postgres: 2,
     kill_backend: 3,
     kill_broker: 2,
     pause: 2,
     pause_within_extraction: 2,
+    pause_within_ingest: 2,
     cut_before_commit: 2,
     cut_after_commit: 2,
     cut_anywhere: 2,
@@ -240,6 +260,7 @@ class Killer:
     pace: mean seconds from one fault to the next; faults that take longer overlap.
     worked: how much was done so far; None where that cannot be told just now.
     step: how much has to be done between two faults, unless it takes far too long.
+    only: the kinds of faults by name; none: all that are possible.
     """
 
     system: System
@@ -248,6 +269,7 @@ class Killer:
     worked: Callable[[], Awaitable[int | None]]
     step: float
     told: Callable[[str], None] = lambda _: None
+    only: Sequence[str] = ()
     killed: int = 0
     done: Counter[str] = field(default_factory=Counter)
     tries: Counter[str] = field(default_factory=Counter)
@@ -258,12 +280,21 @@ class Killer:
         self.first = self._possible()
         self.system.rng.shuffle(self.first)
         async with asyncio.TaskGroup() as under_way:
-            while self.killed < self.kills or self.first:
+            while (self.broken < self.kills or self.first) and self._worth_trying():
                 kind = self.first.pop() if self.first else self._drawn()
                 under_way.create_task(self._break(kind, on_kill))
                 before = await self.worked()
                 await asyncio.sleep(self.system.rng.expovariate(1 / self.pace))
                 await self._more_than(before)
+
+    def _worth_trying(self) -> bool:
+        return self.tries.total() < HOPELESS * (self.kills + TRIES)
+
+    @property
+    def broken(self) -> int:
+        """SIGKILLs so far; where no kind that is allowed sends any, faults of any kind."""
+        killing = any(kind.__name__.startswith("kill") for kind in self._possible())
+        return self.killed if killing else sum(self.done.values())
 
     async def _more_than(self, before: int | None) -> None:
         """Waits until more is done than before, so that the next fault meets work under way."""
@@ -280,9 +311,11 @@ class Killer:
         return kind
 
     def _possible(self) -> list[Fault]:
-        missing = set() if self.system.ingest else {kill_ingest, rebalance}
-        missing |= set() if self.system.broker else {kill_broker}
-        return [kind for kind in KINDS if kind not in missing]
+        missing = set() if self.system.broker else {kill_broker}
+        if not self.system.ingest:
+            missing |= {kill_ingest, kill_publish, pause_within_ingest, rebalance}
+        possible = [kind for kind in KINDS if kind not in missing]
+        return [kind for kind in possible if not self.only or kind.__name__ in self.only]
 
     async def _break(self, kind: Fault, on_kill: Callable[[int], None]) -> None:
         name = kind.__name__
@@ -296,5 +329,5 @@ class Killer:
             return
         self.killed += kills
         self.done[name] += 1
-        self.told(f"{name} ({self.killed} of {self.kills} kills)")
-        on_kill(self.killed)
+        self.told(f"{name} ({self.broken} of {self.kills})")
+        on_kill(self.broken)

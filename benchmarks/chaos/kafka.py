@@ -6,7 +6,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
-from benchmarks.chaos.snapshot import DeadLetter
+from benchmarks.chaos.snapshot import Message
 from consumers.topics import create_topics
 from memory import topics
 from memory.settings import Settings
@@ -23,7 +23,7 @@ def make_topics(bootstrap: str, interactions: str, partitions: int) -> None:
     create_topics(settings, topics.plan(interactions, partitions=partitions, replication=1))
 
 
-def read_topic(bootstrap: str, topic: str) -> tuple[dict[int, int], list[DeadLetter]]:
+def read_topic(bootstrap: str, topic: str) -> tuple[dict[int, int], list[Message]]:
     """Where each partition ends, and everything that stands in them.
 
     Raises:
@@ -35,7 +35,7 @@ def read_topic(bootstrap: str, topic: str) -> tuple[dict[int, int], list[DeadLet
         consumer.assign(partitions)
         consumer.seek_to_beginning(*partitions)
         ends = consumer.end_offsets(partitions)
-        found: list[DeadLetter] = []
+        found: list[Message] = []
         deadline = monotonic() + READING_SECONDS
         while any(consumer.position(p) < ends[p] for p in partitions):
             if monotonic() > deadline:
@@ -51,6 +51,6 @@ def read_ends(bootstrap: str, topic: str) -> dict[int, int]:
         return {p.partition: end for p, end in consumer.end_offsets(partitions).items()}
 
 
-def _polled(consumer: Any) -> list[DeadLetter]:
+def _polled(consumer: Any) -> list[Message]:
     batches = consumer.poll(timeout_ms=500).values()
-    return [DeadLetter(r.partition, r.offset, r.value) for records in batches for r in records]
+    return [Message(r.partition, r.offset, r.value) for records in batches for r in records]

@@ -44,13 +44,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Load:
-    """`messages` interactions in all, by `producers`, of `users`; the rest is shares of them."""
+    """`messages` interactions in all, by `producers`, of `users`; `poison` comes on top.
+
+    resent: whether some groups are sent again, as by an app that retries.
+    """
 
     messages: int
     seed: int
     producers: int = 4
     users: int = 120
     poison: int = 0
+    resent: int = 1
 
     def groups(self, producer: int) -> Iterator[Group]:
         """What one producer sends, in order, known duplicates and poison included."""
@@ -65,7 +69,7 @@ class Load:
             sent += len(group.messages)
             groups.append(group)
             yield group
-            if rng.random() < 0.1:
+            if rng.random() < 0.1 and self.resent:
                 yield Group(rng.choice(groups).messages, again=True)
             while poisoned < poison * sent // share:
                 yield _poison(rng, f"{producer}.{poisoned}", rng.choice(groups).messages[0])

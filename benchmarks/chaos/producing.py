@@ -103,7 +103,8 @@ def _write(ledger: Path, number: int) -> None:
 
 
 async def produce(args: argparse.Namespace) -> None:
-    load = Load(args.messages, args.seed, args.producers, args.users, args.poison)
+    sizes = (args.messages, args.seed, args.producers, args.users, args.poison, args.resent)
+    load = Load(*sizes)
     async with AsyncExitStack() as stack:
         over = over_kafka if Settings().kafka_servers else over_postgres
         send = await stack.enter_async_context(over())
@@ -114,7 +115,7 @@ async def produce(args: argparse.Namespace) -> None:
 def main() -> None:
     """Produces; ends with 0 when everything was accepted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    for name in ("messages", "seed", "producers", "users", "poison", "producer"):
+    for name in ("messages", "seed", "producers", "users", "poison", "resent", "producer"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--directory", type=Path, required=True)
     die_with_parent()

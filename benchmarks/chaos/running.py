@@ -15,11 +15,13 @@ from pathlib import Path
 from random import Random
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
 from benchmarks.broker import KillableBroker, launch
+from benchmarks.chaos.breaks import BREAKS
 from benchmarks.chaos.checks import Expected, Verdict, first_of, judge
 from benchmarks.chaos.faults import Killer, System
 from benchmarks.chaos.kafka import BROKER_PROPERTIES, make_topics, read_ends, read_topic
@@ -29,29 +31,39 @@ from benchmarks.chaos.proxy import Proxy
 from benchmarks.chaos.snapshot import read_positions, read_snapshot
 from benchmarks.chaos.supervision import Kept
 from memory.migrate import migrate
+from memory.topics import changes
 
-PRODUCERS = 4
-INGESTING = 3
-EXTRACTING = 3
-LEASE = 4.0
 PARTITIONS = 12
-TOPIC = "chaos.interactions"
+STARTING_SECONDS = 180.0
 GUEST_SECONDS = 8.0
-STANDSTILL_SECONDS = 60.0
-"""Without any progress for so long, what is left will not be worked off."""
+LEAD = 3.0
+"""How many kills' worth of messages producers may be ahead of the kills."""
+
+
+KEEP_CHANGES = "UPDATE memory.change_stream SET enabled_at = now()"
 
 WORKING = """
-SELECT (SELECT COALESCE(sum(position + extracted), 0) FROM memory.users)::bigint AS done,
+SELECT (SELECT COALESCE(sum(position + extracted), 0) FROM memory.users)::bigint
+    + (SELECT COALESCE(sum(published_seq), 0) FROM memory.change_places)::bigint AS done,
     (SELECT COALESCE(sum(position), 0) FROM memory.users)::bigint AS logged,
     (SELECT COALESCE(sum(extracted), 0) FROM memory.users)::bigint AS extracted,
     (SELECT count(*) FROM memory.users
-     WHERE due_at IS NOT NULL OR lease_token IS NOT NULL OR extracted < position) AS busy
+     WHERE due_at IS NOT NULL OR lease_token IS NOT NULL OR extracted < position)
+    + (SELECT count(*) FROM memory.change_places WHERE last_seq > published_seq) AS busy
 """
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to run; see the command line. `poison` messages come on top of `messages`."""
+    """What to run; see the command line.
+
+    only: the kinds of faults, by name; none: all of them.
+    resent: whether producers send some of it again of their own accord.
+    servers: a broker that runs already, and is not broken.
+    standstill: seconds without any progress after which what is left will not be worked off.
+    producers, ingest, extract, publish: how many processes of each there are.
+    lease: seconds a worker may hold a user without a sign of life.
+    """
 
     kills: int = 20
     messages: int = 5_000
@@ -60,12 +72,22 @@ class Options:
     pace: float = 2.0
     bus: str = "kafka"
     broken: str | None = None
+    only: tuple[str, ...] = ()
+    resent: bool = True
+    servers: str | None = None
+    standstill: float = 60.0
+    producers: int = 4
+    ingest: int = 3
+    extract: int = 3
+    publish: int = 2
+    lease: float = 4.0
 
     @property
     def load(self) -> Load:
         """What is produced."""
         poison = max(6, self.messages // 1000) if self.bus == "kafka" else 0
-        return Load(self.messages, self.seed, PRODUCERS, self.users, poison)
+        resent = int(self.resent)
+        return Load(self.messages, self.seed, self.producers, self.users, poison, resent)
 
 
 @dataclass
@@ -106,12 +128,16 @@ class Run:
         self.told = told
         self.postgres = KillablePostgres(directory / "store")
         self.broker: KillableBroker | None = None
+        self.servers: str | None = None
+        self.topic = f"chaos-{uuid4().hex[:8]}"
+        self.broken = BREAKS[options.broken] if options.broken else None
         self.report = Report(options)
         self.kept: list[Kept] = []
         self.guests: list[Kept] = []
         self.unasked: list[str] = []
         self.url = ""
-        self.began = monotonic()
+        self.began = self._killed_at = monotonic()
+        self._killed = 0
 
     def tell(self, line: str) -> None:
         """Says a line, with how long it has been."""
@@ -124,7 +150,8 @@ class Run:
             await self._under_fire(system)
             await self._worked_off()
             self.unasked += [line for k in [*self.kept, *self.guests] for line in k.ended]
-            self.unasked += [line for kept in self.kept if (line := await kept.let_go())]
+            ends = await asyncio.gather(*(kept.let_go() for kept in self.kept))
+            self.unasked += [line for line in ends if line is not None]
             self.report.starts = {kept.name: kept.starts for kept in self.kept}
             await asyncio.to_thread(self._judge)
         self.report.seconds = round(monotonic() - self.began, 1)
@@ -138,7 +165,8 @@ class Run:
             async with Proxy(connect) as writing, Proxy(connect) as extracting:
                 system = self._processes(self._through(writing), self._through(extracting))
                 system.proxies = [writing, extracting]
-                self.kept = [*system.ingest, *system.extract, *system.producers]
+                workers = [*system.ingest, *system.extract, *system.publish]
+                self.kept = [*workers, *system.producers]
                 yield system
         finally:
             for kept in self.kept:
@@ -150,25 +178,40 @@ class Run:
     async def _start_servers(self) -> None:
         self.url = await asyncio.to_thread(self.postgres.start)
         await migrate(self.url)
+        if self.broken and self.broken.store:
+            await asyncio.to_thread(_execute, self.url, self.broken.store)
         if self.options.bus == "kafka":
-            place = self.directory / "broker"
-            place.mkdir()
-            self.broker = await asyncio.to_thread(launch, place, properties=BROKER_PROPERTIES)
-            await asyncio.to_thread(make_topics, self.broker.bootstrap, TOPIC, PARTITIONS)
+            servers = self.options.servers
+            if servers is None:
+                servers = await asyncio.to_thread(self._start_broker)
+            await asyncio.to_thread(make_topics, servers, self.topic, PARTITIONS)
+            self.servers = servers
+            await asyncio.to_thread(_execute, self.url, KEEP_CHANGES)
+
+    def _start_broker(self) -> str:
+        place = self.directory / "broker"
+        place.mkdir()
+        self.broker = launch(place, properties=BROKER_PROPERTIES)
+        return self.broker.bootstrap
 
     def _processes(self, writing: str, extracting: str) -> System:
-        ingesting = INGESTING if self.broker else 0
+        ingesting = self.options.ingest if self.servers else 0
         ingest = [self._worker(f"ingest-{n}", writing, "ingest") for n in range(ingesting)]
-        follow = ("extract", "--follow")
+        follow, publish = ("extract", "--follow"), ("changes", "publish", "--follow")
+        publishing = self.options.publish if self.servers else 0
         return System(
             rng=Random(self.options.seed),
             postgres=self.postgres,
             broker=self.broker,
             ingest=ingest,
-            extract=[self._worker(f"extract-{n}", extracting, *follow) for n in range(EXTRACTING)],
-            producers=[self._producer(n, writing) for n in range(PRODUCERS)],
-            lease=LEASE,
-            join=partial(self._join, writing) if self.broker else None,
+            extract=[
+                self._worker(f"extract-{n}", extracting, *follow)
+                for n in range(self.options.extract)
+            ],
+            publish=[self._worker(f"publish-{n}", extracting, *publish) for n in range(publishing)],
+            producers=[self._producer(n, writing) for n in range(self.options.producers)],
+            lease=self.options.lease,
+            join=partial(self._join, writing) if self.servers else None,
         )
 
     async def _join(self, url: str) -> None:
@@ -191,14 +234,15 @@ class Run:
     def _environment(self, url: str) -> dict[str, str]:
         ours = {
             "MEMORY_DATABASE_URL": url,
-            "MEMORY_LEASE": str(LEASE),
+            "MEMORY_LEASE": str(self.options.lease),
             "MEMORY_DEBOUNCE": "0.2",
             "MEMORY_POOL_MAX": "2",
             "MEMORY_CONNECT_TIMEOUT": "5",
             "MEMORY_STATEMENT_TIMEOUT": "15",
         }
-        if self.broker is not None:
-            ours |= {"MEMORY_KAFKA_SERVERS": self.broker.bootstrap, "MEMORY_KAFKA_TOPIC": TOPIC}
+        if self.servers is not None:
+            ours |= {"MEMORY_KAFKA_SERVERS": self.servers, "MEMORY_KAFKA_TOPIC": self.topic}
+            ours["CHAOS_SESSION_MS"] = "3000" if self.broker else "6000"  # what brokers allow
         theirs = {k: v for k, v in os.environ.items() if not k.startswith("MEMORY_")}
         return {**theirs, **ours}
 
@@ -216,26 +260,43 @@ class Run:
         return Kept(name, command, self._environment(url), self.directory / f"{name}.log")
 
     async def _under_fire(self, system: System) -> None:
-        self._allow(0)
+        self._allow(1 / self.options.kills)
         for kept in self.kept:
             kept.keep()
         await self._at_work()
         step = self.options.messages / self.options.kills / 2
         killer = Killer(
-            system, self.options.kills, self.options.pace, self._worked, step, self.tell
+            system,
+            self.options.kills,
+            self.options.pace,
+            self._worked,
+            step,
+            self.tell,
+            only=self.options.only,
         )
         began = monotonic()
-        await killer.run(self._allow)
-        self.report.kills, self.report.faults = killer.killed, dict(sorted(killer.done.items()))
+        self._note_kill(0)
+        letting_out = asyncio.create_task(self._let_out())
+        await killer.run(self._note_kill)
+        letting_out.cancel()
+        self._allow(1.0)
+        self.report.kills, self.report.faults = killer.broken, dict(sorted(killer.done.items()))
         self.report.seconds_under_fire = round(monotonic() - began, 1)
         progress = await self._progress()
         self.report.applied_under_fire = progress["logged"]
         self.report.extracted_under_fire = progress["extracted"]
 
     async def _at_work(self) -> None:
-        """Returns once something was produced, applied and extracted."""
-        deadline = monotonic() + STANDSTILL_SECONDS
-        while not (await self._progress())["extracted"] and monotonic() < deadline:  # noqa: ASYNC110
+        """Returns once something was produced, applied and extracted.
+
+        Raises:
+            RuntimeError: that takes too long.
+        """
+        deadline = monotonic() + STARTING_SECONDS
+        while not (await self._progress())["extracted"]:
+            if monotonic() > deadline:
+                ended = [line for kept in self.kept for line in kept.ended]
+                raise RuntimeError(f"nothing works, with nothing broken: {ended[:1]}")
             await asyncio.sleep(0.2)
         self.tell("at work")
 
@@ -245,19 +306,31 @@ class Run:
         except psycopg.OperationalError:
             return None
 
-    def _allow(self, kills: int) -> None:
-        """Lets producers go on with their work as kills go on, so that both end together."""
-        share = self.options.messages / PRODUCERS
-        allowed = share if kills >= self.options.kills else share * (kills + 1) / self.options.kills
+    async def _let_out(self) -> None:
+        """Lets producers go on as the breaking goes on, so that both end together.
+
+        Between two kills a little more is let out, so that somebody works while another is held.
+        """
+        while True:
+            kills, pace = self.options.kills, self.options.pace
+            more = min(LEAD, (monotonic() - self._killed_at) / (2 * pace))
+            self._allow((self._killed + 1 + more) / kills)
+            await asyncio.sleep(0.2)
+
+    def _note_kill(self, killed: int) -> None:
+        self._killed, self._killed_at = killed, monotonic()
+
+    def _allow(self, share: float) -> None:
+        allowed = int(min(1.0, share) * self.options.messages / self.options.producers) + 1
         fresh = self.directory / "allowance.new"
-        fresh.write_text(str(int(allowed) + 1))
+        fresh.write_text(str(allowed))
         fresh.replace(self.directory / "allowance")
 
     async def _worked_off(self) -> None:
         """Returns when nothing is left to do, or when nothing moves any more."""
         producers = [kept for kept in self.kept if kept.name.startswith("producer")]
         done, since = -1, monotonic()
-        while monotonic() - since < STANDSTILL_SECONDS:
+        while monotonic() - since < self.options.standstill:
             progress = await self._progress()
             sent = all(kept.done.is_set() for kept in producers)
             if sent and not progress["busy"] and await self._read_to_the_end():
@@ -268,9 +341,9 @@ class Run:
         self.tell("nothing moves any more, and not everything is worked off")
 
     async def _read_to_the_end(self) -> bool:
-        if self.broker is None:
+        if self.servers is None:
             return True
-        ends = await asyncio.to_thread(read_ends, self.broker.bootstrap, TOPIC)
+        ends = await asyncio.to_thread(read_ends, self.servers, self.topic)
         positions = await asyncio.to_thread(read_positions, self.url)
         return all(positions.get(partition, 0) == end for partition, end in ends.items())
 
@@ -281,16 +354,24 @@ class Run:
         load = self.options.load
         snapshot = read_snapshot(self.url)
         poison = None
-        if self.broker is not None:
-            snapshot.ends, snapshot.topic = read_topic(self.broker.bootstrap, TOPIC)
+        if self.servers is not None:
+            snapshot.ends, snapshot.topic = read_topic(self.servers, self.topic)
+            _, snapshot.changes = read_topic(self.servers, changes(self.topic))
             poison = Counter(load.poisoned())
         self.report.interactions = len(snapshot.interactions)
         self.report.memories = len(snapshot.memories)
         self.report.dead_letters = len(snapshot.dead)
         failures = dict(judge(Expected(load.produced(), poison), snapshot).failures)
+        if self.report.kills < self.options.kills:
+            failures["enough_was_broken"] = f"{self.report.kills} of {self.options.kills} kills"
         if self.unasked:
             failures["nobody_ends_unasked"] = first_of(self.unasked)
         self.report.verdict = Verdict(failures)
+
+
+def _execute(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement.encode())
 
 
 def _progress(url: str) -> Mapping[str, int]:

@@ -32,12 +32,13 @@ STATEMENTS = {
     "dead": "SELECT partition, record_offset, value FROM dead_letters"
     " ORDER BY partition, record_offset",
     "positions": POSITIONS,
+    "places": "SELECT tenant_id, user_id, last_seq, published_seq FROM change_places",
 }
 
 
 @dataclass(frozen=True)
-class DeadLetter:
-    """A message that was turned away: where in the topic it stood, and its bytes."""
+class Message:
+    """A message of a topic: where it stands, and its bytes."""
 
     partition: int
     offset: int
@@ -49,7 +50,8 @@ class Snapshot:
     """Rows of every table that is checked, each in the order of its key.
 
     ends: by partition, where the topic ends; positions: up to where it was applied; dead: what
-    was turned away; topic: what stands in it. Empty where Postgres is the bus.
+    was turned away; topic: what stands in it; changes: what the stream of changes tells. Empty
+    where Postgres is the bus.
     """
 
     interactions: list[Interaction] = field(default_factory=list)
@@ -61,8 +63,10 @@ class Snapshot:
     assertions: list[DictRow] = field(default_factory=list)
     ends: dict[int, int] = field(default_factory=dict)
     positions: dict[int, int] = field(default_factory=dict)
-    dead: list[DeadLetter] = field(default_factory=list)
-    topic: list[DeadLetter] = field(default_factory=list)
+    dead: list[Message] = field(default_factory=list)
+    topic: list[Message] = field(default_factory=list)
+    changes: list[Message] = field(default_factory=list)
+    places: list[DictRow] = field(default_factory=list)
 
     def by_user(self) -> Iterator[tuple[User, list[Interaction]]]:
         """Each user's interactions, in the order of the log."""
@@ -90,7 +94,7 @@ def snapshot_of(connection: psycopg.Connection) -> Snapshot:
     rows["interactions"] = [interaction_of(row) for row in rows["interactions"]]
     rows["positions"] = {row["partition"]: row["next_offset"] for row in rows["positions"]}
     rows["dead"] = [
-        DeadLetter(row["partition"], row["record_offset"], row["value"]) for row in rows["dead"]
+        Message(row["partition"], row["record_offset"], row["value"]) for row in rows["dead"]
     ]
     return Snapshot(**rows)
 

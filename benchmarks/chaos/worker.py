@@ -3,15 +3,27 @@
 python -m benchmarks.chaos.worker [--break NAME] extract --follow
 """
 
+import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 from unittest.mock import patch
 
 from benchmarks.chaos.breaks import BREAKS
 from benchmarks.chaos.dying import die_with_parent
-from benchmarks.chaos.extractors import DigestEmbedder, extractors, stop_at_next_batch
+from benchmarks.chaos.extractors import DigestEmbedder, extractors
+from benchmarks.chaos.stopping import stop_at_next_batch, stop_if_asked
 from consumers import store
 from consumers.__main__ import main as memory
+
+SESSION_MS = int(os.environ.get("CHAOS_SESSION_MS", "3000"))
+"""How long a group waits for a member that was killed: less than the product lets it, so that
+partitions of one that was killed are worked on again before the next one is."""
+
+LEASE_SECONDS = 5.0
+"""The same of one that publishes changes."""
 
 
 def main() -> None:
@@ -21,11 +33,49 @@ def main() -> None:
     if sys.argv[1:2] == ["--break"]:
         BREAKS[sys.argv[2]].apply()
         del sys.argv[1:3]
-    with (
-        patch.object(store, "installed_extractors", lambda _: extractors()),
-        patch.object(store, "create_embedder", lambda _: DigestEmbedder()),
-    ):
+    with _as_in_the_run(sys.argv[1]):
         memory()
+
+
+@contextmanager
+def _as_in_the_run(command: str) -> Iterator[None]:
+    """For the command: a hasty consumer that may stop itself, or the run's own extractors."""
+    with ExitStack() as stack:
+        if command == "ingest":
+            import kafka
+
+            from consumers.ingest import session
+            from consumers.ingest.store import Store
+
+            stack.enter_context(patch.object(session, "KafkaConsumer", _hasty(kafka.KafkaConsumer)))
+            stack.enter_context(patch.object(Store, "apply", _stopping(Store.apply)))
+        elif command == "changes":
+            from consumers import changes
+
+            stack.enter_context(patch.object(changes, "LEASE_SECONDS", LEASE_SECONDS))
+        else:
+            ours = {
+                "installed_extractors": lambda _: extractors(),
+                "create_embedder": lambda _: DigestEmbedder(),
+            }
+            for name, make in ours.items():
+                stack.enter_context(patch.object(store, name, make))
+        yield
+
+
+def _hasty(kind: Any) -> Any:
+    def consumer(**options: Any) -> Any:
+        return kind(**{**options, "session_timeout_ms": SESSION_MS, "heartbeat_interval_ms": 500})
+
+    return consumer
+
+
+def _stopping(apply: Any) -> Any:
+    def stopping(*arguments: Any) -> Any:
+        stop_if_asked()
+        return apply(*arguments)
+
+    return stopping
 
 
 if __name__ == "__main__":
