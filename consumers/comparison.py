@@ -14,6 +14,7 @@ from pathlib import Path
 
 from psycopg.rows import DictRow
 
+from consumers.costs import By, Cost, read_costs
 from consumers.generations import Generation
 from consumers.quality import Quality, checked
 from consumers.tenancy import tenants, users
@@ -90,6 +91,8 @@ class Standing:
     duplicates: memories of a user that say in the same words what another one says.
     contested: memories that rival each other where nothing decides between them.
     found: the part of the questions' evidence that the first ten memories cite; None without any.
+    spent: what models were asked for this generation, over all users of the tenants compared, as
+        the ledger has it; None where no model was asked.
     """
 
     generation: str
@@ -98,6 +101,7 @@ class Standing:
     contested: int = 0
     makers: dict[str, Quality] = field(default_factory=dict)
     found: float | None = None
+    spent: Cost | None = None
 
     @property
     def quality(self) -> Quality:
@@ -251,6 +255,11 @@ class Compare:
                     await self._user(scope)
                     self.done.users += 1
                     self._progress(self.done)
+        spent = {
+            cost.of: cost for cost in await read_costs(self._database, tenant, by=By.GENERATION)
+        }
+        for standing in (self.done.before, self.done.after):
+            standing.spent = spent.get(standing.generation)
         return self.done
 
     async def ask(self, recaller: Recaller, questions: Iterable[Question]) -> None:
@@ -319,6 +328,11 @@ def measures(done: Comparison) -> list[tuple[str, str, str]]:
         ("said twice", [f"{s.duplicates:,}" for s in sides]),
         ("contested", [f"{s.contested:,}" for s in sides]),
     ]
+    if any(s.spent for s in sides):
+        spent = [s.spent or Cost(s.generation) for s in sides]
+        told.append(("calls of models", [f"{c.calls:,} ({c.cached:,} cached)" for c in spent]))
+        told.append(("tokens", [f"{c.input_tokens:,} in, {c.output_tokens:,} out" for c in spent]))
+        told.append(("cost", [f"{c.cost:,.4f}" for c in spent]))
     if done.questions:
         shares = [f"{s.found:.1%}" if s.found is not None else "" for s in sides]
         told.append((f"evidence of {done.questions:,} questions in the first {DEPTH}", shares))

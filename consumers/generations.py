@@ -35,6 +35,13 @@ class State(StrEnum):
     RETIRED = "retired"
 
 
+def unreplaced(installed: Sequence[Extractor]) -> list[Extractor]:
+    """Whatever is installed, without what another one replaces."""
+    asking = [e for e in installed if isinstance(e, AsksModels)]
+    replaced = frozenset(name for e in asking for name in e.replaces)
+    return [e for e in installed if e.name not in replaced]
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """All memories made by one set of extractors.
@@ -61,9 +68,7 @@ class Generation:
             GenerationMismatch: one is not installed, or for a shadow in another version.
         """
         if not self.extractors:
-            asking = [e for e in installed if isinstance(e, AsksModels)]
-            replaced = frozenset(name for e in asking for name in e.replaces)
-            return [e for e in installed if e.name not in replaced]
+            return unreplaced(installed)
         found = named(installed, list(self.extractors), f"generation {self.name!r}")
         for extractor in found:
             made_by = self.extractors[extractor.name]

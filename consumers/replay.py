@@ -17,7 +17,7 @@ from consumers.compaction.policy import read_policy
 from consumers.compaction.sessions import replace_summaries, summary_of
 from consumers.derivation import Between, Extracted, GaveWay
 from consumers.extraction import Worker
-from consumers.generations import Generation, begin, named, pin
+from consumers.generations import Generation, begin, named, pin, unreplaced
 from consumers.tenancy import NOBODY, PAGE, tenants
 from memory.database import Database
 from memory.errors import ConcurrentWrite, InvalidInput, LeaseLost
@@ -285,8 +285,8 @@ async def begun(
 
 
 def _made_by(worker: Worker, names: Sequence[str] | None, whose: str) -> dict[str, str]:
-    chosen = worker.extractors
+    chosen = unreplaced(worker.extractors)
     if names is not None:
         kept = [e.name for e in chosen if e.name == PROVENANCE.extractor]
-        chosen = named(chosen, [*names, *kept], whose)
+        chosen = named(worker.extractors, [*names, *kept], whose)
     return {e.name: e.version for e in chosen}

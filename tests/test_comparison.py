@@ -21,16 +21,20 @@ from consumers.comparison import (
     Question,
     Standing,
     differences,
+    measures,
     read_questions,
 )
 from consumers.console import page
 from consumers.generations import find_generation
+from consumers.ledger import PostgresLedger
 from consumers.quality import MEMORIES_EACH, USERS_AT_ONCE, Quality, sampled
 from consumers.status import read_status
+from extractors.model.ledger import ModelCall, Outcome
+from extractors.model.prompts import prompts
 from extractors.protocol import Extractor
 from memory.client import MemoryClient
 from memory.errors import InvalidInput
-from memory.models import MemoryKind, Scope
+from memory.models import MemoryKind, ModelTask, Scope
 from memory.recall import Recaller
 from memory.settings import Settings
 from tests.conftest import Residence, WordEmbedder
@@ -179,6 +183,39 @@ def compared(
         return done
 
     return house.portal.call(run)
+
+
+def asked(house: House, generation: str, cost: float) -> None:
+    """A model call of ANA's for a generation, as the ledger keeps it."""
+
+    async def run() -> None:
+        found = await find_generation(house.database, generation)
+        prompt = next(iter(prompts().values()))
+        ledger = PostgresLedger(house.database, generation=found.id)
+        call = ModelCall(
+            ANA, ModelTask.EXTRACT, prompt, "tiny", Outcome.ANSWERED,
+            requests=1, input_tokens=70, output_tokens=7, cost=cost,
+        )  # fmt: skip
+        await ledger.record(call, None, "")
+
+    house.portal.call(run)
+
+
+def test_a_comparison_says_what_each_generation_cost(house: House, client: MemoryClient) -> None:
+    moved(client)
+    house.drain()
+    house.replay()
+    assert compared(house).after.spent is None
+    asked(house, "next", 0.25)
+    asked(house, "next", 0.5)
+    done = compared(house)
+    assert done.before.spent is None
+    spent = done.after.spent
+    assert spent is not None
+    assert (spent.calls, spent.input_tokens, spent.output_tokens, spent.cost) == (2, 140, 14, 0.75)
+    told = {name: (before, after) for name, before, after in measures(done)}
+    assert told["tokens"] == ("0 in, 0 out", "140 in, 14 out")
+    assert told["cost"] == ("0.0000", "0.7500")
 
 
 class TestComparing:

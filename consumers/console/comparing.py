@@ -146,6 +146,7 @@ def standing_document(standing: Standing) -> dict[str, object]:
         "duplicates": standing.duplicates,
         "contested": standing.contested,
         "found": standing.found,
+        "spent": standing.spent,
         "quality": {"score": standing.quality.score, "of": standing.quality},
         "makers": [{"score": m.score, "of": m} for _, m in sorted(standing.makers.items())],
     }
