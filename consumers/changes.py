@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from time import monotonic
@@ -25,7 +25,7 @@ from consumers import wakeups
 from consumers.backoff import backoff
 from consumers.tenancy import NOBODY, tenants, users
 from memory.database import Database
-from memory.errors import ConfigurationError, ExperientialMemoryError
+from memory.errors import ConfigurationError, ExperientialMemoryError, StoreUnavailable
 from memory.extras import extra
 from memory.kafka_bus import DELIVERY_SECONDS
 from memory.models import Scope
@@ -206,7 +206,8 @@ class Publisher:
         try:
             yield
         finally:
-            with anyio.move_on_after(5.0, shield=True):
+            # Where the store is away, the lease runs out by itself.
+            with anyio.move_on_after(5.0, shield=True), suppress(StoreUnavailable):
                 await self._database.fetch_system("changes.step_down", {"token": self._token})
 
     async def _batch(self) -> bool:

@@ -10,8 +10,8 @@ from benchmarks.chaos.faults import KINDS
 from benchmarks.chaos.running import Options, run
 
 BROKEN = Options(
-    broken="position-before-rows", kills=4, only=("cut_after_commit",), messages=1000, users=8,
-    pace=0.4, lease=2.0, standstill=15.0, producers=2, ingest=2, extract=2, publish=0,
+    broken="position-before-rows", kills=24, only=("cut_after_commit",), messages=2000, users=8,
+    pace=0.2, lease=2.0, standstill=15.0, producers=2, ingest=2, extract=2, publish=0,
 )  # fmt: skip
 
 
