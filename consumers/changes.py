@@ -48,7 +48,7 @@ CHANGES_OF_A_USER = 100
 LEASE_SECONDS = 30.0
 """How long a publisher that vanished keeps others from publishing."""
 
-FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
+FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
 """Seconds between two tries while the store or the brokers are in trouble, doubling."""
 
 

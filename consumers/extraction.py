@@ -28,7 +28,7 @@ from memory.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
 """Seconds between two tries while the store or the embedder is in trouble, doubling."""
 
 LEAST_PAUSE = 0.05

@@ -211,6 +211,11 @@ async def _tried(connection: Connection, timeout: float) -> None:
         raise StoreUnavailable("a connection that was listening answers no more") from None
 
 
+def _of_a_connection(error: StoreUnavailable) -> bool:
+    """Whether a connection broke, rather than a lock or a connection not being free in time."""
+    return not (isinstance(error, LockTimeout) or isinstance(error.__cause__, PoolTimeout))
+
+
 class Database:
     """A pool of connections that act as one role.
 
@@ -308,7 +313,7 @@ class Database:
         try:
             return await self._run(calls)
         except StoreUnavailable as error:
-            if isinstance(error, LockTimeout) or isinstance(error.__cause__, PoolTimeout):
+            if not _of_a_connection(error):
                 raise
             await self._pool.check()
             return await self._run(calls)
@@ -352,6 +357,12 @@ class Database:
     async def fetch_system(self, name: str, params: Params | None = None) -> Rows:
         """Runs a statement on tables that belong to no tenant.
 
-        No user's rows are visible to it beyond what the role may always see.
+        No user's rows are visible to it beyond what the role may always see. It is not sent again,
+        since it may lease something; but the next call will not meet what died with this one.
         """
-        return (await self._run([(name, params or {})]))[0]
+        try:
+            return (await self._run([(name, params or {})]))[0]
+        except StoreUnavailable as error:
+            if _of_a_connection(error):
+                await self._pool.check()
+            raise

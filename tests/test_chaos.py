@@ -16,7 +16,9 @@ BROKEN = Options(
 
 
 async def test_whatever_is_killed_nothing_is_lost_doubled_or_out_of_order(kafka: str) -> None:
-    report = await run(Options(kills=12, messages=2000, seed=1, users=60, pace=0.5), told=print)
+    report = await run(
+        Options(kills=12, messages=2000, seed=1, users=60, pace=0.5, standstill=150), told=print
+    )
     assert report.verdict.failures == {}
     killing = {kind.__name__ for kind in KINDS if kind.__name__.startswith("kill")}
     assert killing <= set(report.faults)
