@@ -12,6 +12,10 @@ categories), and `categories` → name. A block holds `questions`, `recall@K`, `
 `recall@2000_tokens`, `recall@4000_tokens`, `latency_p50_ms` and `latency_p95_ms`. LoCoMo's
 adversarial questions stand under `categories` alone.
 
+With `--extractor language_model --answers recorded` LoCoMo's annotated observations answer in the
+place of a language model, over HTTP (`benchmarks.recorded`): an oracle run, and the JSON says
+`oracle`.
+
 `recall@K_quoted` is the stricter count: an item counts only for the interactions that it quotes at
 least half of. The two differ where an episode holds a message and the opening of a long reply.
 """
@@ -19,6 +23,7 @@ least half of. The two differ where an episode holds a message and the opening o
 import argparse
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -29,6 +34,7 @@ from anyio import to_thread
 
 from benchmarks.datasets import BEAM_FACTS, TENANT, DataSet, Question, load
 from benchmarks.metrics import Ranked, interval
+from benchmarks.recorded import recorded
 from benchmarks.store import fill, fresh_store
 from memory import embedded
 from memory.client import AsyncMemoryClient
@@ -50,9 +56,9 @@ DEPTH = 100
 """Items asked for: enough to fill 4,000 tokens on either set."""
 
 
-async def measured(data: DataSet, ks: Sequence[int]) -> dict[str, Any]:
-    """The report described above."""
-    async with fresh_store() as settings:
+async def measured(data: DataSet, ks: Sequence[int], **changes: object) -> dict[str, Any]:
+    """The report described above, under settings with `changes`."""
+    async with fresh_store(**changes) as settings:
         extracted = await fill(settings, data.interactions())
         asked = [q for q in data.questions if q.evidence]
         ranked = await answers(settings, asked, await quoted(settings))
@@ -165,6 +171,15 @@ def shown(report: dict[str, Any], ks: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
+def reported(data: DataSet, ks: Sequence[int], *, oracle: bool) -> dict[str, Any]:
+    """The report, with the offline extractors or with the annotators as the language model."""
+    if not oracle:
+        return anyio.run(measured, data, ks)
+    with recorded(data) as url:
+        model = {"model": "openai:recorded", "openai_base_url": url, "openai_api_key": "none"}
+        return {"oracle": True, **anyio.run(partial(measured, data, ks, **model))}
+
+
 def main() -> None:
     """Parses the command line and prints the report."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -172,8 +187,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--k", type=int, nargs="+", default=[5, 10, 20])
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--extractor", choices=("language_model",))
+    parser.add_argument("--answers", choices=("recorded",))
     given = parser.parse_args()
-    report = anyio.run(measured, load(given.format, given.data), given.k)
+    if bool(given.extractor) != bool(given.answers):
+        parser.error("--extractor language_model and --answers recorded go together")
+    report = reported(load(given.format, given.data), given.k, oracle=bool(given.answers))
     print(json.dumps(report, indent=2) if given.json else shown(report, given.k))
 
 
