@@ -11,11 +11,12 @@ from anyio.from_thread import start_blocking_portal
 from consumers.extraction import Worker
 from extractors.language_model import LanguageModel
 from extractors.model.asking import create_asker
-from extractors.model.endpoint import Patience, retry_after
+from extractors.model.endpoint import Breaker, Patience, retry_after
 from extractors.model.grounding import found_in
 from extractors.model.prompts import prompts, schema_digest
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
+from memory.errors import PromptChanged
 from memory.models import MemoryKind, ModelTask, Scope
 from memory.settings import Settings
 from tests.chat import Chat, Fault, serving
@@ -246,6 +247,40 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert retry_after({"retry-after": "Wed, 01 Jan 2020 00:00:00 GMT"}) == 0.0
     assert retry_after({"retry-after": "soon"}) is None
     assert retry_after({}) is None
+
+
+def test_a_model_that_fails_five_times_in_a_row_is_left_alone_for_a_while() -> None:
+    now = [100.0]
+    breaker = Breaker(clock=lambda: now[0])
+    waits = []
+    for _ in range(5):
+        waits.append(breaker.wait)
+        breaker.failed()
+    assert (waits, breaker.wait) == ([0.0] * 5, 30.0)
+    now[0] += 31
+    assert breaker.wait == 0.0  # one request is let through
+    breaker.failed()
+    assert breaker.wait == 30.0
+    now[0] += 31
+    breaker.answered()
+    breaker.failed()
+    assert breaker.wait == 0.0
+
+
+def test_a_prompt_that_changed_under_its_version_is_refused(
+    client: MemoryClient,
+    asking: Callable[..., Extraction],
+    chat: Chat,
+    superuser: psycopg.Connection,
+) -> None:
+    client.record(ANA, "I live in Munich", occurred_at=SAID)
+    asking().drain()
+    superuser.execute("UPDATE prompts SET hash = repeat('0', 64)")
+    client.record(ANA.in_session("s2"), "I live in Rome", occurred_at=SAID)
+    with pytest.raises(PromptChanged, match="'extract' version '1'"):
+        asking().drain()
+    assert len(chat.seen) == 1
+    assert [m.value for m in client.history(ANA)] == ["munich"]
 
 
 @pytest.mark.parametrize("name", prompts())

@@ -5,7 +5,7 @@ common. The SDK's own retries are off: waiting, counting and giving up are one p
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -93,21 +93,26 @@ class Breaker:
     After that one request is let through; if it fails, the model is left alone again.
     """
 
-    def __init__(self, failures: int = _BEFORE_BREAKER, seconds: float = _BREAKER_SECONDS) -> None:
-        self._most, self._seconds = failures, seconds
+    def __init__(
+        self,
+        failures: int = _BEFORE_BREAKER,
+        seconds: float = _BREAKER_SECONDS,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._most, self._seconds, self._clock = failures, seconds, clock
         self._failures = 0
         self._closed_again = 0.0
 
     @property
     def wait(self) -> float:
         """Seconds until a request is let through; 0 where it is now."""
-        return max(0.0, self._closed_again - monotonic())
+        return max(0.0, self._closed_again - self._clock())
 
     def failed(self, wait: float | None = None) -> None:
         """Counts a call that failed; a server that says until when is left alone until then."""
         self._failures += 1
         if wait is not None or self._failures >= self._most:
-            self._closed_again = monotonic() + (wait or self._seconds)
+            self._closed_again = self._clock() + (wait or self._seconds)
 
     def answered(self) -> None:
         """Counts from the beginning again."""
