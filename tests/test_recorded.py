@@ -50,7 +50,9 @@ async def test_what_annotators_noted_becomes_memories_of_the_turns_they_named(
                     ["I bake rye bread on Sundays", "Lovely", "My oven is from Utrecht"],
                     {"Rosa bakes rye bread": "D1:1", "Rosa's oven is from Utrecht": ["D1:3"]},
                 ),
-                a_conversation("conv-2", ["I sail to Texel", "Alone?"], {"Rosa sails": "D1:1"}),
+                a_conversation(
+                    "conv-2", ["I sail to Texel", "Alone?"], {"Rosa sails to Texel": "D1:1"}
+                ),
             ]
         )
     )
@@ -73,5 +75,5 @@ async def test_what_annotators_noted_becomes_memories_of_the_turns_they_named(
     assert sources == {
         "Rosa bakes rye bread": ["conv-1:D1:1"],
         "Rosa's oven is from Utrecht": ["conv-1:D1:3"],
-        "Rosa sails": ["conv-2:D1:1"],
+        "Rosa sails to Texel": ["conv-2:D1:1"],
     }
