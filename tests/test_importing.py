@@ -41,6 +41,11 @@ def an_interaction(number: int, user: str = "ana") -> Interaction:
     )
 
 
+def imported(interaction: Interaction) -> Interaction:
+    """As a file brings it: what a client recorded says nothing of where it comes from."""
+    return replace(interaction, source="import:jsonl")
+
+
 def a_jsonl(path: Path, lines: Iterable[str]) -> Path:
     path.write_text("".join(f"{line}\n" for line in lines))
     return path
@@ -87,14 +92,14 @@ def test_jsonl_gives_each_line_with_its_number(tmp_path: Path) -> None:
     lines = [to_json(sent[0]), "", to_json(sent[1]) + "\r", "  ", to_json(sent[2])]
     path = a_jsonl(tmp_path / "log.jsonl", lines)
     placed = list(read_jsonl(path))
-    assert [item.interaction for item in placed] == sent
+    assert [item.interaction for item in placed] == [imported(i) for i in sent]
     assert [str(item) for item in placed] == [f"{path}, line {n}" for n in (1, 3, 5)]
 
 
 def test_jsonl_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "windows.jsonl"
     path.write_text(to_json(an_interaction(1)), encoding="utf-8-sig")
-    assert [item.interaction for item in read(path)] == [an_interaction(1)]
+    assert [item.interaction for item in read(path)] == [imported(an_interaction(1))]
 
 
 def test_jsonl_lines_without_a_scope_take_the_given_one(tmp_path: Path) -> None:
@@ -480,7 +485,7 @@ async def test_an_import_records_in_batches_and_tells_its_progress(tmp_path: Pat
     path = a_jsonl(tmp_path / "log.jsonl", map(to_json, sent))
     recorder, seen = RecorderInMemory(), list[ImportReport]()
     report = await import_interactions(recorder, read(path), batch_size=4, progress=seen.append)
-    assert list(recorder.log.values()) == sent
+    assert list(recorder.log.values()) == [imported(i) for i in sent]
     assert recorder.batches == [4, 4, 2]
     assert [step.read for step in seen] == [4, 8, 10]
     assert report == seen[-1] == ImportReport(accepted=10, duplicates=0)
