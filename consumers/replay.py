@@ -14,11 +14,12 @@ import anyio
 
 from consumers.claims import RELEASE_SECONDS, Claims, Lease, Whose
 from consumers.compaction.policy import read_policy
-from consumers.compaction.sessions import replace_summaries, summary_of
+from consumers.compaction.sessions import abstracting, replace_summaries, summary_of
 from consumers.derivation import Between, Extracted, GaveWay
 from consumers.extraction import Worker
 from consumers.generations import Generation, begin, named, pin, unreplaced
 from consumers.tenancy import NOBODY, PAGE, tenants
+from memory.consolidation import Assertion
 from memory.database import Database
 from memory.errors import ConcurrentWrite, InvalidInput, LeaseLost
 from memory.explicit import PROVENANCE
@@ -247,21 +248,26 @@ class Replay:
         if not rows:
             return
         policy = await read_policy(self._database, scope.tenant)
-        for row in rows:
-            session = scope.in_session(row["session_id"])
-            summary = await summary_of(self._database, session, policy.summary_tokens)
-            plan = await self._long_term.plan(
-                scope, summary, forget_seq=lease.forget_seq, generation=generation
-            )
-            if plan.empty:
-                continue
-            vectors = await self._long_term.embed(plan)
-            await self._long_term.embedder_id()
-            keys = {"tenant": scope.tenant, "user": scope.user, "session": session.session}
-            async with self._database.transaction(scope) as transaction:
-                committed = await self._long_term.commit(transaction, plan, vectors, lease.token)
-                await replace_summaries(transaction, keys, plan)
-            self._derived.count(committed, [m["extractor"] for m in plan.memories.values()])
+        async with abstracting(self._settings, self._database, generation) as abstracts:
+            for row in rows:
+                session = scope.in_session(row["session_id"])
+                said = await summary_of(self._database, session, policy.summary_tokens, abstracts)
+                await self._summary(lease, session, said)
+
+    async def _summary(self, lease: Lease, session: Scope, summary: Sequence[Assertion]) -> None:
+        scope, generation = lease.scope, self._generation.id
+        plan = await self._long_term.plan(
+            scope, summary, forget_seq=lease.forget_seq, generation=generation
+        )
+        if plan.empty:
+            return
+        vectors = await self._long_term.embed(plan)
+        await self._long_term.embedder_id()
+        keys = {"tenant": scope.tenant, "user": scope.user, "session": session.session}
+        async with self._database.transaction(scope) as transaction:
+            committed = await self._long_term.commit(transaction, plan, vectors, lease.token)
+            await replace_summaries(transaction, keys, plan)
+        self._derived.count(committed, [m["extractor"] for m in plan.memories.values()])
 
 
 async def begun(

@@ -173,15 +173,15 @@ class Chunk:
 
 
 def _chunks(log: LogSlice) -> Iterator[Chunk]:
-    said = [i for i in log.interactions if _talk(i)]
-    earlier = [i for i in log.before if _talk(i)]
+    said = [i for i in log.interactions if talk(i)]
+    earlier = [i for i in log.before if talk(i)]
     for _, part in groupby(said, key=lambda i: (i.ordinal - 1) // CHUNK):
         new = list(part)
         yield Chunk(earlier[-LOOK_BACK:], new)
         earlier = new
 
 
-def _talk(turn: Interaction) -> bool:
+def talk(turn: Interaction) -> bool:
     """Whether a turn is shown: what systems and tools say is no conversation."""
     return turn.kind is InteractionKind.MESSAGE and turn.role in (Role.USER, Role.ASSISTANT)
 
@@ -190,10 +190,15 @@ def render(chunk: Chunk, believed: Sequence[Memory]) -> str:
     """The slice as a model sees it: one JSON object a line, so that no text can pass for a turn."""
     shown = chunk.numbered
     known = [_line(n, _known(memory)) for n, memory in enumerate(believed, 1)]
-    turns = [_line(n, _turn(turn)) for n, turn in shown.turns.items()]
+    turns = [turn_line(n, turn) for n, turn in shown.turns.items()]
     before, new = turns[: shown.old], turns[shown.old :]
     parts = [("KNOWN", known), ("BEFORE", before), ("NEW", new)]
     return "\n\n".join("\n".join([f"{name}:", *(lines or ["(none)"])]) for name, lines in parts)
+
+
+def turn_line(number: int, turn: Interaction) -> str:
+    """One turn under its number, as every prompt shows it."""
+    return _line(number, _turn(turn))
 
 
 def _line(number: int, fields: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """A server that speaks OpenAI's chat API on loopback: answers from a script, breaks on request."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,8 +52,8 @@ class Chat:
 
 
 def new_turns(messages: list[dict[str, str]]) -> list[dict[str, Any]]:
-    """The turns of a request's NEW list."""
-    _, _, new = messages[1]["content"].partition("NEW:\n")
+    """The turns of a request's NEW list, or of the session that is to be summarised."""
+    _, _, new = re.split(r"(NEW|TURNS):\n", messages[1]["content"], maxsplit=1)
     return [json.loads(line) for line in new.splitlines() if line.startswith("{")]
 
 

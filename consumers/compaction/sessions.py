@@ -1,8 +1,13 @@
 """`sessions`: closes sessions whose working memory has expired, and keeps a summary of each."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from consumers.compaction.work import Work
 from consumers.derivation import asserted, learned_after
 from consumers.generations import followed_generations
+from consumers.ledger import PostgresLedger
+from extractors.abstracts import Abstracts, create
 from extractors.summaries import Summaries, summarise
 from memory.consolidation import Assertion
 from memory.database import Database, Transaction
@@ -11,6 +16,7 @@ from memory.log import interaction_of
 from memory.long_term import Vectors
 from memory.models import Scope
 from memory.planning import Plan
+from memory.settings import Settings
 from memory.wire import Params
 
 LONGEST = 5_000
@@ -23,6 +29,11 @@ async def close_sessions(work: Work) -> None:
     A session that goes on while it is being closed stays open until it is idle again. One that
     goes on after it was closed is summarised anew, in place of its old summary.
     """
+    async with abstracting(work.settings, work.database) as abstracts:
+        await _close_idle(work, abstracts)
+
+
+async def _close_idle(work: Work, abstracts: Abstracts | None) -> None:
     async for users in work.users():
         for row in await work.fetch("compaction.idle_sessions", {"users": users}):
             if work.dry_run:
@@ -30,7 +41,7 @@ async def close_sessions(work: Work) -> None:
                 continue
             scope = Scope(work.report.tenant, row["user_id"], session=row["session_id"])
             try:
-                summarised = await _close(work, scope, row["length"])
+                summarised = await _close(work, abstracts, scope, row["length"])
             except ConcurrentWrite:
                 work.report.count("left open")
                 continue
@@ -38,10 +49,12 @@ async def close_sessions(work: Work) -> None:
             work.report.count("summaries", summarised)
 
 
-async def _close(work: Work, scope: Scope, length: int) -> int:
+async def _close(work: Work, abstracts: Abstracts | None, scope: Scope, length: int) -> int:
     user = work.user(scope.user)
     session = {**work.keys(scope.user), "session": scope.session}
-    planned = await _planned(work, scope)
+    if abstracts:
+        await work.renew()  # a model may take minutes, and the lease is for the whole batch
+    planned = await _planned(work, abstracts, scope)
     async with work.database.transaction(user) as transaction:
         for plan, vectors in planned:
             await work.long_term.commit(transaction, plan, vectors)
@@ -52,11 +65,13 @@ async def _close(work: Work, scope: Scope, length: int) -> int:
     return len(planned[0][0].memories)
 
 
-async def _planned(work: Work, scope: Scope) -> list[tuple[Plan, Vectors]]:
+async def _planned(
+    work: Work, abstracts: Abstracts | None, scope: Scope
+) -> list[tuple[Plan, Vectors]]:
     """The summary in every generation that is kept up, the live one first."""
     user = work.user(scope.user)
     changes = await work.long_term.changes(user)
-    summary = await summary_of(work.database, scope, work.policy.summary_tokens)
+    summary = await summary_of(work.database, scope, work.policy.summary_tokens, abstracts)
     planned: list[tuple[Plan, Vectors]] = []
     for generation in await followed_generations(work.database):
         again = {"generation": generation.id}
@@ -84,10 +99,32 @@ async def replace_summaries(transaction: Transaction, session: Params, plan: Pla
         await transaction.fetch("compaction.replace_summaries", {**session, **kept})
 
 
-async def summary_of(database: Database, scope: Scope, tokens: int) -> list[Assertion]:
+@asynccontextmanager
+async def abstracting(
+    settings: Settings, database: Database, generation: int | None = None
+) -> AsyncIterator[Abstracts | None]:
+    """Who summarises with a model for a generation (None: the serving one), or None."""
+    made = create(settings)
+    if made is None:
+        yield None
+        return
+    try:
+        yield made.keeping(PostgresLedger(database, settings.model_daily_budget, generation))
+    finally:
+        await made.aclose()
+
+
+async def summary_of(
+    database: Database, scope: Scope, tokens: int, abstracts: Abstracts | None
+) -> list[Assertion]:
     """What is to be kept of a session once it is closed; [] where there is nothing to say."""
     params = {"session": scope.session, "after": 0, "limit": LONGEST}
     rows = await database.fetch(scope, "log.read_session", params)
     interactions = [interaction_of(row) for row in rows]
-    summary = summarise(interactions, tokens) if interactions else None
+    if not interactions:
+        return []
+    if abstracts:
+        summary = await abstracts.summary(scope, interactions, tokens)
+    else:
+        summary = summarise(interactions, tokens)
     return asserted(Summaries(), [summary] if summary else [], interactions, scope)

@@ -112,18 +112,34 @@ class Work:
         """
         self.report.batches += 1
         if self.token is not None:
-            params = {"job": self.report.job, "token": self.token, "cursor": cursor}
-            params["lease"] = LEASE_SECONDS
-            if transaction is None:
-                kept = await self.fetch("compaction.advance", params)
-            else:
-                kept = await transaction.fetch("compaction.advance", {**self.keys(), **params})
-            if not kept:
-                raise LeaseLost(
-                    f"job {self.report.job!r} of tenant {self.report.tenant!r} was taken over"
-                )
+            await self._hold(cursor, transaction)
         self.cursor = cursor
         self.progress(self.report)
+
+    async def renew(self) -> None:
+        """Holds the job for longer within a batch that takes its time.
+
+        Raises:
+            LeaseLost: another process runs the job now.
+        """
+        if self.token is not None:
+            await self._hold(self.cursor, None)
+
+    async def _hold(self, cursor: str, transaction: Transaction | None) -> None:
+        params = {
+            "job": self.report.job,
+            "token": self.token,
+            "cursor": cursor,
+            "lease": LEASE_SECONDS,
+        }
+        if transaction is None:
+            kept = await self.fetch("compaction.advance", params)
+        else:
+            kept = await transaction.fetch("compaction.advance", {**self.keys(), **params})
+        if not kept:
+            raise LeaseLost(
+                f"job {self.report.job!r} of tenant {self.report.tenant!r} was taken over"
+            )
 
     async def finish(self, *, done: bool) -> None:
         """Gives the job back; the next run starts anew if this one came to its end."""

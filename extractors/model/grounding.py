@@ -42,6 +42,7 @@ class Refused(StrEnum):
     OLD: all its words were read before.
     UNKNOWN_MEMORY: it ends a memory that was not shown.
     EMPTY: it says nothing, or in no form that could be kept.
+    TOO_MUCH: a summary is as long as it may be without it.
     """
 
     NO_QUOTE = "no_quote"
@@ -53,6 +54,7 @@ class Refused(StrEnum):
     OLD = "old"
     UNKNOWN_MEMORY = "unknown_memory"
     EMPTY = "empty"
+    TOO_MUCH = "too_much"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +102,15 @@ def grounded(shown: Shown, text: str, quotes: Sequence[Quote]) -> tuple[Evidence
     evidence: list[Evidence] = []
     agreed: list[str] = []
     for quote in quotes:
-        turn = shown.turns.get(quote.turn)
-        if turn is None:
-            return Refused.UNKNOWN_TURN
-        span = found_in(turn.content, quote.words)
-        if span is None:
-            return Refused.INVENTED
+        found = _standing(shown, quote)
+        if isinstance(found, Refused):
+            return found
+        turn = shown.turns[quote.turn]
         if turn.role is Role.ASSISTANT and _agreed(shown, quote.turn):
             agreed.append(quote.words)
         elif not by_person(turn):
             return Refused.NOT_THE_PERSON
-        elif not _own(turn.content, span):
-            return Refused.NOT_OWN_WORDS
-        evidence.append(_cited(turn, span))
+        evidence.append(found)
     return _checked(shown, text, evidence, quotes, agreed)
 
 
@@ -134,15 +132,40 @@ def _checked(
     return tuple(evidence)
 
 
-def cited(shown: Shown, quotes: Sequence[Quote]) -> tuple[Evidence, ...]:
-    """The quotes that stand where they are said to, whoever said them; for summaries."""
-    found = []
+def summary_evidence(
+    shown: Shown, text: str, quotes: Sequence[Quote]
+) -> tuple[Evidence, ...] | Refused:
+    """The evidence for a sentence of a summary, or why it is refused.
+
+    Whoever said it may be quoted, since a summary tells what was said; every quote has to stand in
+    its turn, and all of them together to have a word in common with `text`.
+    """
+    if not text or "\x00" in text:
+        return Refused.EMPTY
+    if not quotes:
+        return Refused.NO_QUOTE
+    evidence: list[Evidence] = []
     for quote in quotes:
-        turn = shown.turns.get(quote.turn)
-        span = found_in(turn.content, quote.words) if turn else None
-        if turn and span:
-            found.append(_cited(turn, span))
-    return tuple(found)
+        found = _standing(shown, quote)
+        if isinstance(found, Refused):
+            return found
+        evidence.append(found)
+    if not related(text, " ".join(q.words for q in quotes)):
+        return Refused.UNRELATED
+    return tuple(evidence)
+
+
+def _standing(shown: Shown, quote: Quote) -> Evidence | Refused:
+    """A quote where it stands: in a turn that was shown, and of a person's in their own words."""
+    turn = shown.turns.get(quote.turn)
+    if turn is None:
+        return Refused.UNKNOWN_TURN
+    span = found_in(turn.content, quote.words)
+    if span is None:
+        return Refused.INVENTED
+    if by_person(turn) and not _own(turn.content, span):
+        return Refused.NOT_OWN_WORDS
+    return _cited(turn, span)
 
 
 def by_person(turn: Interaction) -> bool:
