@@ -60,7 +60,6 @@ class ModelTask(StrEnum):
     """What a language model is asked for."""
 
     EXTRACT = "extract"
-    CONSOLIDATE = "consolidate"
     SUMMARISE = "summarise"
 
 

@@ -70,23 +70,3 @@ class Summarised(_Answer):
     """A summary, sentence by sentence, in the order of the conversation."""
 
     sentences: list[Sentence]
-
-
-class Verdict(_Answer):
-    """How two memories that cannot both be current stand to each other."""
-
-    pair: int = Field(description="the number of the pair")
-    verdict: Literal["same", "both", "newer", "older", "undecided"] = Field(
-        description="same: they say the same; both: both hold; newer or older: only that one"
-        " holds; undecided: the words do not tell"
-    )
-    words: str = Field(
-        description="a stretch of one of the pair's quotes that decides it, copied exactly; empty"
-        " where undecided"
-    )
-
-
-class Reconciled(_Answer):
-    """A verdict for each pair."""
-
-    verdicts: list[Verdict]
