@@ -5,7 +5,8 @@
 LoCoMo's annotators wrote down an `observation` for what a turn tells of its speaker, and which
 turns it rests on. One is *covered* where a memory cites one of its turns, and *said* where that
 memory also has at least half of its content words, compared by their first five letters: a loose
-rule and a strict one, between which the truth lies. Names of speakers do not count as words.
+rule and a strict one. The speaker's name does not count as a word. Intervals are over single
+observations; those of one conversation are alike, so they are narrower than for new conversations.
 """
 
 import argparse
