@@ -65,3 +65,12 @@ def interval(values: Sequence[float], seed: int = 0, rounds: int = 1000) -> tupl
     picks = np.random.default_rng(seed).integers(0, len(sample), (rounds, len(sample)))
     low, high = np.percentile(sample[picks].mean(axis=1), (2.5, 97.5))
     return float(low), float(high)
+
+
+def proportion(successes: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share of independent trials (Wilson 1927); it holds at 0 and at all."""
+    z = 1.959964
+    share, spread = successes / n, z * z / n
+    centre = share + spread / 2
+    half = z * math.sqrt(share * (1 - share) / n + spread / (4 * n))
+    return (centre - half) / (1 + spread), (centre + half) / (1 + spread)

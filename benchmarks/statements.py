@@ -1,18 +1,26 @@
-"""How much of what annotators noted of people the `statements` extractor remembers.
+"""What the `statements` extractor remembers: of what annotators noted, and a sample to judge.
 
     python -m benchmarks.statements --data locomo10.json [--json]
+    python -m benchmarks.statements --format beam --data chats/100K --sample 100 --seed 1
+    python -m benchmarks.statements --judged docs/statements-sample.md
 
 LoCoMo's annotators wrote down an `observation` for what a turn tells of its speaker, and which
 turns it rests on. One is *covered* where a memory cites one of its turns, and *said* where that
 memory also has at least half of its content words, compared by their first five letters: a loose
-rule and a strict one. The speaker's name does not count as a word. Intervals are over single
-observations; those of one conversation are alike, so they are narrower than for new conversations.
+rule and a strict one. The same two rules from the other side give the shares of the memories that
+stand on a noted turn, and that say what was noted there. Speakers' names do not count as words.
+Intervals are over single observations; those of one conversation are alike, so they are narrower
+than for new conversations.
+
+A sample is drawn from all memories of a fresh store, in an order that depends on the seed alone.
 """
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import random
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +29,7 @@ import numpy as np
 from anyio import to_thread
 
 from benchmarks.datasets import DataSet, load
-from benchmarks.metrics import interval
+from benchmarks.metrics import interval, proportion
 from benchmarks.store import fill, fresh_store
 from extractors.statements import create
 from memory import embedded
@@ -34,9 +42,11 @@ STEM = 5
 HALF = 0.5
 
 REMEMBERED = """
-SELECT m.user_id, m.memory_id, m.text, array_agg(DISTINCT e.interaction_id) AS interaction_ids
+SELECT m.kind, m.subject, m.attribute, m.value, m.text, m.valid_from,
+    array_agg(e.interaction_id ORDER BY e.interaction_id, e.start_at) AS interaction_ids,
+    array_agg(e.quote ORDER BY e.interaction_id, e.start_at) AS quotes
 FROM memory.memories m JOIN memory.evidence e USING (tenant_id, user_id, memory_id)
-GROUP BY m.user_id, m.memory_id, m.text
+GROUP BY m.user_id, m.memory_id, m.kind, m.subject, m.attribute, m.value, m.text, m.valid_from
 """
 
 
@@ -44,8 +54,26 @@ GROUP BY m.user_id, m.memory_id, m.text
 class Noted:
     """A sentence about a speaker, and the interactions that it rests on."""
 
+    speaker: str
     text: str
     interaction_ids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A memory, with the interactions that it cites and what it quotes of each."""
+
+    interaction_ids: tuple[str, ...]
+    person: str | None
+    kind: str
+    attribute: str | None
+    value: str | None
+    text: str
+    valid_from: str = ""
+    quotes: tuple[str, ...] = ()
+
+
+# What was noted -----------------------------------------------------------------------------------
 
 
 def observations(data: DataSet) -> list[Noted]:
@@ -54,14 +82,25 @@ def observations(data: DataSet) -> list[Noted]:
     for path in data.files:
         for sample in json.loads(path.read_text(encoding="utf-8")):
             sessions = sample["observation"].values()
-            for who, facts in (pair for session in sessions for pair in session.items()):
-                found += [_noted(sample["sample_id"], who, *fact) for fact in facts]
+            noted = [pair for session in sessions for pair in session.items()]
+            names = {who for who, _ in noted}
+            for who, facts in noted:
+                found += [_noted(sample["sample_id"], who, names, *fact) for fact in facts]
     return found
 
 
-def _noted(conversation: str, who: str, text: str, dialogs: str | list[str]) -> Noted:
+def _noted(
+    conversation: str, who: str, names: Collection[str], text: str, dialogs: str | list[str]
+) -> Noted:
     turns = dialogs if isinstance(dialogs, list) else [dialogs]
-    return Noted(text.replace(who, " "), frozenset(f"{conversation}:{turn}" for turn in turns))
+    cited = frozenset(f"{conversation}:{turn}" for turn in turns)
+    return Noted(f"{conversation} {who}", unnamed(text, names), cited)
+
+
+def unnamed(text: str, names: Collection[str]) -> str:
+    """`text` without the names of those who speak, which are in nearly every sentence."""
+    every = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
+    return re.sub(rf"\b(?:{every})(?:['\u2019]s)?\b", " ", text) if every else text
 
 
 def says(text: str, observation: str) -> bool:
@@ -74,58 +113,173 @@ def _stems(text: str) -> set[str]:
     return {word[:STEM] for word in content_words(text)}
 
 
-def compared(observed: Sequence[Noted], remembered: Sequence[Noted]) -> dict[str, Any]:
-    """The shares described above, each with its 95 % bootstrap interval."""
-    citing: dict[str, list[Noted]] = {}
-    for memory in remembered:
-        for source in memory.interaction_ids:
-            citing.setdefault(source, []).append(memory)
-    covered, said = [], []
+# The report ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """What was noted and what is remembered, each with whether the rules find it in the other."""
+
+    observed: Sequence[Noted]
+    covered: Sequence[bool]
+    said: Sequence[bool]
+    on_noted_turns: Sequence[bool]
+    saying_one: Sequence[bool]
+
+
+def matched(observed: Sequence[Noted], remembered: Sequence[Remembered]) -> Matched:
+    """Both rules applied from both sides."""
+    citing: dict[str, list[int]] = {}
+    for n, memory in enumerate(remembered):
+        for source in set(memory.interaction_ids):
+            citing.setdefault(source, []).append(n)
+    covered, said, standing, saying = [], [], set[int](), set[int]()
     for each in observed:
-        beside = [m for source in each.interaction_ids for m in citing.get(source, ())]
-        covered.append(float(bool(beside)))
-        said.append(float(any(says(m.text, each.text) for m in beside)))
-    noted = {source for each in observed for source in each.interaction_ids}
-    grounded = [float(not noted.isdisjoint(m.interaction_ids)) for m in remembered]
+        beside = {n for source in each.interaction_ids for n in citing.get(source, ())}
+        alike = {n for n in beside if says(remembered[n].text, each.text)}
+        covered.append(bool(beside))
+        said.append(bool(alike))
+        standing |= beside
+        saying |= alike
+    every = range(len(remembered))
+    return Matched(
+        observed, covered, said, [n in standing for n in every], [n in saying for n in every]
+    )
+
+
+def report(found: Matched) -> dict[str, Any]:
+    """The shares described above, each with its 95 % bootstrap interval, and those by speaker."""
     return {
-        "observations": len(observed),
-        "memories": len(remembered),
-        "covered": _share(covered),
-        "said": _share(said),
-        "memories_of_noted_turns": _share(grounded),
+        "observations": len(found.observed),
+        "memories": len(found.on_noted_turns),
+        "covered": _share(found.covered),
+        "said": _share(found.said),
+        "memories_of_noted_turns": _share(found.on_noted_turns),
+        "memories_saying_what_was_noted": _share(found.saying_one),
+        "speakers": dict(_by_speaker(found)),
     }
 
 
-def _share(values: Iterable[float]) -> dict[str, Any]:
-    each = list(values)
+def _share(values: Iterable[bool]) -> dict[str, Any]:
+    each = [float(value) for value in values]
     return {"share": float(np.mean(each)), "interval": interval(each)}
 
 
-async def measured(data: DataSet) -> dict[str, Any]:
-    """The report over a fresh store in which `statements` alone was extracted."""
+def _by_speaker(found: Matched) -> Iterator[tuple[str, dict[str, Any]]]:
+    for speaker in sorted({each.speaker for each in found.observed}):
+        of_them = [n for n, each in enumerate(found.observed) if each.speaker == speaker]
+        yield (
+            speaker,
+            {
+                "observations": len(of_them),
+                "covered": float(np.mean([found.covered[n] for n in of_them])),
+                "said": float(np.mean([found.said[n] for n in of_them])),
+            },
+        )
+
+
+async def memories(data: DataSet) -> list[Remembered]:
+    """What a fresh store holds in which `statements` alone was extracted, in a fixed order."""
     async with fresh_store() as settings:
         await fill(settings, data.interactions(), [create(settings)])
         url = await to_thread.run_sync(embedded.start, settings.data_dir)
         async with await connect(url, settings.connect_timeout) as connection:
             rows = await (await connection.execute(REMEMBERED)).fetchall()
-    remembered = [Noted(row["text"], frozenset(row["interaction_ids"])) for row in rows]
-    return compared(observations(data), remembered)
+    found = [
+        Remembered(
+            tuple(row["interaction_ids"]),
+            row["subject"],
+            row["kind"],
+            row["attribute"],
+            row["value"],
+            row["text"],
+            row["valid_from"].date().isoformat(),
+            tuple(row["quotes"]),
+        )
+        for row in rows
+    ]
+    return sorted(found, key=lambda m: (m.interaction_ids, str(m.attribute), str(m.value), m.text))
+
+
+# The sample, and what a reader made of it ---------------------------------------------------------
+
+
+def sampled(remembered: Sequence[Remembered], size: int, seed: int) -> list[Remembered]:
+    """`size` of the memories, chosen by the seed alone; all of them where there are fewer."""
+    return random.Random(seed).sample(list(remembered), min(size, len(remembered)))
+
+
+_HEADING = re.compile(r"^#+\s+(?P<name>.+)$")
+_VERDICT = re.compile(r"^\|\s*\d+\s*\|.*\|\s*(?P<verdict>right|wrong)\s*\|[^|]*\|\s*$")
+
+
+def verdicts(page: str) -> dict[str, list[bool]]:
+    """By heading, whether each memory of the tables below it was judged right.
+
+    A row is `| number | … | right or wrong | reason |`.
+    """
+    found: dict[str, list[bool]] = {}
+    heading = ""
+    for line in page.splitlines():
+        if named := _HEADING.match(line):
+            heading = named["name"]
+        elif judged := _VERDICT.match(line):
+            found.setdefault(heading, []).append(judged["verdict"] == "right")
+    return found
+
+
+def precision(judged: Sequence[bool]) -> dict[str, Any]:
+    """How many were right, with the 95 % interval of the share."""
+    right, n = sum(judged), len(judged)
+    return {"n": n, "right": right, "share": right / n, "interval": proportion(right, n)}
 
 
 def main() -> None:
-    """Parses the command line and prints the report."""
+    """Parses the command line and prints the report, the sample or the precision."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="LoCoMo as published")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", type=Path, help="LoCoMo or BEAM as published")
+    source.add_argument("--judged", type=Path, help="a page of verdicts to count")
+    parser.add_argument("--format", choices=("locomo", "beam"), default="locomo")
+    parser.add_argument("--sample", type=int, help="print this many memories to judge")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    report = anyio.run(measured, load("locomo", given.data))
-    if given.json:
-        print(json.dumps(report))
+    if given.judged:
+        page = given.judged.read_text(encoding="utf-8")
+        _print({name: precision(each) for name, each in verdicts(page).items()}, as_json=given.json)
         return
-    print(f"{report['observations']} observations, {report['memories']} memories")
-    for name in ("covered", "said", "memories_of_noted_turns"):
-        low, high = report[name]["interval"]
-        print(f"{name:24} {report[name]['share']:.3f} ({low:.3f} to {high:.3f})")
+    if given.format == "beam" and not given.sample:
+        parser.error("BEAM has no observations: it can only be sampled")
+    data = load(given.format, given.data)
+    remembered = anyio.run(memories, data)
+    if given.sample:
+        for n, memory in enumerate(sampled(remembered, given.sample, given.seed), 1):
+            print(json.dumps({"n": n, **asdict(memory)}, ensure_ascii=False))
+        return
+    _print(report(matched(observations(data), remembered)), as_json=given.json)
+
+
+def _print(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found))
+        return
+    speakers = found.pop("speakers", {})
+    for name, value in found.items():
+        print(f"{name:32} {_shown(value)}")
+    for name, value in speakers.items():
+        print(
+            f"{name:32} covered {value['covered']:.3f}  said {value['said']:.3f}"
+            f"  of {value['observations']}"
+        )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int):
+        return str(value)
+    low, high = value["interval"]
+    counted = f"  {value['right']} of {value['n']}" if "n" in value else ""
+    return f"{value['share']:.3f} ({low:.3f} to {high:.3f}){counted}"
 
 
 if __name__ == "__main__":
