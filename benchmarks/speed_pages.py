@@ -77,6 +77,7 @@ def _pages(url: str, scope: Scope, question: str) -> dict[str, int]:
         "tenant": scope.tenant, "user": scope.user, "text": question, "language": "english",
         "vector": HalfVector(vector).to_text(), "embedder_id": 1, "agent": None,
         "only_agent": False, "kinds": None, "names": False, "generation": None,
+        "by_row": False,
         "memories": list(range(1, 2 * POOL + 1)), "lexemes": question.split(),
     }  # fmt: skip
     with psycopg.connect(url, autocommit=True) as connection:

@@ -136,8 +136,18 @@ def grow(url: str, users: Mapping[str, int], seed: int, tenant: str = TENANT) ->
                 connection.execute(part, {"tenant": tenant})
         connection.execute("DROP TABLE benchmark_stage")
         _copy_vectors(connection, tenant, interleaved(users), seed)
-        for table in ("users", "memories", "evidence", "embeddings"):
+        _seal(connection, tenant, users)
+        for table in ("users", "memories", "evidence", "embeddings", "recall_blocks"):
             connection.execute(f"VACUUM ANALYZE {table}")
+
+
+def _seal(connection: psycopg.Connection[Any], tenant: str, users: Iterable[str]) -> None:
+    """Makes the blocks that extraction would have made."""
+    for user in users:
+        while connection.execute(
+            "SELECT seal_block(%s, %s, 1::smallint)", (tenant, user)
+        ).fetchone() == (True,):
+            pass
 
 
 def grow_collective(url: str, memories: int, seed: int) -> None:

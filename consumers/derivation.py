@@ -25,7 +25,7 @@ from memory.errors import (
     ExtractionWaits,
 )
 from memory.log import fallen_out, interaction_of
-from memory.long_term import Committed, LongTerm
+from memory.long_term import Committed, LongTerm, seal
 from memory.models import Candidate, Interaction, InteractionKind, Memory, Provenance, Scope
 from memory.planning import Complete, Plan
 from memory.rows import memory_of
@@ -154,6 +154,7 @@ class Derivation:
         if due and not due[-1]["session_id"] and all(attempt.done for attempt in read):
             recovered = {**generation, "lease": lease.token}
             await self._database.fetch(lease.scope, "claims.recover", recovered)
+        await seal(self._database, lease.scope, self._generation.id)
         return min((a.retry for a in tried + read if a.retry is not None), default=None)
 
     async def note(self, lease: Lease) -> bool:

@@ -70,6 +70,17 @@ class Committed:
     reinforced: int = 0
 
 
+async def seal(database: Database, scope: Scope, generation: int | None = None) -> int:
+    """Makes the blocks that recall reads whole ranges of the user's memories from.
+
+    Each commits on its own; how many were made. Without them recall finds the same, row by row.
+    """
+    made = 0
+    while (await database.fetch(scope, "long_term.seal", {"generation": generation}))[0]["sealed"]:
+        made += 1
+    return made
+
+
 class LongTerm:
     """One store's long-term memories, over one database role and one embedder."""
 

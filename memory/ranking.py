@@ -46,6 +46,11 @@ SESSION_BITS = 32
 MARKED_BITS = 14
 """By how many bits of its hash a session is looked for first."""
 
+_MEMBER = np.dtype(
+    [("id", ">i8"), ("place", ">i8"), ("ordinal_to", ">i4"), ("words", ">i4"), ("instruction", "?")]
+)
+"""As `member` writes a memory in the store."""
+
 SHORT = 20
 """Lexemes below which a memory is short."""
 _LOG_SHORT = math.log(SHORT)
@@ -107,24 +112,28 @@ class Scores:
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Scores":
         """The row of `recall.scores`; empty where the user has no memories."""
-        ids = _array(row["ids"])
-        order = np.argsort(ids, kind="stable")
-        ids = ids[order]
-        mean_words = max(row["mean_words"] or 0.0, 1.0)
+        sealed = np.frombuffer(row["sealed"] or b"", _MEMBER)
+        given = np.concatenate((_array(row["ids"]), sealed["id"]))
+        order = np.argsort(given, kind="stable")
+        ids = given[order]
+        words = (row["words"] or 0) + int(sealed["words"].sum())
+        mean_words = max(words / max(len(ids), 1), 1.0)
         dense = np.zeros(len(ids))
         at, known = _found(ids, _array(row["vector_ids"]))
         dense[at[known]] = 1.0 - _array(row["distances"])[known]
-        frequency, matched = _lexical(row, len(ids), mean_words)
+        frequency, holders, matched = _lexical(row, sealed, len(ids), mean_words)
         bm25 = np.zeros(len(ids))
-        bm25[_found(ids, _array(row["matched_ids"]))[0]] = matched
+        bm25[_found(ids, holders)[0]] = matched
         rarity = zip(row["lexemes"] or (), frequency.tolist(), strict=True)
+        ordinal_tos = np.concatenate((_array(row["ordinal_tos"]), sealed["ordinal_to"]))
+        standing = sealed["id"][sealed["instruction"]]
         return cls(
             ids,
             dense,
             bm25,
-            _array(row["places"])[order],
-            _array(row["ordinal_tos"])[order].astype(np.int64),
-            _array(row["instructions"]),
+            np.concatenate((_array(row["places"]), sealed["place"]))[order],
+            ordinal_tos[order].astype(np.int64),
+            np.concatenate((_array(row["instructions"]), standing)),
             {lexeme: idf for lexeme, idf in rarity if idf},
             float(frequency.sum()) or 1.0,
             mean_words,
@@ -144,14 +153,20 @@ def _found(ids: Indices, looked_for: Indices) -> tuple[Indices, NDArray[np.bool_
     return at, ids[at] == looked_for
 
 
-def _lexical(row: Mapping[str, Any], memories: int, mean_words: float) -> tuple[Floats, Floats]:
-    """The inverse document frequency of each lexeme, 0 if none holds it; BM25 of each match."""
-    hit_rows, hit_terms = _array(row["hit_rows"]) - 1, _array(row["hit_terms"]) - 1
-    holding = np.bincount(hit_terms, minlength=len(row["lexemes"] or ()))
+def _lexical(
+    row: Mapping[str, Any], sealed: NDArray[Any], memories: int, mean_words: float
+) -> tuple[Floats, Indices, Floats]:
+    """The idf of each lexeme, 0 if none holds it; the memories that match, and their BM25."""
+    matched = _array(row["matched_ids"])
+    hits = np.concatenate((_array(row["hit_rows"]), _array(row["sealed_hits"]) + len(matched))) - 1
+    terms = np.concatenate((_array(row["hit_terms"]), _array(row["sealed_terms"]))) - 1
+    holding = np.bincount(terms, minlength=len(row["lexemes"] or ()))
     idf = np.where(holding, np.log1p((memories - holding + 0.5) / (holding + 0.5)), 0.0)
-    words = _array(row["matched_words"])
+    words = np.concatenate((_array(row["matched_words"]), sealed["words"]))
     once = (K1 + 1) / (1 + K1 * (1 - B + B * words / mean_words))
-    return idf, once * np.bincount(hit_rows, idf[hit_terms], minlength=len(words))
+    bm25 = once * np.bincount(hits, idf[terms], minlength=len(words))
+    holders = np.flatnonzero(bm25)
+    return idf, np.concatenate((matched, sealed["id"]))[holders], bm25[holders]
 
 
 @cache

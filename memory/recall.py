@@ -154,6 +154,8 @@ class Recaller:
             "agent": scope.agent,
             "only_agent": only_agent,
             "kinds": [k.value for k in wanted] if wanted is not None else None,
+            # Blocks hold what every question about the user looks at.
+            "by_row": only_agent or wanted is not None or then is not None,
             "names": not recent,
             "generation": None,
         }

@@ -38,7 +38,7 @@ CLIENT, WORKER = DatabaseRole.CLIENT.value, DatabaseRole.WORKER.value
 
 USER_TABLES = {
     "users", "sessions", "task_state", "interactions", "tombstones", "assertions", "memories",
-    "evidence", "embeddings", "progress", "forgotten_beliefs", "recall_uses",
+    "evidence", "embeddings", "recall_blocks", "progress", "forgotten_beliefs", "recall_uses",
     "derivations", "retractions", "changes", "change_places", "model_calls", "model_answers",
 }  # fmt: skip
 TENANT_TABLES = {
@@ -159,6 +159,7 @@ INSERT INTO model_answers (tenant_id, user_id, answer_key, answer)
 SELECT tenant_id, user_id, 'k', 'a' FROM users;
 INSERT INTO model_spend SELECT tenant_id, now()::date, generation, task, prompt, prompt_version,
     prompt_hash, model, 1, 1, 1, 1, 1, 1, 1 FROM model_calls WHERE user_id = 'ana';
+INSERT INTO recall_blocks SELECT tenant_id, user_id, 1, 0 FROM users;
 INSERT INTO recall_uses (tenant_id, user_id, memory_id)
 SELECT tenant_id, user_id, min(memory_id) FROM memories GROUP BY tenant_id, user_id;
 INSERT INTO derivations (tenant_id, user_id, generation, position, forget_seq)

@@ -187,7 +187,7 @@ HOT: dict[str, dict[str, Any]] = {
     "recall.scores": {
         "text": "candidates who led a migration", "language": "english",
         "vector": "[" + ",".join(["0.125"] * 64) + "]", "embedder_id": 1, "agent": None,
-        "only_agent": False, "kinds": None, "names": True, "generation": None,
+        "only_agent": False, "kinds": None, "by_row": False, "names": True, "generation": None,
     },
     "recall.details": {"memories": [1, 2, 3], "lexemes": ["migrat"]},
 }  # fmt: skip

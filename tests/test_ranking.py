@@ -1,6 +1,7 @@
 """Ranking: what the arrays of `recall.scores` mean, and signals against plain definitions."""
 
 import math
+import struct
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,12 @@ def array(*values: float, dtype: str = "i8") -> np.ndarray[Any, np.dtype[Any]]:
 def scored(**changes: Any) -> dict[str, Any]:
     """A row of `recall.scores` of three memories, of which the first and last match "walk"."""
     row = {
-        "ids": array(7, 3, 5), "mean_words": 4.0, "places": array(1, 2, (1 << 32) + 1),
+        "ids": array(7, 3, 5), "words": 12, "places": array(1, 2, (1 << 32) + 1),
         "ordinal_tos": array(1, 2, 1), "instructions": None, "matched_ids": array(7, 5),
         "matched_words": array(4, 8), "lexemes": ["walk", "where"], "hit_rows": array(1, 2),
         "hit_terms": array(1, 1), "vector_ids": array(5, 7, 99),
-        "distances": array(0.25, 0.5, 0.1, dtype="f4"),
+        "distances": array(0.25, 0.5, 0.1, dtype="f4"), "sealed": None, "sealed_hits": None,
+        "sealed_terms": None,
     }  # fmt: skip
     return {**row, **changes}
 
@@ -58,6 +60,19 @@ class TestScores:
         expected = [0.0, idf * 2.2 / (1 + 1.2 * (0.25 + 0.75 * 8 / 4)), idf]
         assert scores.bm25 == pytest.approx(expected)
         assert scores.rarity == pytest.approx({"walk": idf})
+
+    def test_of_blocks_are_those_of_rows(self) -> None:
+        member = struct.Struct(">qqii?")
+        sealed = member.pack(7, 1, 1, 4, False) + member.pack(5, (1 << 32) + 1, 1, 8, True)
+        found = Scores.of(scored(
+            ids=array(3), words=0, places=array(2), ordinal_tos=array(2), matched_ids=None,
+            matched_words=None, hit_rows=None, hit_terms=None, sealed=sealed,
+            sealed_hits=array(1, 2), sealed_terms=array(1, 1),
+        ))  # fmt: skip
+        by_row = Scores.of(scored(instructions=array(5)))
+        for name in ("ids", "dense", "bm25", "places", "ordinal_tos", "instructions"):
+            assert getattr(found, name).tolist() == getattr(by_row, name).tolist(), name
+        assert (found.rarity, found.mean_words) == (by_row.rarity, by_row.mean_words)
 
     def test_of_nobody_are_empty(self) -> None:
         scores = Scores.of(EMPTY)

@@ -147,5 +147,17 @@ class TestOnePlan:
         grown.execute("ANALYZE")
         assert touched(explained(grown, "recall.scores")) <= before + 4
 
+    def test_reads_no_row_that_a_block_holds(self, grown: psycopg.Connection) -> None:
+        before = touched(explained(grown, "recall.scores", names=False))
+        key = (TENANT, USER)
+        given_out = "UPDATE users SET change_seq = 255 WHERE (tenant_id, user_id) = (%s, %s)"
+        grown.execute(given_out, key)
+        sealed = grown.execute("SELECT seal_block(%s, %s, 1::smallint)", key).fetchone()
+        assert sealed == (True,)
+        nodes = explained(grown, "recall.scores", names=False)
+        read = {n["Relation Name"]: n["Actual Rows"] for n in nodes if "Relation Name" in n}
+        assert (read["recall_blocks"], read["memories"]) == (1, 0)
+        assert touched(nodes) <= before + 4
+
     def test_a_statement_without_the_remark_has_none(self) -> None:
         assert not queries.has_one_plan("log.append")

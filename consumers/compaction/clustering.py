@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from psycopg.rows import DictRow
 
 from consumers.compaction.work import Work
+from memory.long_term import seal
+from memory.models import Scope
 
 SCATTERED = 2.0
 """Users whose rows lie on more than this many times the pages they would fill are moved."""
@@ -24,8 +26,9 @@ MOVES = (
 async def cluster(work: Work) -> None:
     """Rewrites the memories, vectors and evidence of users whose rows lie scattered.
 
-    A batch is one transaction that keeps writers, not readers, away from its users. The pages it
-    leaves behind are free for others once they are vacuumed, which is autovacuum's.
+    Then makes the blocks that recall reads, for these and all other users. A batch of moves is one
+    transaction that keeps writers, not readers, away from its users. The pages it leaves behind are
+    free for others once they are vacuumed, which is autovacuum's.
     Measured: pages of memories and vectors per moved user, before and after.
     """
     moved: list[DictRow] = []
@@ -40,6 +43,9 @@ async def cluster(work: Work) -> None:
         for group in _groups(scattered):
             await _move(work, group)
             after += await work.fetch("compaction.pages", {"users": group})
+        made = sum([await seal(work.database, Scope(work.report.tenant, u)) for u in users])
+        if made:
+            work.report.count("blocks made", made)
     if moved:
         work.report.measured["pages per user before"] = _mean(moved, "pages")
         work.report.measured["pages per user at best"] = _mean(moved, "fitting")

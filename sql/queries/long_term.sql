@@ -242,3 +242,9 @@ RETURNING memory_id
 -- changes --
 -- Where a user's changes stand; no row for a user never seen.
 SELECT change_seq, forget_seq FROM users WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+
+-- seal --
+-- Makes the user's next block of what recall reads, of the generation that serves the user unless
+-- another is named, and says whether there was one to be made; see the function.
+SELECT seal_block(%(tenant)s, %(user)s, COALESCE(%(generation)s::smallint,
+    (SELECT generation FROM serving(%(tenant)s, %(user)s)))) AS sealed

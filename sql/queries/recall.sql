@@ -5,16 +5,46 @@
 -- is the exact cosine distance, of all its vectors: joining them to the memories here would cost
 -- more than sending a few too many. Of words it is which memories hold which of the question's
 -- lexemes: `hit_rows`, a place in `matched_ids`, holds `hit_terms`, a place in `lexemes`, both from
--- 1. A place in the log is the hash of the session before the ordinal. `names`, if asked for, are of
--- those who speak in the user's newest sessions.
+-- 1. A place in the log is the hash of the session before the ordinal. Memories that blocks hold are
+-- read from there, unless `by_row`: `sealed` has them as `member` writes them, and `sealed_hits`, a
+-- place in it, holds `sealed_terms`. `names`, if asked for, are of those who speak in the user's
+-- newest sessions.
 -- one plan: planning takes longer than scoring a thousand memories
 WITH terms AS MATERIALIZED (
     SELECT lexeme, nth::int AS nth,
         ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS query
     FROM unnest(tsvector_to_array(to_tsvector(%(language)s::regconfig, %(text)s)))
         WITH ORDINALITY AS t(lexeme, nth)
+), served AS MATERIALIZED (
+    SELECT COALESCE(%(generation)s::smallint,
+        (SELECT generation FROM serving(%(tenant)s, %(user)s))) AS generation
+), blocks AS MATERIALIZED (
+    SELECT block, members,
+        sum(length(members) / 25) OVER (ORDER BY block) - length(members) / 25 AS before,
+        ts_filter(setweight(postings, 'A', ARRAY(SELECT lexeme FROM terms)), '{a}') AS held
+    FROM recall_blocks
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+        AND generation = (SELECT generation FROM served)
+        AND members IS NOT NULL AND NOT %(by_row)s
+), sealed AS MATERIALIZED (
+    SELECT string_agg(members, ''::bytea ORDER BY block) AS sealed FROM blocks
+), sealed_hits AS MATERIALIZED (
+    SELECT array_agg((before + place)::int) AS sealed_hits, array_agg(nth) AS sealed_terms
+    FROM (
+        SELECT b.before, t.nth, unnest(h.positions) AS place
+        FROM blocks b CROSS JOIN LATERAL unnest(b.held) h JOIN terms t USING (lexeme)
+    ) h
+), gaps AS MATERIALIZED (
+    SELECT first, upto FROM (
+        SELECT 256 * (block + 1) AS first,
+            COALESCE(256 * lead(block) OVER (ORDER BY block), 9223372036854775807) AS upto
+        FROM blocks
+        UNION ALL
+        SELECT 0, COALESCE(256 * min(block), 9223372036854775807) FROM blocks
+    ) g
+    WHERE first < upto
 ), mine AS MATERIALIZED (
-    SELECT array_agg(memory_id) AS ids, avg(words)::float8 AS mean_words,
+    SELECT array_agg(memory_id) AS ids, sum(words) AS words,
         array_agg((COALESCE(hashtext(session_id), 0)::bigint << 32) + COALESCE(ordinal, 0))
             AS places,
         array_agg(COALESCE(ordinal_to, 0)) AS ordinal_tos,
@@ -22,14 +52,14 @@ WITH terms AS MATERIALIZED (
         array_agg(memory_id) FILTER (WHERE matched IS NOT NULL) AS matched_ids,
         array_agg(words) FILTER (WHERE matched IS NOT NULL) AS matched_words,
         array_agg(matched) FILTER (WHERE matched IS NOT NULL) AS matched
-    FROM (
+    FROM gaps CROSS JOIN LATERAL (
         SELECT memory_id, session_id, ordinal, ordinal_to, attribute, length(lexemes) AS words,
             CASE WHEN lexemes @@ (SELECT string_agg(query::text, ' | ')::tsquery FROM terms)
                 THEN lexemes END AS matched
         FROM memories
         WHERE tenant_id = %(tenant)s AND user_id = %(user)s
-            AND generation = (SELECT COALESCE(%(generation)s::smallint,
-                (SELECT generation FROM serving(%(tenant)s, %(user)s))))
+            AND generation = (SELECT generation FROM served)
+            AND memory_id >= first AND memory_id < upto
             AND believed_to IS NULL AND archived_at IS NULL
             AND (%(agent)s::text IS NULL AND agent_id IS NULL
                  OR agent_id IS NULL AND NOT %(only_agent)s OR agent_id = %(agent)s)
@@ -45,12 +75,11 @@ WITH terms AS MATERIALIZED (
         array_agg((vector <=> %(vector)s)::real) AS distances
     FROM embeddings
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND embedder_id = %(embedder_id)s
-        AND generation = (SELECT COALESCE(%(generation)s::smallint,
-                (SELECT generation FROM serving(%(tenant)s, %(user)s))))
+        AND generation = (SELECT generation FROM served)
 )
-SELECT ids, mean_words, places, ordinal_tos, instructions, matched_ids, matched_words,
+SELECT ids, words, places, ordinal_tos, instructions, matched_ids, matched_words,
     (SELECT array_agg(lexeme ORDER BY nth) FROM terms) AS lexemes,
-    hit_rows, hit_terms, vector_ids, distances,
+    hit_rows, hit_terms, sealed, sealed_hits, sealed_terms, vector_ids, distances,
     CASE WHEN %(names)s THEN ARRAY(
         SELECT DISTINCT i.actor
         FROM (
@@ -69,7 +98,7 @@ SELECT ids, mean_words, places, ordinal_tos, instructions, matched_ids, matched_
         WHERE i.actor IS NOT NULL
         LIMIT 50
     ) END AS names
-FROM mine CROSS JOIN hits CROSS JOIN vectors
+FROM mine CROSS JOIN hits CROSS JOIN sealed CROSS JOIN sealed_hits CROSS JOIN vectors
 
 -- scores_then --
 -- As `scores`, of what was believed at `believed_at` to hold at `as_of`; no partial index has the
