@@ -4,10 +4,11 @@
 
 One client writes one interaction at a time, each durable before the next. The bare INSERT puts the
 same columns into the same table, as the same role, with the same binding of tenant and user in the
-same round trip, and does nothing else: no idempotency, no session, no order. Both run on an empty
+same round trip, and does nothing else: no idempotency, no session, no order. It waits on an event
+loop; a second one waits without, as `MemoryClient` does. Both run on an empty
 table, then on one of `--rows` rows that the same clients go on writing to (so that plans made on
 the empty table would show), in alternating rounds. Printed are medians over the rounds, and the
-share of the bare INSERT's rate that `record()` reaches.
+share of each bare INSERT's rate that `record()` reaches.
 """
 
 import argparse
@@ -39,6 +40,10 @@ from memory.settings import Settings
 TURN = (
     "I would rather see candidates who have led a migration off a monolith; years in the role say"
     " little to me, and a degree even less."
+)
+SESSION = (
+    "SET ROLE memory_client; SET search_path TO memory, public;"
+    " SET plan_cache_mode TO force_custom_plan"
 )
 BIND = "SELECT set_config('memory.tenant_id', %s, true), set_config('memory.user_id', %s, true)"
 INSERT = """
@@ -115,35 +120,57 @@ async def bare(url: str, stack: AsyncExitStack, prefix: str) -> One:
     connection = await stack.enter_async_context(
         await psycopg.AsyncConnection.connect(url, autocommit=True, prepare_threshold=1)
     )
-    await connection.execute("SET ROLE memory_client")
-    await connection.execute("SET search_path TO memory, public")
-    await connection.execute("SET plan_cache_mode TO force_custom_plan")
+    await connection.execute(SESSION)
 
     async def one(number: int) -> None:
         async with connection.pipeline():
             await connection.execute(BIND, ("bench", "bare"))
-            await connection.execute(
-                INSERT,
-                {
-                    "tenant": "bench",
-                    "user": "bare",
-                    "session": prefix,
-                    "ordinal": number,
-                    "id": f"{prefix}-{number}",
-                    "agent": "scout",
-                    "content": f"{number}: {TURN}",
-                    "at": datetime.now(UTC),
-                    "hash": number.to_bytes(32, "big"),
-                },
-            )
+            await connection.execute(INSERT, row("bare", prefix, number))
 
     return one
 
 
+def bare_sync(url: str, stack: AsyncExitStack, prefix: str) -> One:
+    """As `bare`, waiting without an event loop."""
+    connect = psycopg.connect(url, autocommit=True, prepare_threshold=1)
+    connection = stack.enter_context(connect)
+    connection.execute(SESSION)
+
+    async def one(number: int) -> None:
+        with connection.pipeline():
+            connection.execute(BIND, ("bench", "bare-sync"))
+            connection.execute(INSERT, row("bare-sync", prefix, number))
+
+    return one
+
+
+async def bares(url: str, stack: AsyncExitStack, prefix: str) -> dict[str, One]:
+    """Both kinds of bare INSERT, under the names of the result."""
+    return {
+        "bare": await bare(url, stack, prefix),
+        "bare_sync": bare_sync(url, stack, prefix),
+    }
+
+
+def row(user: str, prefix: str, number: int) -> dict[str, object]:
+    """The row that a bare INSERT makes."""
+    return {
+        "tenant": "bench",
+        "user": user,
+        "session": prefix,
+        "ordinal": number,
+        "id": f"{prefix}-{number}",
+        "agent": "scout",
+        "content": f"{number}: {TURN}",
+        "at": datetime.now(UTC),
+        "hash": number.to_bytes(32, "big"),
+    }
+
+
 async def compared(
-    client: AsyncMemoryClient, sync: MemoryClient, insert: One, prefix: str, args: Any
+    client: AsyncMemoryClient, sync: MemoryClient, inserts: dict[str, One], prefix: str, args: Any
 ) -> dict[str, Any]:
-    """The three ways at one size of the table, as JSON."""
+    """All ways at one size of the table, as JSON."""
     scope = Scope("bench", "async", "scout", prefix)
     sync_scope = Scope("bench", "sync", "scout", prefix)
 
@@ -151,25 +178,24 @@ async def compared(
         await client.record(scope, f"{number}: {TURN}", id=f"{prefix}-{number}")
 
     async def record_sync(number: int) -> None:
-        # Blocks this loop, as it blocks any caller; the client's own loop runs in a thread.
+        # Blocks this loop, as it blocks any caller.
         sync.record(sync_scope, f"{number}: {TURN}", id=f"{prefix}-{number}")
 
-    ways = {"bare": insert, "record": record, "record_sync": record_sync}
+    ways = {**inserts, "record": record, "record_sync": record_sync}
     rates = await measured(ways, args.seconds, args.rounds)
     return {
         name: {
             "per_second": round(rate.median),
             "median_ms": round(rate.milliseconds, 3),
-            "of_bare": round(
-                statistics.median(
-                    mine / theirs
-                    for mine, theirs in zip(rate.per_second, rates["bare"].per_second, strict=True)
-                ),
-                3,
-            ),
+            **{f"of_{bare}": round(share(rate, rates[bare]), 3) for bare in inserts},
         }
         for name, rate in rates.items()
     }
+
+
+def share(mine: Rate, theirs: Rate) -> float:
+    """Of their rate, in the middle of the rounds."""
+    return statistics.median(a / b for a, b in zip(mine.per_second, theirs.per_second, strict=True))
 
 
 async def run(url: str, args: Any) -> dict[str, Any]:
@@ -179,23 +205,22 @@ async def run(url: str, args: Any) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(AsyncMemoryClient(settings, embedder=NoVectors()))
         sync = stack.enter_context(MemoryClient(settings, embedder=NoVectors()))
-        insert = await bare(url, stack, "empty")
-        empty = await compared(client, sync, insert, "empty", args)
+        empty = await compared(client, sync, await bares(url, stack, "empty"), "empty", args)
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             await connection.execute("SET search_path TO memory, public")
             await connection.execute(FILL, {"content": TURN, "rows": args.rows})
             await connection.execute("ANALYZE interactions")
-        insert = await bare(url, stack, "grown")
-        grown = await compared(client, sync, insert, "grown", args)
+        grown = await compared(client, sync, await bares(url, stack, "grown"), "grown", args)
     return {"empty": empty, f"{args.rows} rows": grown}
 
 
 def shown(found: dict[str, Any]) -> str:
     """The result as a table."""
-    lines = [f"{'':14}{'way':12}{'a second':>10}{'median ms':>11}{'of bare':>9}"]
+    lines = [f"{'':14}{'way':12}{'a second':>10}{'median ms':>11}{'of bare':>9}{'of sync':>9}"]
     for size, ways in found.items():
         lines += [
             f"{size:14}{name:12}{w['per_second']:>10,}{w['median_ms']:>11.3f}{w['of_bare']:>9.0%}"
+            f"{w['of_bare_sync']:>9.0%}"
             for name, w in ways.items()
         ]
     return "\n".join(lines)

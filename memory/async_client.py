@@ -115,7 +115,7 @@ class AsyncMemoryClient:
         self._database = Database(settings, url, DatabaseRole.CLIENT)
         await self._database.open()
         self._log = Log(self._database, settings)
-        self._bus = self._given_bus or self._configured_bus()
+        self._bus = self._given_bus or self._configured_bus(url)
         self._long_term = LongTerm(self._database, embedder, settings.language)
         try:
             await self._long_term.embedder_id()
@@ -142,7 +142,7 @@ class AsyncMemoryClient:
         self._collective = Collective(self._database, settings.language)
         self.state = AsyncTaskState(self._log)
 
-    def _configured_bus(self) -> Bus:
+    def _configured_bus(self, url: str) -> Bus:  # noqa: ARG002 - for a client that appends otherwise
         if self._settings.kafka_servers:
             return KafkaBus(self._settings)
         return PostgresBus(self._log)

@@ -4,20 +4,22 @@
 and runs them on an event loop of its own.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from memory.async_client import NO_PAYLOAD, AsyncMemoryClient, AsyncTaskState
-from memory.bus import Bus
+from memory.blocking import BlockingDatabase
+from memory.bus import Bus, PostgresBus
 from memory.collective import CollectiveExplanation
 from memory.context import Context, Shares, TokenEstimator
+from memory.database import DatabaseRole
 from memory.embedding import Embedder
 from memory.erasure import Forgotten
 from memory.freshness import TIMEOUT
-from memory.log import Position
+from memory.log import Log, Position
 from memory.models import (
     Explanation,
     Interaction,
@@ -37,6 +39,8 @@ from memory.settings import Settings
 from memory.text import estimate_tokens
 
 __all__ = ["AsyncMemoryClient", "AsyncTaskState", "MemoryClient", "TaskState"]
+
+_Returned = TypeVar("_Returned")
 
 
 class TaskState:
@@ -59,6 +63,35 @@ class TaskState:
         self._portal.call(self._state.delete, scope, key)
 
 
+class _Client(AsyncMemoryClient):
+    """The client behind `MemoryClient`: where Postgres is the bus, `record()` never suspends."""
+
+    appending: BlockingDatabase | None = None
+
+    async def open(self) -> None:
+        try:
+            await super().open()
+        except BaseException:
+            self._close_appending()
+            raise
+
+    async def close(self) -> None:
+        try:
+            await super().close()
+        finally:
+            self._close_appending()
+
+    def _configured_bus(self, url: str) -> Bus:
+        if self._settings.kafka_servers:
+            return super()._configured_bus(url)
+        self.appending = BlockingDatabase(self._settings, url, DatabaseRole.CLIENT)
+        return PostgresBus(Log(self.appending, self._settings))
+
+    def _close_appending(self) -> None:
+        if self.appending:
+            self.appending.close()
+
+
 class MemoryClient:
     """`AsyncMemoryClient` for code that is not async; use as a context manager.
 
@@ -76,7 +109,7 @@ class MemoryClient:
         estimator: TokenEstimator = estimate_tokens,
         reranker: Reranker | None = None,
     ) -> None:
-        self._client = AsyncMemoryClient(
+        self._client = _Client(
             settings, embedder=embedder, bus=bus, estimator=estimator, reranker=reranker
         )
         self._exits = ExitStack()
@@ -129,14 +162,19 @@ class MemoryClient:
             source=source,
             traceparent=traceparent,
         )
-        return self._portal.call(call, scope, content)
+        return self._record(call, scope, content)
 
     def record_many(
         self, interactions: Sequence[Interaction], *, traceparent: str | None = None
     ) -> list[Receipt]:
         """See `AsyncMemoryClient.record_many`."""
         call = partial(self._client.record_many, traceparent=traceparent)
-        return self._portal.call(call, interactions)
+        return self._record(call, interactions)
+
+    def _record(self, call: Callable[..., Coroutine[Any, Any, _Returned]], *args: Any) -> _Returned:
+        """Appends, in the calling thread where it can: see `memory.blocking`."""
+        run = self._portal.call_here if self._client.appending else self._portal.call
+        return run(call, *args)
 
     def context(
         self,

@@ -2,6 +2,7 @@
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
@@ -216,67 +217,37 @@ def _of_a_connection(error: StoreUnavailable) -> bool:
     return not (isinstance(error, LockTimeout) or isinstance(error.__cause__, PoolTimeout))
 
 
-class Database:
-    """A pool of connections that act as one role.
+def connecting(settings: Settings, url: str) -> dict[str, Any]:
+    """How every pooled connection is made."""
+    return {
+        **_noticing(url),
+        "autocommit": True,
+        "row_factory": dict_row,
+        "prepare_threshold": None,  # `Connection.run` prepares
+        "connect_timeout": max(1, int(settings.connect_timeout)),
+    }
+
+
+def session_settings(settings: Settings, role: DatabaseRole) -> dict[str, str]:
+    """The parameters of `connection.settings`."""
+    timeout = f"{int(settings.statement_timeout * 1000)}ms"
+    return {"role": role.value, "statement_timeout": timeout}
+
+
+class Statements(ABC):
+    """Runs named statements, each call as one transaction in one round trip.
 
     Every statement runs with the tenant and user of its scope bound; row-level security lets
     nothing else through.
     """
 
-    def __init__(self, settings: Settings, url: str, role: DatabaseRole) -> None:
-        self._settings = settings
-        self._role = role
-        self._url = url
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            url,
-            connection_class=Connection,
-            kwargs={
-                **_noticing(url),
-                "autocommit": True,
-                "row_factory": dict_row,
-                "prepare_threshold": None,  # `Connection.run` prepares
-                "connect_timeout": max(1, int(settings.connect_timeout)),
-            },
-            min_size=settings.pool_min,
-            max_size=settings.pool_max,
-            timeout=settings.connect_timeout,
-            configure=self._configure,
-            open=False,
-            name=role.value,
-        )
+    @abstractmethod
+    async def _run(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
+        """The rows of each statement, run as one transaction under no binding but their own."""
 
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def open(self) -> None:
-        """Opens the pool.
-
-        Raises:
-            StoreUnavailable: no connection within `connect_timeout`.
-            ConfigurationError: the login role may not act as this role.
-        """
-        # One plain try first: a pool would report every cause as a timeout.
-        async with await connect(self._url, self._settings.connect_timeout) as connection:
-            with translated():
-                await self._configure(connection)
-        await self._pool.open()
-
-    async def close(self) -> None:
-        """Closes the pool; calls under way end first."""
-        await self._pool.close()
-
-    async def _configure(self, connection: Connection) -> None:
-        timeout = f"{int(self._settings.statement_timeout * 1000)}ms"
-        params = {"role": self._role.value, "statement_timeout": timeout}
-        await connection.execute(queries.statement("connection.settings"), params)
-        await register_vector_async(connection)
-        set_json_loads(_read_json, connection)
-        for oid in _NUMBERS:
-            connection.adapters.register_loader(oid, _NumberArrayLoader)
+    @abstractmethod
+    async def _check(self) -> None:
+        """Replaces connections that are dead."""
 
     async def fetch(self, scope: Scope, name: str, params: Params | None = None) -> Rows:
         """Runs one named statement for `scope` in one round trip and returns its rows.
@@ -315,8 +286,60 @@ class Database:
         except StoreUnavailable as error:
             if not _of_a_connection(error):
                 raise
-            await self._pool.check()
+            await self._check()
             return await self._run(calls)
+
+
+class Database(Statements):
+    """A pool of connections that act as one role."""
+
+    def __init__(self, settings: Settings, url: str, role: DatabaseRole) -> None:
+        self._settings = settings
+        self._role = role
+        self._url = url
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            connection_class=Connection,
+            kwargs=connecting(settings, url),
+            min_size=settings.pool_min,
+            max_size=settings.pool_max,
+            timeout=settings.connect_timeout,
+            configure=self._configure,
+            open=False,
+            name=role.value,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Opens the pool.
+
+        Raises:
+            StoreUnavailable: no connection within `connect_timeout`.
+            ConfigurationError: the login role may not act as this role.
+        """
+        # One plain try first: a pool would report every cause as a timeout.
+        async with await connect(self._url, self._settings.connect_timeout) as connection:
+            with translated():
+                await self._configure(connection)
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Closes the pool; calls under way end first."""
+        await self._pool.close()
+
+    async def _configure(self, connection: Connection) -> None:
+        params = session_settings(self._settings, self._role)
+        await connection.execute(queries.statement("connection.settings"), params)
+        await register_vector_async(connection)
+        set_json_loads(_read_json, connection)
+        for oid in _NUMBERS:
+            connection.adapters.register_loader(oid, _NumberArrayLoader)
 
     async def _run(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
         with translated():
@@ -324,6 +347,9 @@ class Database:
                 # In autocommit this is one implicit transaction, so the binding, which is local to
                 # the transaction, covers exactly these statements.
                 return await connection.run(calls)
+
+    async def _check(self) -> None:
+        await self._pool.check()
 
     @asynccontextmanager
     async def transaction(self, scope: Scope) -> AsyncIterator[Transaction]:
@@ -364,5 +390,5 @@ class Database:
             return (await self._run([(name, params or {})]))[0]
         except StoreUnavailable as error:
             if _of_a_connection(error):
-                await self._pool.check()
+                await self._check()
             raise

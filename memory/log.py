@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from memory import envelope
 from memory.clocks import Then
-from memory.database import Database
+from memory.database import Statements
 from memory.errors import ConcurrentWrite, ForgottenId, InteractionConflict, InvalidInput
 from memory.models import Interaction, InteractionKind, Receipt, Role, Scope
 from memory.settings import Settings
@@ -74,7 +74,7 @@ class Incoming:
 class Log:
     """One store's interactions and sessions, over one database role."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Statements, settings: Settings) -> None:
         self._database = database
         self._settings = settings
 

@@ -1,7 +1,7 @@
 """The portal: an event loop in a thread of its own, for callers that have none.
 
 anyio's portal crosses between the threads twice a call, once to start it and once for what it
-returns; `record()` is short enough to feel that.
+returns. What needs no loop, such as `record()` into Postgres, is run where it is called.
 """
 
 import asyncio
@@ -43,14 +43,35 @@ class Portal:
         """
         if self._thread.ident == get_ident():
             raise RuntimeError("a call from the portal's own thread would wait for itself")
-        if not self._thread.is_alive():
-            raise RuntimeError("the portal is not open")
+        self._check_open()
         future = asyncio.run_coroutine_threadsafe(function(*args), self._loop)
         try:
             return future.result()
         except BaseException:
             future.cancel()  # still under way where an interrupt ended the waiting
             raise
+
+    def call_here(
+        self, function: Callable[..., Coroutine[Any, Any, _Returned]], *args: Any
+    ) -> _Returned:
+        """What `function(*args)` returns or raises, where it never suspends: run by this thread.
+
+        Raises:
+            RuntimeError: the portal is closed, or the function suspends.
+        """
+        self._check_open()
+        coroutine = function(*args)
+        try:
+            coroutine.send(None)
+        except StopIteration as done:
+            returned: _Returned = done.value
+            return returned
+        coroutine.close()
+        raise RuntimeError(f"{function!r} suspends: it needs an event loop")
+
+    def _check_open(self) -> None:
+        if not self._thread.is_alive():
+            raise RuntimeError("the portal is not open")
 
     def _run(self) -> None:
         asyncio.run(self._until_closed())

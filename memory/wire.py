@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from pgvector import HalfVector
-from psycopg import AsyncConnection, abc
+from psycopg import AsyncConnection, BaseConnection, abc
+from psycopg import Connection as _BlockingConnection
 from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
@@ -40,8 +41,8 @@ class _Sent(NamedTuple):
     formats: Sequence[Format]
 
 
-class Connection(AsyncConnection[DictRow]):
-    """A connection that runs named statements; see `memory.queries`."""
+class _Exchange(BaseConnection[DictRow]):
+    """What both kinds of connection share: all but the waiting."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -53,15 +54,11 @@ class Connection(AsyncConnection[DictRow]):
         # Made at the first call, when the adapters are registered; it remembers those it used.
         return Transformer(self)
 
-    async def run(self, calls: Calls) -> list[Rows]:
-        """The rows of each statement, [] where it has none; one transaction where none is open.
+    def _sent(self, calls: Calls) -> _Waiting:
+        """Sends the statements and waits for the result of each."""
+        return self._exchanged([self._dumped(name, params) for name, params in calls])
 
-        Raises:
-            psycopg.Error: of the first statement that failed; those after it did not run.
-        """
-        sent = [self._dumped(name, params) for name, params in calls]
-        async with self.lock:
-            results = await self.wait(self._exchanged(sent))
+    def _read(self, calls: Calls, results: Sequence[PGresult]) -> list[Rows]:
         return [self._rows(name, r) for (name, _), r in zip(calls, results, strict=True)]
 
     def _dumped(self, name: str, params: Params) -> _Sent:
@@ -105,6 +102,30 @@ class Connection(AsyncConnection[DictRow]):
         return self._transformer.load_rows(
             0, result.ntuples, lambda values: dict(zip(names, values, strict=True))
         )
+
+
+class Connection(_Exchange, AsyncConnection[DictRow]):
+    """A connection that runs named statements; see `memory.queries`."""
+
+    async def run(self, calls: Calls) -> list[Rows]:
+        """The rows of each statement, [] where it has none; one transaction where none is open.
+
+        Raises:
+            psycopg.Error: of the first statement that failed; those after it did not run.
+        """
+        async with self.lock:
+            results = await self.wait(self._sent(calls))
+        return self._read(calls, results)
+
+
+class BlockingConnection(_Exchange, _BlockingConnection[DictRow]):
+    """A `Connection` whose caller waits itself, without an event loop."""
+
+    def run(self, calls: Calls) -> list[Rows]:
+        """See `Connection.run`."""
+        with self.lock:
+            results = self.wait(self._sent(calls))
+        return self._read(calls, results)
 
 
 def _answers(pgconn: PGconn) -> _Waiting:

@@ -163,6 +163,22 @@ class TestPortal:
         with pytest.raises(RuntimeError, match="not open"):
             portal.call(asyncio.sleep, 0)
 
+    def test_what_never_suspends_is_run_by_the_thread_that_calls(self) -> None:
+        async def which() -> int:
+            return threading.get_ident()
+
+        async def fails() -> None:
+            raise LockTimeout("too long")
+
+        with Portal() as portal:
+            assert portal.call_here(which) == threading.get_ident() != portal.call(which)
+            with pytest.raises(LockTimeout, match="too long"):
+                portal.call_here(fails)
+            with pytest.raises(RuntimeError, match="suspends"):
+                portal.call_here(asyncio.sleep, 0)
+        with pytest.raises(RuntimeError, match="not open"):
+            portal.call_here(which)
+
     def test_closing_cancels_what_is_under_way(self) -> None:
         begun = threading.Event()
 
