@@ -13,10 +13,12 @@ from psycopg.rows import DictRow
 
 from consumers.claims import Lease, fail, put_off, renewal
 from consumers.generations import Generation, State
+from consumers.judging import verdicts
 from consumers.ledger import PostgresLedger, keeping
+from extractors.contests import Arbiter
 from extractors.model.ledger import AsksModels
 from extractors.protocol import LOOK_BACK, MOST_BELIEVED, Extractor, LogSlice, Reading
-from memory.consolidation import Assertion
+from memory.assertions import Assertion
 from memory.database import Database
 from memory.errors import (
     ConcurrentWrite,
@@ -124,8 +126,9 @@ class Derivation:
         settings: Settings,
         done: Extracted,
         progress: Callable[[Extracted], None] = lambda _: None,
+        arbiter: Arbiter | None = None,
     ) -> None:
-        """Chooses the generation's extractors of those installed.
+        """Chooses the generation's extractors of those installed; `arbiter`: judges contests.
 
         Raises:
             GenerationMismatch: they are not all installed, or not as the generation has them.
@@ -135,6 +138,7 @@ class Derivation:
         self._generation = generation
         ledger = PostgresLedger(database, settings.model_daily_budget, generation.id)
         self._extractors = keeping(generation.chosen(installed), ledger)
+        self._arbiter = arbiter.keeping(ledger) if arbiter else None
         self._settings = settings
         self._done = done
         self._progress = progress
@@ -151,6 +155,9 @@ class Derivation:
                 tried.append(await self._attempt(lease, session, work))
         readers = [e for e in self._extractors if e.reading is Reading.USER]
         read = [await self._attempt(lease, lease.scope, self._read_user(lease, e)) for e in readers]
+        if self._arbiter:
+            judging = self._judge(lease, self._arbiter)
+            read.append(await self._attempt(lease, lease.scope, judging))
         if due and not due[-1]["session_id"] and all(attempt.done for attempt in read):
             recovered = {**generation, "lease": lease.token}
             await self._database.fetch(lease.scope, "claims.recover", recovered)
@@ -346,8 +353,16 @@ class Derivation:
             learned_after(assertions, newest["reread_at"]),
             Complete(frozenset({extractor.name}), learned_at),
         )
-        if plan.empty:
-            return
+        if not plan.empty:
+            await self._commit(lease, plan)
+
+    async def _judge(self, lease: Lease, arbiter: Arbiter) -> None:
+        """Asks about what is contested and was not judged; the verdicts commit like all else."""
+        found = await verdicts(self._database, arbiter, lease.scope, self._generation.id)
+        if found:
+            await self._commit(lease, await self._plan(lease, found))
+
+    async def _commit(self, lease: Lease, plan: Plan) -> None:
         vectors = await self._long_term.embed(plan)
         await self._long_term.embedder_id()
         async with self._database.transaction(lease.scope) as transaction:

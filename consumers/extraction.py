@@ -19,6 +19,7 @@ from consumers.derivation import Derivation, Extracted
 from consumers.generations import Generation, followed_generations
 from consumers.groups import together
 from consumers.wakeups import Wakeups
+from extractors.contests import Arbiter
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
 from memory.database import Database
 from memory.embedding import Embedder
@@ -48,6 +49,7 @@ def installed_extractors(settings: Settings) -> list[Extractor]:
 class Worker:
     """Extracts for one user after another, over the worker's role.
 
+    arbiter: judges what the rules leave contested; without one it stays so.
     done: of the live generation; beside: of shadows that are kept up with it.
     """
 
@@ -58,10 +60,12 @@ class Worker:
         extractors: Sequence[Extractor],
         settings: Settings,
         progress: Callable[[Extracted], None] = lambda _: None,
+        arbiter: Arbiter | None = None,
     ) -> None:
         self.database = database
         self.long_term = LongTerm(database, embedder, settings.language)
         self.extractors = extractors
+        self._arbiter = arbiter
         self._settings = settings
         self._progress = progress
         self.done = Extracted()
@@ -165,4 +169,5 @@ class Worker:
             self._settings,
             done,
             lambda _: self._progress(self.done),
+            self._arbiter,
         )

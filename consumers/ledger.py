@@ -62,6 +62,11 @@ class PostgresLedger:
         rows = await self.database.fetch(scope, "models.answer", {"answer_key": key})
         return str(rows[0]["answer"]) if rows else None
 
+    async def keep_answer(self, scope: Scope, key: bytes, answer: str) -> None:
+        """Keeps a part of an answer; see `Ledger.keep_answer`."""
+        params = {"answer_key": key, "answer": answer}
+        await self.database.fetch(scope, "models.keep_answer", params)
+
     async def record(self, call: ModelCall, key: bytes | None, answer: str) -> None:
         """Writes a call down; see `Ledger.record`."""
         params = {

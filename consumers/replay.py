@@ -19,7 +19,7 @@ from consumers.derivation import Between, Extracted, GaveWay
 from consumers.extraction import Worker
 from consumers.generations import Generation, begin, named, pin, unreplaced
 from consumers.tenancy import NOBODY, PAGE, tenants
-from memory.consolidation import Assertion
+from memory.assertions import Assertion
 from memory.database import Database
 from memory.errors import ConcurrentWrite, InvalidInput, LeaseLost
 from memory.explicit import PROVENANCE

@@ -11,6 +11,8 @@ import anyio
 from consumers.backoff import backoff
 from consumers.derivation import Extracted
 from consumers.extraction import Worker, installed_extractors
+from extractors import contests
+from extractors.contests import Arbiter
 from extractors.model.ledger import AsksModels
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
 from memory import migrate
@@ -90,7 +92,7 @@ def extractors_for(settings: Settings) -> list[Extractor]:
 async def open_worker(
     settings: Settings, progress: Callable[[Extracted], None] = lambda _: None
 ) -> AsyncIterator[Worker]:
-    """A worker with every installed extractor.
+    """A worker with every installed extractor, and a judge where a model is set for it.
 
     Raises:
         ConfigurationError: no extractor is installed.
@@ -98,13 +100,14 @@ async def open_worker(
         StoreUnavailable, NotMigrated: as `worker_database`.
     """
     extractors = extractors_for(settings)
+    arbiter = contests.create(settings)
     try:
         async with worker_database_and_embedder(settings) as (database, embedder):
-            yield Worker(database, embedder, extractors, settings, progress)
+            yield Worker(database, embedder, extractors, settings, progress, arbiter)
     finally:
-        for extractor in extractors:
-            if isinstance(extractor, AsksModels):
-                await extractor.aclose()
+        for asking in (*extractors, arbiter):
+            if isinstance(asking, AsksModels | Arbiter):
+                await asking.aclose()
 
 
 @asynccontextmanager

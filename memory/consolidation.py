@@ -7,87 +7,39 @@ superseding and retracting, a late arrival and a source that is taken away are o
 different sets of assertions, and replay gives the same answer as having been there.
 """
 
-import hashlib
-import math
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 
-from memory.models import Candidate, Evidence, Memory, MemoryKind, Provenance, Stance
+from memory.assertions import Assertion, Belief, assertion_id, digest
+from memory.models import DECISION, Candidate, Memory, Stance
 
 Stretch = tuple[datetime, datetime | None]
 """From when until when, end exclusive; None is open-ended."""
 
-CONFIDENCE_CEILING = 0.99
-"""However often it is repeated, a belief stays open to correction."""
-
 
 @dataclass(frozen=True, slots=True)
-class Assertion:
-    """A candidate once it is known who made it, who may see it and when the log learned of it.
+class Contest:
+    """Beliefs of one key of which the rules cannot say which hold: each is rivalled by another."""
 
-    recorded_at: when the newest interaction it rests on was recorded.
-    position: that interaction's place in the user's log; breaks ties of event time.
-    ordinal, ordinal_to: first and last place of its evidence in its session.
-    kept_as: the id it was first asserted under, which it keeps where its value was merged into
-        another since; None until it is kept.
-    """
-
-    candidate: Candidate
-    provenance: Provenance
-    recorded_at: datetime
-    position: int
-    agent: str | None = None
-    session: str | None = None
-    ordinal: int | None = None
-    ordinal_to: int | None = None
-    kept_as: bytes | None = field(default=None, compare=False)
+    beliefs: tuple[Belief, ...]
 
     @property
-    def order(self) -> tuple[datetime, int, str]:
-        """Event time first; what was recorded later wins a tie."""
-        return (self.candidate.occurred_at, self.position, self.candidate.value or "")
+    def values(self) -> tuple[str, ...]:
+        """What is contested, in order."""
+        return tuple(sorted({b.value for b in self.beliefs if b.value is not None}))
 
-
-@dataclass(frozen=True, slots=True)
-class Belief:
-    """One value of a belief key and the time it held, with the assertions it stands on.
-
-    contested: other values of a single-valued attribute that nothing decides it against, in order;
-        see `timeline`.
-    """
-
-    value: str | None
-    valid_from: datetime
-    valid_to: datetime | None
-    support: tuple[Assertion, ...]
-    against: tuple[Assertion, ...] = ()
-    contested: tuple[str, ...] = ()
+    def claims(self, value: str | None = None) -> list[Assertion]:
+        """What is asserted of one of its values, or of all, in the order of events."""
+        found = [b.support for b in self.beliefs if value in (None, b.value)]
+        return sorted({id(a): a for s in found for a in s}.values(), key=lambda a: a.order)
 
     @property
-    def newest(self) -> Assertion:
-        """The assertion whose wording the memory takes."""
-        return self.support[-1]
-
-    @property
-    def evidence(self) -> tuple[Evidence, ...]:
-        """Everything that speaks for it, then what ended it; each span once."""
-        found: dict[tuple[str, int, Stance], Evidence] = {}
-        for assertion in self.support:
-            for item in assertion.candidate.evidence:
-                found.setdefault((item.interaction_id, item.start, item.stance), item)
-        for assertion in self.against:
-            for item in assertion.candidate.evidence:
-                against = replace(item, stance=Stance.CONTRADICTS)
-                found.setdefault((item.interaction_id, item.start, against.stance), against)
-        return tuple(found.values())
-
-    @property
-    def confidence(self) -> float:
-        """Noisy-or over the assertions: each is an independent chance to be right (Pearl 1988)."""
-        doubt = math.prod(1.0 - a.candidate.confidence for a in self.support)
-        return min(1.0 - doubt, max(CONFIDENCE_CEILING, self.newest.candidate.confidence))
+    def digest(self) -> str:
+        """The same for the same values on the same grounds, and for no others; hexadecimal."""
+        said = sorted(f"{a.candidate.value}\x1f{assertion_id(a).hex()}" for a in self.claims())
+        return digest(said).hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,32 +64,6 @@ class Revision:
     reinforce: tuple[tuple[int, Belief], ...] = ()
 
 
-def belief_key(candidate: Candidate, agent: str | None) -> bytes:
-    """What decides whether two candidates are about the same thing; 16 bytes.
-
-    Free text (no attribute) is about itself and where it was said: its first evidence. Several
-    facts may be read off the same words; an episode or a summary of them there is but one.
-    """
-    if candidate.attribute is not None:
-        parts = ["attribute", agent, candidate.subject, candidate.attribute, candidate.context]
-    else:
-        first = candidate.evidence[0]
-        parts = ["text", agent, candidate.kind, first.interaction_id, str(first.start)]
-        if candidate.kind not in (MemoryKind.EPISODE, MemoryKind.SUMMARY):
-            parts.append(candidate.text)
-    return _digest(parts)[:16]
-
-
-def assertion_id(assertion: Assertion) -> bytes:
-    """The same extractor saying the same on the same grounds says it once; 16 bytes."""
-    if assertion.kept_as is not None:
-        return assertion.kept_as
-    said = assertion.candidate
-    spans = [f"{e.interaction_id}\x1f{e.start}" for e in said.evidence]
-    made = assertion.provenance
-    return _digest([made.extractor, said.value, said.text, said.stance, *sorted(spans)])[:16]
-
-
 def timeline(assertions: Iterable[Assertion]) -> tuple[Belief, ...]:
     """Folds the assertions of one belief key into beliefs, oldest first.
 
@@ -153,19 +79,73 @@ def timeline(assertions: Iterable[Assertion]) -> tuple[Belief, ...]:
     Neither takes time from the other; both are believed, and each is contested by what holds
     beside it to its end. The next newer event decides: what it supports takes all the time that
     was disputed, and where it supports neither, both end.
+
+    Only what the rules leave contested is for a verdict to decide, if there is one on this very
+    contest: what it says holds takes the time from the rest of it. So it does not matter either
+    when it was judged.
     """
+    claims, verdicts = _parted(assertions)
+    beliefs, disputed = _folded(claims)
+    if disputed and verdicts:
+        for contest in _contests(beliefs):
+            if by := verdicts.get(contest.digest):
+                beliefs = _others(beliefs, contest.beliefs) + _decided(contest, by)
+    beliefs.sort(key=_when)
+    if not disputed:  # as almost always
+        return tuple(beliefs)
+    return tuple(replace(b, contested=_rivals(b, beliefs)) for b in beliefs)
+
+
+def open_contests(assertions: Iterable[Assertion]) -> list[Contest]:
+    """What the rules cannot decide, and nobody has judged yet; by their values."""
+    claims, verdicts = _parted(assertions)
+    beliefs, disputed = _folded(claims)
+    found = _contests(beliefs) if disputed else []
+    return sorted((c for c in found if c.digest not in verdicts), key=lambda c: c.values)
+
+
+def _parted(assertions: Iterable[Assertion]) -> tuple[list[Assertion], dict[str, Assertion]]:
+    """What is claimed, and the verdicts by the contest they judge."""
+    claims: list[Assertion] = []
+    verdicts: list[Assertion] = []
+    for assertion in assertions:
+        (verdicts if assertion.verdict else claims).append(assertion)
+    return claims, {a.verdict.contest: a for a in sorted(verdicts, key=assertion_id) if a.verdict}
+
+
+def _folded(claims: Iterable[Assertion]) -> tuple[list[Belief], bool]:
+    """The beliefs by the rules alone, and whether any can be contested."""
     beliefs: list[Belief] = []
     disputed = False
-    ordered = sorted(assertions, key=lambda a: a.order)
+    ordered = sorted(claims, key=lambda a: a.order)
     for _, moment in groupby(ordered, key=lambda a: a.candidate.occurred_at):
         said_at_once = list(moment)
         disputed = disputed or len({a.session for a in said_at_once}) > 1
         for assertion in said_at_once:
             beliefs = _after(beliefs, assertion, said_at_once)
-    beliefs.sort(key=_when)
-    if not disputed:  # as almost always
-        return tuple(beliefs)
-    return tuple(replace(b, contested=_rivals(b, beliefs)) for b in beliefs)
+    return beliefs, disputed
+
+
+def _contests(beliefs: Iterable[Belief]) -> list[Contest]:
+    """The groups of beliefs that rival one another, directly or by way of others."""
+    groups: list[tuple[Belief, ...]] = []
+    for belief in beliefs:
+        near = [g for g in groups if any(_rival(belief, b) or _rival(b, belief) for b in g)]
+        groups = [g for g in groups if all(g is not one for one in near)]
+        groups.append((*(b for group in near for b in group), belief))
+    return [Contest(group) for group in groups if len(group) > 1]
+
+
+def _decided(contest: Contest, by: Assertion) -> list[Belief]:
+    """A contest's beliefs once what holds by a verdict took its time from the others."""
+    holds = by.verdict.holds if by.verdict else ()
+    holding = [b for b in contest.beliefs if b.value in holds]
+    left = _others(contest.beliefs, holding)
+    for belief in holding:
+        left = _cut(left, (belief.valid_from, belief.valid_to), by)
+    untouched = [b for b in left if any(b is old for old in contest.beliefs)]
+    changed = [*holding, *_others(left, untouched)]
+    return [*untouched, *(replace(b, decided_by=by) for b in changed)]
 
 
 def _after(
@@ -201,20 +181,29 @@ def _rests_on(belief: Belief, assertions: Sequence[Assertion]) -> bool:
 
 
 def _rivals(belief: Belief, beliefs: Iterable[Belief]) -> tuple[str, ...]:
-    if belief.valid_to == belief.valid_from or not belief.newest.candidate.single_valued:
-        return ()
-    beside = [
-        other.value
-        for other in beliefs
-        if other.value != belief.value
-        and other.newest.candidate.single_valued
-        and (belief.valid_to is None or other.valid_from < belief.valid_to)
-        and (
-            other.valid_to is None
-            or (belief.valid_to is not None and belief.valid_to <= other.valid_to)
-        )
-    ]
-    return tuple(sorted({value for value in beside if value is not None}))
+    beside = {other.value for other in beliefs if _rival(belief, other)}
+    return tuple(sorted(value for value in beside if value is not None))
+
+
+def _rival(belief: Belief, other: Belief) -> bool:
+    """Whether another value holds beside a belief to its end, and neither is to."""
+    if belief.value == other.value or belief.valid_to == belief.valid_from:
+        return False
+    single = belief.newest.candidate.single_valued and other.newest.candidate.single_valued
+    if not single or _side_by_side(belief, other):
+        return False
+    if belief.valid_to is None:
+        return other.valid_to is None
+    return other.valid_from < belief.valid_to and (
+        other.valid_to is None or belief.valid_to <= other.valid_to
+    )
+
+
+def _side_by_side(belief: Belief, other: Belief) -> bool:
+    by = belief.decided_by
+    if by is None or by is not other.decided_by or by.verdict is None:
+        return False
+    return belief.value in by.verdict.holds and other.value in by.verdict.holds
 
 
 def _when(belief: Belief) -> tuple[datetime, bool, datetime, str]:
@@ -271,17 +260,31 @@ def revise(
 ) -> Revision:
     """What has to change for the memories of one belief key to say `target`.
 
-    A memory and a belief are the same if value, validity, text and rivals agree, and the memory is
-    not to be `renewed`. A closed memory is superseded by the belief that took its value on, or else
-    by the newest one.
+    A memory and a belief are the same if value, validity, text and rivals agree and the same
+    verdict, if any, decided them, and the memory is not to be `renewed`. A closed memory is
+    superseded by the belief that took its value on, or else by the newest one.
     """
     open_memories = {
-        _identity(m.value, m.valid_from, m.valid_to, m.text, m.contested): m
+        _identity(
+            m.value,
+            m.valid_from,
+            m.valid_to,
+            m.text,
+            m.contested,
+            m.payload.get(DECISION, {}).get("contest"),
+        ): m
         for m in believed
         if m.id not in renewed
     }
     wanted = {
-        _identity(b.value, b.valid_from, b.valid_to, b.newest.candidate.text, b.contested): b
+        _identity(
+            b.value,
+            b.valid_from,
+            b.valid_to,
+            b.newest.candidate.text,
+            b.contested,
+            b.decision and b.decision["contest"],
+        ): b
         for b in target
     }
     kept = [(open_memories[key], b) for key, b in wanted.items() if key in open_memories]
@@ -304,12 +307,3 @@ def _superseded(belief: Belief, closed: Sequence[Memory]) -> int | None:
 
 def _identity(*parts: object) -> tuple[object, ...]:
     return parts
-
-
-def _digest(parts: Sequence[str | None]) -> bytes:
-    # None and '' must differ, and no separator may occur inside a part.
-    packed = b"".join(
-        b"\x00" if part is None else b"\x01%d:%s" % (len(part.encode()), part.encode())
-        for part in parts
-    )
-    return hashlib.sha256(packed).digest()

@@ -10,7 +10,7 @@ the collective tier is taken back in the same transaction.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from memory.consolidation import Assertion
+from memory.assertions import Assertion
 from memory.database import Database, Transaction
 from memory.errors import ConcurrentWrite, UnknownMemory
 from memory.long_term import LongTerm, repeated, value_digest
@@ -70,7 +70,11 @@ class Eraser:
             params = {"belief_key": row["belief_key"]}
             rows = await self._database.fetch(scope, "long_term.generations_of_key", params)
             keys = [(r["generation"], row["belief_key"]) for r in rows]
-            return Loss(keys, lambda a: value_digest(a.candidate.value) != refused)
+            return Loss(
+                keys,
+                # A verdict may name the value, and what it judged is no more.
+                lambda a: not a.verdict and value_digest(a.candidate.value) != refused,
+            )
 
         async def remove(transaction: Transaction) -> int:
             params = {"belief_key": row["belief_key"], "value_digest": refused}
@@ -135,7 +139,7 @@ class Eraser:
         gone = frozenset(ids)
         return Loss(
             [(row["generation"], row["belief_key"]) for row in rows],
-            lambda a: gone.isdisjoint(e.interaction_id for e in a.candidate.evidence),
+            lambda a: gone.isdisjoint(a.interactions),
         )
 
     async def _rebuild(self, scope: Scope, find: Find, remove: Remove) -> Forgotten:

@@ -17,11 +17,8 @@ from pgvector import HalfVector
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from memory.assertions import Assertion, belief_key
 from memory.clocks import Then
-from memory.consolidation import (
-    Assertion,
-    belief_key,
-)
 from memory.database import Database, Transaction
 from memory.embedding import Embedder
 from memory.errors import (

@@ -60,6 +60,7 @@ class ModelTask(StrEnum):
     """What a language model is asked for."""
 
     EXTRACT = "extract"
+    CONSOLIDATE = "consolidate"
     SUMMARISE = "summarise"
 
 
@@ -286,6 +287,10 @@ class Retraction:
         return f"{said}; restored {self.restored_at:%Y-%m-%d} by {self.restored_by}{again}"
 
 
+DECISION = "decided"
+"""The key of a memory's payload under which it says which verdict made it hold, or end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """One derived item of a user's long-term tier, or of a tenant's collective tier.
@@ -332,6 +337,16 @@ class Memory:
     def disputed(self) -> str:
         """What contests it, as readers are told; '' where nothing does."""
         return f"disputed: {', '.join(self.contested)}" if self.contested else ""
+
+    @property
+    def decided(self) -> str:
+        """What judged a contest that it was in, and with which model; '' where nothing did."""
+        made = self.payload.get(DECISION)
+        if not made:
+            return ""
+        holds = ", ".join(made["holds"])
+        maker = f"model {made['model']}, prompt {made['prompt']} {made['prompt_version']}"
+        return f"decided by {made['by']}, {maker}: {holds}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,6 +417,8 @@ class Explanation:
         lines = [str(self.memory), f"  made by {made.extractor} {made.extractor_version}"]
         if made.model:
             lines.append(f"  model {made.model}, prompt {made.prompt} {made.prompt_version}")
+        if self.memory.decided:
+            lines.append(f"  {self.memory.decided}")
         lines += [
             f"  {e.stance} {e.occurred_at:%Y-%m-%d} {e.interaction_id}: “{e.quote}”"
             for e in self.evidence

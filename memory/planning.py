@@ -6,7 +6,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from memory.consolidation import Assertion, Belief, assertion_id, belief_key, revise, timeline
+from memory.assertions import Assertion, Belief, assertion_id, belief_key
+from memory.consolidation import revise, timeline
 from memory.models import Memory, Scope
 from memory.rows import assertion_row, evidence_rows, iso, memory_of_row, memory_row
 

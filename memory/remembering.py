@@ -1,7 +1,7 @@
 """What `remember()` does with an interaction it sent: waits for the log, and derives the memory."""
 
 from memory import envelope, explicit
-from memory.consolidation import Assertion
+from memory.assertions import Assertion
 from memory.errors import ForgottenId, InteractionConflict, InvalidInput
 from memory.freshness import Freshness
 from memory.log import Log

@@ -197,7 +197,7 @@ class Retractor:
             standing = [
                 assertion
                 for assertion in (assertion_of(r) for r in asserted if r["belief_key"] == key)
-                if gone.isdisjoint(e.interaction_id for e in assertion.candidate.evidence)
+                if gone.isdisjoint(assertion.interactions)
             ]
             current = [memory_of(r) for r in believed if r["belief_key"] == key]
             plan_standing(plan, key, standing, current, ending, at)

@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from memory.consolidation import Assertion, Belief, assertion_id
+from memory.assertions import Assertion, Belief, Verdict, assertion_id
 from memory.models import (
+    DECISION,
     Candidate,
     Evidence,
     Memory,
@@ -21,6 +22,7 @@ from memory.text import estimate_tokens
 
 _CANDIDATE = TypeAdapter(Candidate)
 _PROVENANCE = TypeAdapter(Provenance)
+_VERDICT = TypeAdapter(Verdict | None)
 _RETRACTION = TypeAdapter(Retraction)
 
 
@@ -92,6 +94,7 @@ def assertion_of(row: Mapping[str, Any]) -> Assertion:
         ordinal=row["candidate"]["ordinal"],
         ordinal_to=row["candidate"]["ordinal_to"],
         kept_as=row.get("assertion_id"),
+        verdict=_VERDICT.validate_python(row["candidate"].get("verdict")),
     )
 
 
@@ -124,7 +127,7 @@ def memory_row(
         "importance": said.importance,
         "support": len(belief.support),
         "tokens": estimate_tokens(said.text),
-        "payload": dict(said.payload),
+        "payload": _payload(belief),
         "search_text": said.search_text,
         "occurred_at": iso(said.occurred_at),
         "valid_from": iso(belief.valid_from),
@@ -142,6 +145,12 @@ def memory_row(
     }
 
 
+def _payload(belief: Belief) -> dict[str, Any]:
+    """What its newest claim brought, and what decided it; the key of that is nobody else's."""
+    brought = {k: v for k, v in belief.newest.candidate.payload.items() if k != DECISION}
+    return {**brought, DECISION: belief.decision} if belief.decision else brought
+
+
 def memory_of_row(row: Mapping[str, Any]) -> Memory:
     """A row of `memory_row`, whose times are text, as a value."""
     times = ("occurred_at", "valid_from", "valid_to", "believed_from", "believed_to")
@@ -152,9 +161,7 @@ def memory_of_row(row: Mapping[str, Any]) -> Memory:
 def evidence_rows(memory_id: int, belief: Belief) -> list[dict[str, Any]]:
     """A belief's evidence as rows of the memory it became."""
     learned = {
-        e.interaction_id: a.recorded_at
-        for a in (*belief.support, *belief.against)
-        for e in a.candidate.evidence
+        e.interaction_id: a.recorded_at for a in belief.sources for e in a.candidate.evidence
     }
     return [
         {
@@ -184,10 +191,11 @@ def assertion_row(key: bytes, assertion: Assertion) -> dict[str, Any]:
             "session": assertion.session,
             "ordinal": assertion.ordinal,
             "ordinal_to": assertion.ordinal_to,
+            "verdict": _VERDICT.dump_python(assertion.verdict, mode="json"),
         },
         "provenance": _PROVENANCE.dump_python(assertion.provenance, mode="json"),
         "extractor": assertion.provenance.extractor,
-        "interaction_ids": sorted({e.interaction_id for e in assertion.candidate.evidence}),
+        "interaction_ids": sorted(assertion.interactions),
         "recorded_at": iso(assertion.recorded_at),
     }
 

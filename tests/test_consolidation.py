@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.consolidation import (
+from memory.assertions import (
     CONFIDENCE_CEILING,
     Assertion,
     Belief,
+    Verdict,
     assertion_id,
     belief_key,
-    revise,
-    timeline,
 )
+from memory.consolidation import Contest, open_contests, revise, timeline
 from memory.models import Candidate, Evidence, Memory, MemoryKind, Provenance, Scope, Stance
 from memory.planning import Plan, plan_key, planned_afresh
 from memory.rows import memory_of_row
@@ -354,6 +354,59 @@ class TestContradictionsThatNothingDecides:
                     for rival in rivals
                     for other in rival.support
                 )
+
+
+def judged(contest: Contest) -> Assertion:
+    """A verdict that depends on nothing but what is judged: some of the values, or none."""
+    holds = contest.values[: int(contest.digest, 16) % (len(contest.values) + 1)]
+    newest = contest.claims()[-1]
+    made = replace(newest.candidate, value=None, text="", evidence=())
+    return replace(newest, candidate=made, verdict=Verdict(contest.digest, holds))
+
+
+@st.composite
+def disputes(draw: st.DrawFn) -> list[Assertion]:
+    """A history in which sessions speak of few moments."""
+    names = st.sampled_from(["s1", "s2", "s3"])
+    return [
+        replace(
+            a,
+            session=draw(names),
+            candidate=replace(a.candidate, occurred_at=day(draw(st.integers(1, 2)))),
+        )
+        for a in draw(histories())
+    ]
+
+
+class TestVerdicts:
+    @quick
+    @given(disputes(), st.randoms(use_true_random=False))
+    def test_it_never_matters_when_something_was_judged(
+        self, history: list[Assertion], rng: Any
+    ) -> None:
+        before = [judged(c) for n in range(len(history)) for c in open_contests(history[:n])]
+        now = [judged(c) for c in open_contests(history)]
+        shuffled = [*history, *before, *now]
+        rng.shuffle(shuffled)
+        assert timeline(shuffled) == timeline([*history, *now])
+        assert open_contests(shuffled) == []
+
+    @quick
+    @given(disputes())
+    def test_what_holds_by_one_is_contested_no_more(self, history: list[Assertion]) -> None:
+        verdicts = [judged(c) for c in open_contests(history)]
+        for belief in timeline([*history, *verdicts]):
+            verdict = belief.decided_by and belief.decided_by.verdict
+            assert not (verdict and belief.value in verdict.holds and belief.contested)
+        told = timeline(history)
+        if all(v.verdict and not v.verdict.holds for v in verdicts):
+            assert timeline([*history, *verdicts]) == told
+
+    @quick
+    @given(disputes())
+    def test_one_alone_changes_nothing(self, history: list[Assertion]) -> None:
+        verdicts = [judged(c) for c in open_contests(history)]
+        assert timeline(verdicts) == ()
 
 
 class TestKeys:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from extractors.protocol import LogSlice, Reading
 from extractors.statements import create, stated
 from memory import explicit
-from memory.consolidation import Assertion, timeline
+from memory.assertions import Assertion
+from memory.consolidation import timeline
 from memory.models import (
     Candidate,
     Interaction,

@@ -10,7 +10,8 @@ from typing import Any
 from benchmarks.chaos.extractors import Digests, Statements
 from benchmarks.chaos.snapshot import Snapshot, User
 from consumers.derivation import asserted
-from memory.consolidation import Assertion, assertion_id, timeline
+from memory.assertions import Assertion, assertion_id
+from memory.consolidation import timeline
 from memory.models import Interaction, Scope
 from memory.planning import by_belief
 

@@ -9,7 +9,7 @@ from consumers.generations import followed_generations
 from consumers.ledger import PostgresLedger
 from extractors.abstracts import Abstracts, create
 from extractors.summaries import Summaries, summarise
-from memory.consolidation import Assertion
+from memory.assertions import Assertion
 from memory.database import Database, Transaction
 from memory.errors import ConcurrentWrite
 from memory.log import interaction_of

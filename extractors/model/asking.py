@@ -37,10 +37,7 @@ class Asked(Generic[A]):
 
     def provenance(self, extractor: str, version: str) -> Provenance:
         """What made whatever an extractor reads off the answer."""
-        prompt = self.call.prompt
-        return Provenance(
-            extractor, version, prompt.name, prompt.version, prompt.hash, self.call.model
-        )
+        return self.call.provenance(extractor, version)
 
 
 class Asker:
@@ -79,17 +76,11 @@ class Asker:
         await self.ledger.use(prompt)
         waits: list[float] = []
         for endpoint in self._endpoints:
-            key = answer_key(prompt, endpoint.model, shown)
-            kept = await self.ledger.kept_answer(scope, key)
-            if kept is not None:
-                call = ModelCall(
-                    scope, self._task, prompt, endpoint.model, Outcome.ANSWERED, cached=True
-                )
-                await self.ledger.record(call, None, "")
-                return Asked(answer.model_validate_json(kept), call)
+            if kept := await self._kept(endpoint, scope, prompt, answer, shown):
+                return kept
             await self.ledger.admit(scope)
             try:
-                return await self._asked(endpoint, scope, prompt, answer, shown, key)
+                return await self._asked(endpoint, scope, prompt, answer, shown)
             except NoReply as failure:
                 logger.warning("model %r did not answer: %s", endpoint.model, failure)
                 waits += [failure.wait] if failure.wait is not None else []
@@ -99,19 +90,43 @@ class Asker:
             )
         raise ModelFailed(f"none of {', '.join(map(repr, self.models))} answered")
 
+    async def kept(
+        self, scope: Scope, prompt: Prompt, answer: type[A], shown: str
+    ) -> Asked[A] | None:
+        """The answer to `shown` that was kept of one of the models, without asking any.
+
+        Raises:
+            PromptChanged: the installation has to change.
+        """
+        await self.ledger.use(prompt)
+        for endpoint in self._endpoints:
+            if kept := await self._kept(endpoint, scope, prompt, answer, shown):
+                return kept
+        return None
+
+    async def keep(self, call: ModelCall, shown: str, answer: BaseModel) -> None:
+        """Keeps what a call answered to one of several things that it was shown together."""
+        key = answer_key(call.prompt, call.model, shown)
+        await self.ledger.keep_answer(call.scope, key, answer.model_dump_json())
+
     async def aclose(self) -> None:
         """Closes the connections."""
         for endpoint in self._endpoints:
             await endpoint.aclose()
 
+    async def _kept(
+        self, endpoint: Endpoint, scope: Scope, prompt: Prompt, answer: type[A], shown: str
+    ) -> Asked[A] | None:
+        key = answer_key(prompt, endpoint.model, shown)
+        kept = await self.ledger.kept_answer(scope, key)
+        if kept is None:
+            return None
+        call = ModelCall(scope, self._task, prompt, endpoint.model, Outcome.ANSWERED, cached=True)
+        await self.ledger.record(call, None, "")
+        return Asked(answer.model_validate_json(kept), call)
+
     async def _asked(
-        self,
-        endpoint: Endpoint,
-        scope: Scope,
-        prompt: Prompt,
-        answer: type[A],
-        shown: str,
-        key: bytes,
+        self, endpoint: Endpoint, scope: Scope, prompt: Prompt, answer: type[A], shown: str
     ) -> Asked[A]:
         talk = _Talk(endpoint, prompt)
         call = ModelCall(scope, self._task, prompt, endpoint.model, Outcome.UNAVAILABLE)
@@ -142,7 +157,7 @@ class Asker:
             )
         outcome = Outcome.ANSWERED if talk.said == 1 else Outcome.REPAIRED
         call = self._sum(call, talk, outcome)
-        await self.ledger.record(call, key, reply.text)
+        await self.ledger.record(call, answer_key(prompt, call.model, shown), reply.text)
         return Asked(answer.model_validate_json(reply.text), call)
 
     def _sum(self, call: ModelCall, talk: "_Talk", outcome: Outcome) -> ModelCall:

@@ -41,6 +41,7 @@ class Refused(StrEnum):
     UNRELATED: the words and what is read off them have nothing in common.
     OLD: all its words were read before.
     UNKNOWN_MEMORY: it ends a memory that was not shown.
+    UNKNOWN_VALUE: it decides for a value, or on a contest, that was not shown.
     EMPTY: it says nothing, or in no form that could be kept.
     TOO_MUCH: a summary is as long as it may be without it.
     """
@@ -53,6 +54,7 @@ class Refused(StrEnum):
     UNRELATED = "unrelated"
     OLD = "old"
     UNKNOWN_MEMORY = "unknown_memory"
+    UNKNOWN_VALUE = "unknown_value"
     EMPTY = "empty"
     TOO_MUCH = "too_much"
 
@@ -153,6 +155,20 @@ def summary_evidence(
     if not related(text, " ".join(q.words for q in quotes)):
         return Refused.UNRELATED
     return tuple(evidence)
+
+
+def verdict_evidence(
+    shown: Shown, text: str, quotes: Sequence[Quote]
+) -> tuple[Evidence, ...] | Refused:
+    """The evidence for deciding that one of several contested values holds, or why it is refused.
+
+    As `grounded`, but an assistant's words never count: the turns are of different sessions, so
+    that none answers the one before it.
+    """
+    turns = [shown.turns[quote.turn] for quote in quotes if quote.turn in shown.turns]
+    if not all(by_person(turn) for turn in turns):
+        return Refused.NOT_THE_PERSON
+    return grounded(shown, text, quotes)
 
 
 def _standing(shown: Shown, quote: Quote) -> Evidence | Refused:

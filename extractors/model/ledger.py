@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from extractors.model.prompts import Prompt
 from extractors.protocol import Extractor
-from memory.models import ModelTask, Scope
+from memory.models import ModelTask, Provenance, Scope
 
 
 class Outcome(StrEnum):
@@ -64,6 +64,11 @@ class ModelCall:
     answer: str = ""
     id: UUID = field(default_factory=uuid4)
 
+    def provenance(self, extractor: str, version: str) -> Provenance:
+        """What made whatever an extractor reads off its answer."""
+        prompt = self.prompt
+        return Provenance(extractor, version, prompt.name, prompt.version, prompt.hash, self.model)
+
 
 @dataclass(frozen=True, slots=True)
 class Grounded:
@@ -105,6 +110,10 @@ class Ledger(Protocol):
         """The answer kept for the user under `key`."""
         ...
 
+    async def keep_answer(self, scope: Scope, key: bytes, answer: str) -> None:
+        """Keeps a part of an answer for the user under a key of its own."""
+        ...
+
     async def record(self, call: ModelCall, key: bytes | None, answer: str) -> None:
         """Writes a call down, and with a `key` keeps its answer."""
         ...
@@ -127,6 +136,9 @@ class NoLedger:
     async def kept_answer(self, scope: Scope, key: bytes) -> str | None:  # noqa: ARG002
         """None."""
         return None
+
+    async def keep_answer(self, scope: Scope, key: bytes, answer: str) -> None:
+        """Takes no notice."""
 
     async def record(self, call: ModelCall, key: bytes | None, answer: str) -> None:
         """Takes no notice."""

@@ -70,3 +70,23 @@ class Summarised(_Answer):
     """A summary, sentence by sentence, in the order of the conversation."""
 
     sentences: list[Sentence]
+
+
+class Judged(_Answer):
+    """Which values of one contest hold."""
+
+    contest: int = Field(description="the number of the contest")
+    holds: list[int] = Field(
+        description="the numbers of the values that hold: one, or several that are true side by"
+        " side; empty where the words do not tell"
+    )
+    quotes: list[Quote] = Field(
+        description="the person's words, in turns of this contest, that decide it; empty where"
+        " nothing does"
+    )
+
+
+class Consolidated(_Answer):
+    """What is to be said of each contest."""
+
+    contests: list[Judged]

@@ -255,8 +255,8 @@ WITH quoted AS (
 )
 UPDATE assertions a
 SET candidate = jsonb_set(candidate, '{said,evidence}', (
-    SELECT jsonb_agg(CASE WHEN item->>'interaction_id' = ANY(%(ids)s)
-                          THEN jsonb_set(item, '{quote}', '""') ELSE item END)
+    SELECT COALESCE(jsonb_agg(CASE WHEN item->>'interaction_id' = ANY(%(ids)s)
+                                   THEN jsonb_set(item, '{quote}', '""') ELSE item END), '[]')
     FROM jsonb_array_elements(candidate #> '{said,evidence}') AS item))
 WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s AND a.interaction_ids && %(ids)s
 

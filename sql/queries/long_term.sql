@@ -6,6 +6,17 @@ SELECT COALESCE((SELECT change_seq FROM users
     (SELECT generation FROM serving(%(tenant)s, %(user)s)) AS generation,
     (SELECT embedder_id FROM embedders WHERE name = %(embedder)s AND state = 'live') AS embedder_id
 
+-- contested --
+-- The belief keys under which a generation believes something contested now, newest first, and since
+-- when it believes the newest of what it does under each.
+SELECT belief_key, max(believed_from) AS since FROM memories
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
+    AND believed_to IS NULL AND archived_at IS NULL
+GROUP BY belief_key
+HAVING bool_or(contested <> '{}')
+ORDER BY since DESC, belief_key
+LIMIT %(limit)s
+
 -- assertions --
 -- What was asserted under the given belief keys, but for what rests on a retracted interaction.
 SELECT belief_key, assertion_id, position, candidate, provenance, recorded_at

@@ -27,6 +27,12 @@ WHERE tenant_id = %(tenant)s AND day = (now() AT TIME ZONE 'UTC')::date
 SELECT answer FROM model_answers
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND answer_key = %(answer_key)s
 
+-- keep_answer --
+-- Keeps an answer under a key.
+INSERT INTO model_answers AS a (tenant_id, user_id, answer_key, answer)
+VALUES (%(tenant)s, %(user)s, %(answer_key)s, %(answer)s)
+ON CONFLICT (tenant_id, user_id, answer_key) DO UPDATE SET answer = excluded.answer
+
 -- record --
 -- Writes a call down, adds it to the sums of its day, and with `answer_key` keeps its answer; of a
 -- generation that is not said it is the serving one.

@@ -75,7 +75,8 @@ UPDATE users SET position = GREATEST(position,
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 
 -- overlapping --
--- Two current values of an attribute that has one at a time, and not because nothing decides.
+-- Two current values of an attribute that has one at a time, and not because nothing decides, or
+-- because a verdict found that both hold.
 -- unscoped: the jobs go through the users of a tenant
 SELECT a.user_id, a.memory_id AS older, b.memory_id AS newer, a.valid_from AS older_from,
     b.valid_from AS newer_from, a.attribute
@@ -88,6 +89,8 @@ WHERE a.tenant_id = %(tenant)s AND a.user_id = ANY(%(users)s) AND a.attribute IS
     AND a.single_valued AND b.single_valued AND a.believed_to IS NULL AND b.believed_to IS NULL
     AND a.value IS DISTINCT FROM b.value
     AND NOT (a.value = ANY(b.contested) OR b.value = ANY(a.contested))
+    AND NOT COALESCE(a.payload->'decided' = b.payload->'decided'
+                     AND a.payload#>'{decided,holds}' @> jsonb_build_array(a.value, b.value), false)
     AND COALESCE(b.valid_to, 'infinity') > b.valid_from
 ORDER BY a.user_id, a.memory_id, b.memory_id
 
