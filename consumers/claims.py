@@ -222,7 +222,7 @@ def lost(lease: Lease) -> LeaseLost:
 
 
 async def take_up(database: Database, whose: Whose) -> int:
-    """Lets extraction try again what was set aside; how many sessions that is."""
+    """Lets extraction try again what was set aside or waits for a budget; how many sessions."""
     taken = 0
     async for tenant in tenants(database, whose.tenant):
         params = {"user": whose.user}

@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from consumers.generations import read_generations, shares_of
 from consumers.ingest.lag import IngestState
 from consumers.quality import Quality, sampled
 from memory.database import Database
+from memory.errors import BudgetSpent, ExtractionWaits
 from memory.log import Position, position_of
 from memory.models import Scope
 from memory.wire import Rows
+
+BUDGET, SERVER = BudgetSpent.__name__, ExtractionWaits.__name__
+"""Why sessions are left for later, as `progress` names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,23 @@ class SetAside:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelDay:
+    """What models cost a tenant today (UTC), and which of its sessions wait for one.
+
+    spent, budget: in the currency of the price table; a budget of None is no limit.
+    waiting_for_budget: sessions put off because it was spent; waiting_for_server: because the
+        model's server asked to be left alone.
+    resumes_at: when the first of them is read again.
+    """
+
+    spent: float
+    budget: float | None
+    waiting_for_budget: int = 0
+    waiting_for_server: int = 0
+    resumes_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """A store at a moment.
 
@@ -43,6 +64,7 @@ class Status:
         users of whom nothing but history waits.
     lag_seconds: how long the user who has waited longest has waited, backfill apart.
     leased: users that a worker holds; leases_expired: whom one held and did not come back to.
+    models: what they cost today, and what waits for them.
     set_aside: the newest of `set_aside_total`.
     sessions_open: sessions whose working memory has not expired.
     ingest: of the configured topic; None where there is none.
@@ -74,30 +96,39 @@ class Status:
     collective: tuple[Count, ...]
     set_aside: tuple[SetAside, ...]
     set_aside_total: int
+    models: ModelDay
     quality: tuple[Quality, ...] = ()
     ingest: IngestState | None = None
     position: Position | None = None
 
 
 async def read_status(
-    database: Database, tenant: str, user: str | None = None, *, language: str
+    database: Database,
+    tenant: str,
+    user: str | None = None,
+    *,
+    language: str,
+    daily_budget: float | None = None,
 ) -> Status:
     """The store as `database`, in the worker's role, sees it; two round trips and a few.
 
-    `language` is the store's, for the quality of a sample of its memories.
+    `language` is the store's, for the quality of a sample of its memories; `daily_budget` what a
+    tenant may spend on models a day.
 
     Raises:
         InvalidScope: an empty tenant or user.
     """
     scope = Scope(tenant, user or "-")
     whose = {"user": user or ""}
-    sessions, long_term, collective, set_aside, position = await database.fetch_all(
+    sessions, long_term, collective, set_aside, spent, put_off, position = await database.fetch_all(
         scope,
         [
             ("status.sessions", whose),
             ("status.long_term", whose),
             ("status.collective", {}),
             ("claims.set_aside", whose),
+            ("models.spent_today", {}),
+            ("models.put_off", {**whose, "reasons": [BUDGET, SERVER]}),
             ("log.position", {}),
         ],
     )
@@ -140,8 +171,21 @@ async def read_status(
             for row in set_aside
         ),
         set_aside_total=set_aside[0]["total"] if set_aside else 0,
+        models=_models(spent[0]["spent"], daily_budget, put_off),
         quality=tuple(await sampled(database, tenant, language)),
         position=position_of(position) if user else None,
+    )
+
+
+def _models(spent: float, budget: float | None, put_off: Rows) -> ModelDay:
+    waiting = {row["reason"]: row["sessions"] for row in put_off}
+    resumes = min((row["resumes"] for row in put_off), default=None)
+    return ModelDay(
+        spent,
+        budget,
+        waiting.get(BUDGET, 0),
+        waiting.get(SERVER, 0),
+        resumes.astimezone(UTC) if resumes else None,
     )
 
 

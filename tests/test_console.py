@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
@@ -548,3 +549,17 @@ def test_progress_draws_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> N
         with screen.progress("recording", "interactions", total=10) as advance:
             advance(4)
         assert ("recording" in shown.export_text()) is terminal
+
+
+def test_status_says_what_models_cost_and_what_waits_for_them(
+    run: RunCommand, superuser: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "spent today" not in run("status").stdout
+    monkeypatch.setenv("MEMORY_MODEL_DAILY_BUDGET", "5")
+    superuser.execute(
+        "INSERT INTO progress (tenant_id, user_id, generation, session_id, error, retry_at)"
+        " VALUES ('default', 'ana', 1, 's1', 'BudgetSpent: of 5', '2126-03-01 00:00Z')"
+    )
+    shown = run("status").stdout
+    assert "0.0000 of 5 spent today (UTC)" in shown
+    assert "1 session waiting for the budget to be renewed, until 2126-03-01 00:00 UTC" in shown

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import psycopg
 import pytest
 from anyio.from_thread import start_blocking_portal
 
+from consumers.claims import Whose, take_up
 from consumers.extraction import Worker
+from consumers.status import read_status
 from extractors.language_model import LanguageModel
 from extractors.model.asking import create_asker
 from extractors.model.endpoint import Breaker, Patience, retry_after
@@ -191,9 +194,19 @@ class TestLedger:
             "SELECT attempts, set_aside_at FROM progress WHERE session_id = 's2'"
         ).fetchone()
         assert row == (0, None)
-        superuser.execute("UPDATE progress SET retry_at = now() WHERE session_id = 's2'")
-        superuser.execute("UPDATE users SET due_at = now()")
-        asking().drain()
+        extraction = asking(model_daily_budget=1.0)
+        database = extraction.worker.database
+        status = extraction.portal.call(
+            partial(read_status, database, "northwind", language="english", daily_budget=0.0001)
+        )
+        models = status.models
+        assert models.spent == pytest.approx(0.00012)
+        assert models.budget == 0.0001
+        assert (models.waiting_for_budget, models.waiting_for_server) == (1, 0)
+        assert models.resumes_at is not None
+        assert (models.resumes_at.hour, models.resumes_at.minute) == (0, 0)  # midnight UTC
+        assert extraction.portal.call(take_up, database, Whose("northwind")) == 1
+        extraction.drain()
         assert {m.value for m in client.history(ANA)} >= {"rome"}
 
     def test_the_same_is_asked_once_until_it_is_forgotten(

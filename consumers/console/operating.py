@@ -26,7 +26,7 @@ from consumers.console.options import (
 from consumers.derivation import Extracted
 from consumers.ingest.lag import IngestState, ingest_state
 from consumers.reembedding import Reembedded, Reembedding
-from consumers.status import Status, read_status
+from consumers.status import ModelDay, Status, read_status
 from consumers.store import open_worker, reached, worker_database
 from memory.database import described, resolve_url
 from memory.embedding import create_embedder
@@ -50,7 +50,11 @@ from memory.settings import Settings
     show_default=True,
     help="Users to extract at once: more where a model is waited for.",
 )
-@click.option("--retry-set-aside", is_flag=True, help="First take up again what was given up on.")
+@click.option(
+    "--retry-set-aside",
+    is_flag=True,
+    help="First take up again what was given up on, or waits for a budget raised since.",
+)
 @click.option("--user", help="Only this user.")
 @any_tenant_option
 @json_option
@@ -71,7 +75,7 @@ def extract_command(
     done, whose = Extracted(), Whose(tenant, user)
     if retry_set_aside:
         taken = run(_take_up, configured(), whose)
-        screen.say(f"took up {screen.counted(taken, 'session')} that had been set aside")
+        screen.say(f"took up {screen.counted(taken, 'session')} that had been left")
     with stopping_at_signals(follow):
         run(_extract, configured(), done, whose, workers, follow)
     screen.answer(done, as_json, lambda: screen.extracted(done))
@@ -211,7 +215,13 @@ def status_command(
 
 async def _status(settings: Settings, tenant: str, user: str | None) -> Status:
     async with worker_database(settings) as database:
-        found = await read_status(database, tenant, user, language=settings.language)
+        found = await read_status(
+            database,
+            tenant,
+            user,
+            language=settings.language,
+            daily_budget=settings.model_daily_budget,
+        )
         return replace(found, ingest=await ingest_state(database, settings))
 
 
@@ -260,31 +270,49 @@ def _status_table(found: Status) -> RenderableType:
         place = found.position
         grid.add_row("user", f"recorded {place.recorded:,}, extracted {place.extracted:,}")
     grid.add_row("", "")
-    grid.add_row("tenant", screen.plain(found.tenant))
-    grid.add_row(
-        "working", f"{screen.counted(found.sessions_open, 'open session')} of {found.sessions:,}"
-    )
+    for label, line in _tenant_lines(found):
+        grid.add_row(label, line)
+    return grid
+
+
+def _tenant_lines(found: Status) -> Iterator[tuple[str, str]]:
+    yield "tenant", screen.plain(found.tenant)
+    yield "working", f"{screen.counted(found.sessions_open, 'open session')} of {found.sessions:,}"
     for count in found.long_term:
-        grid.add_row("long-term", f"{count.memories:,} {count.kind} by {count.extractor}")
+        yield "long-term", f"{count.memories:,} {count.kind} by {count.extractor}"
     for count in found.collective:
-        grid.add_row("collective", f"{count.memories:,} {count.kind} by {count.extractor}")
+        yield "collective", f"{count.memories:,} {count.kind} by {count.extractor}"
+    for line in _model_lines(found.models):
+        yield "models", line
     for quality in found.quality:
-        grid.add_row(
+        yield (
             "quality",
             f"{quality.sound:,} of a sample of {quality.memories:,} by {quality.maker} are sound;"
             f" {quality.standing:,} of {screen.counted(quality.quotes, 'quote')} stand",
         )
     if found.set_aside_total > len(found.set_aside):
-        grid.add_row("set aside", f"{found.set_aside_total:,} sessions, the newest of them:")
+        yield "set aside", f"{found.set_aside_total:,} sessions, the newest of them:"
     for row in found.set_aside:
         # An extractor that reads all of a user at once fails in no session.
         where = f"session {screen.plain(row.session)!r} of " if row.session else ""
-        grid.add_row(
+        yield (
             "set aside",
             f"{where}user {screen.plain(row.user)!r} after"
             f" {screen.counted(row.attempts, 'attempt')}: {screen.one_line(row.error, 200)}",
         )
-    return grid
+
+
+def _model_lines(models: ModelDay) -> Iterator[str]:
+    limit = "" if models.budget is None else f" of {models.budget:g}"
+    if limit or models.spent:
+        yield f"{models.spent:.4f}{limit} spent today (UTC)"
+    for sessions, what in (
+        (models.waiting_for_budget, "the budget to be renewed"),
+        (models.waiting_for_server, "the model's server"),
+    ):
+        if sessions:
+            at = f", until {models.resumes_at:%Y-%m-%d %H:%M} UTC" if models.resumes_at else ""
+            yield f"{screen.counted(sessions, 'session')} waiting for {what}{at}"
 
 
 def _ingest_lines(ingest: IngestState) -> Iterator[tuple[str, str]]:

@@ -152,12 +152,12 @@ WHERE p.tenant_id = %(tenant)s AND p.user_id = %(user)s AND p.generation = %(gen
     AND p.session_id = ''
 
 -- take_up --
--- Lets extraction try again what it had set aside, of one user or of all of the bound tenant; a row
--- for each session.
+-- Lets extraction try again what it had set aside, or left for when a budget is renewed, of one user
+-- or of all of the bound tenant; a row for each session.
 WITH taken AS (
     UPDATE progress SET attempts = 0, error = NULL, set_aside_at = NULL, retry_at = NULL
     WHERE tenant_id = %(tenant)s AND (%(user)s::text IS NULL OR user_id = %(user)s)
-        AND set_aside_at IS NOT NULL
+        AND (set_aside_at IS NOT NULL OR starts_with(error, 'BudgetSpent:'))
     RETURNING user_id, session_id
 ), due AS (
     UPDATE users u SET due_at = now()
