@@ -7,13 +7,16 @@ from typing import Any
 import psycopg
 import pytest
 
+from extractors.abstracts import MOST_CHARACTERS
+from extractors.language_model import TURN_CHARACTERS
 from extractors.model.prompts import prompts
 from memory.client import MemoryClient
 from memory.models import Memory, MemoryKind, Scope
 from memory.settings import Settings
 from tests.chat import Chat, Fault, serving
 from tests.compacting import TENANT, compactor
-from tests.conftest import WordEmbedder
+from tests.conftest import Verbatim, WordEmbedder
+from tests.replaying import opened
 
 ANA = Scope(TENANT, "ana", session="monday")
 SAID = datetime(2023, 5, 8, 12, tzinfo=UTC)
@@ -135,6 +138,41 @@ def test_summaries_alone_may_go_without_a_model(chat: Chat, closing: Callable[..
     assert SHORTLIST in summary.text
     assert "instead_of_model" not in summary.payload
     assert chat.seen == []
+
+
+def test_a_session_longer_than_what_is_shown_keeps_its_own_sentences(
+    client: MemoryClient, chat: Chat, closing: Callable[..., Memory]
+) -> None:
+    for number in range(MOST_CHARACTERS // TURN_CHARACTERS + 1):
+        client.record(ANA, f"{number} " * TURN_CHARACTERS, occurred_at=SAID)
+    summary = closing()
+    assert SHORTLIST in summary.text
+    assert summary.payload["instead_of_model"] == "too_long"
+    assert chat.seen == []
+
+
+def test_replay_tells_it_by_the_same_model_and_asks_nothing_anew(
+    client: MemoryClient,
+    settings: Settings,
+    url: str,
+    embedder: WordEmbedder,
+    chat: Chat,
+    closing: Callable[..., Memory],
+    superuser: psycopg.Connection,
+) -> None:
+    told = closing()
+    chosen = Settings.model_validate({**settings.model_dump(), **chat.settings()})
+    with opened(chosen, url, embedder, [Verbatim()]) as house:
+        assert house.replay().left == 0
+    rows = superuser.execute(
+        "SELECT generation, text, model, prompt_hash FROM memories WHERE kind = 'summary'"
+        " ORDER BY generation"
+    )
+    made = (told.text, "scripted", prompts()["summarise"].hash)
+    assert rows.fetchall() == [(1, *made), (2, *made)]
+    kept = superuser.execute("SELECT generation, cached FROM model_calls ORDER BY generation")
+    assert kept.fetchall() == [(1, False), (2, True)]
+    assert len(chat.seen) == 1
 
 
 def test_what_one_agent_alone_may_see_is_not_mixed_into_a_summary(

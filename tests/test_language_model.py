@@ -19,7 +19,7 @@ from extractors.model.grounding import found_in
 from extractors.model.prompts import prompts, schema_digest
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
-from memory.errors import PromptChanged
+from memory.errors import ConfigurationError, PromptChanged
 from memory.models import MemoryKind, ModelTask, Scope
 from memory.settings import Settings
 from tests.chat import Chat, Fault, serving
@@ -141,6 +141,46 @@ class TestFaults:
         client.forget(ANA, session="s1")
         row = superuser.execute("SELECT answer FROM model_calls").fetchone()
         assert row == (None,)
+
+    def test_a_server_that_asks_to_be_left_alone_for_long_makes_the_session_wait(
+        self,
+        client: MemoryClient,
+        asking: Callable[..., Extraction],
+        chat: Chat,
+        superuser: psycopg.Connection,
+    ) -> None:
+        chat.faults = [Fault(429, {"Retry-After": "3600"})]
+        client.record(ANA, "I live in Munich", id="m1", occurred_at=SAID)
+        assert asking().drain().waiting == 1
+        assert client.history(ANA) == []
+        assert (len(chat.seen), client.position(ANA).extracted) == (1, 0)
+        row = superuser.execute(
+            "SELECT attempts, set_aside_at, retry_at > now() + interval '50 minutes' FROM progress"
+        ).fetchone()
+        assert row == (0, None, True)
+        superuser.execute("UPDATE progress SET retry_at = now()")
+        superuser.execute("UPDATE users SET due_at = now()")
+        asking().drain()
+        assert [m.value for m in client.history(ANA)] == ["munich"]
+
+    @pytest.mark.parametrize("status", [401, 404])
+    def test_a_key_or_model_that_the_server_does_not_know_stops_the_worker(
+        self,
+        status: int,
+        client: MemoryClient,
+        asking: Callable[..., Extraction],
+        chat: Chat,
+        superuser: psycopg.Connection,
+    ) -> None:
+        chat.faults = [Fault(status)]
+        client.record(ANA, "I live in Munich", id="m1", occurred_at=SAID)
+        with pytest.raises(ConfigurationError, match="MEMORY_OPENAI_API_KEY"):
+            asking().drain()
+        assert (client.history(ANA), len(chat.seen)) == ([], 1)
+        assert superuser.execute("SELECT count(*) FROM progress").fetchone() == (0,)
+        superuser.execute("UPDATE users SET due_at = now()")
+        asking().drain()
+        assert [m.value for m in client.history(ANA)] == ["munich"]
 
     @pytest.mark.parametrize(
         ("answer", "reason"),

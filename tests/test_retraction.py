@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from consumers.extraction import Worker
-from extractors import behaviour
+from extractors import behaviour, procedures
 from extractors.episodes import Episodes
 from extractors.protocol import Extractor
 from memory.client import AsyncMemoryClient, MemoryClient
@@ -359,7 +359,7 @@ STEP = st.one_of(
 class TestReadersOfAllOfAUser:
     @pytest.fixture
     def extractors(self, settings: Settings) -> list[Extractor]:
-        return [behaviour.create(settings)]
+        return [behaviour.create(settings), procedures.create(settings)]
 
     def judged(self, client: MemoryClient, number: int) -> str:
         """Accepts what is remote, and nothing else; returns the interaction's id."""
@@ -393,6 +393,47 @@ class TestReadersOfAllOfAUser:
         client.restore(ANA, interactions=ids)
         worker.drain()
         found = beliefs(superuser)
+        superuser.execute(f"TRUNCATE {DERIVED}")
+        superuser.execute("UPDATE users SET due_at = now()")
+        worker.drain()
+        assert found == beliefs(superuser)
+
+    def shown_how(self, client: MemoryClient, number: int) -> list[str]:
+        """Searches, then sends, as asked for; returns the ids of the two calls."""
+        say(client, f"p{number}", "Please do it.", number)
+        ids = []
+        for place, tool in enumerate(("search", "send")):
+            payload = {"tool": tool, "task": "outreach"}
+            call = {**payload, "arguments": {}}
+            for kind, what in (("tool_call", call), ("tool_result", {**payload, "ok": True})):
+                name = f"p{number}-{place}-{kind}"
+                client.record(
+                    ANA, "", kind=kind, payload=what, id=name, occurred_at=day(number),
+                    role="tool" if kind == "tool_result" else "assistant",
+                )  # fmt: skip
+            ids.append(f"p{number}-{place}-tool_call")
+        return ids
+
+    def test_procedures_are_made_of_the_runs_that_are_left(
+        self, client: MemoryClient, worker: Extraction, superuser: psycopg.Connection
+    ) -> None:
+        runs = [self.shown_how(client, number) for number in range(4)]
+        worker.drain()
+        (before,) = client.history(ANA, kinds=[MemoryKind.PROCEDURE])
+        assert "Worked 4 of 4 times" in before.text
+        client.retract(ANA, interactions=runs[0])
+        worker.drain()
+        (fewer,) = client.history(ANA, kinds=[MemoryKind.PROCEDURE])
+        assert "Worked 3 of 3 times" in fewer.text
+        cited = {e.interaction_id for e in client.explain(ANA, fewer.id).evidence}
+        assert cited.isdisjoint(runs[0])
+        client.retract(ANA, interactions=runs[1])
+        worker.drain()
+        assert client.history(ANA, kinds=[MemoryKind.PROCEDURE]) == []
+        client.restore(ANA, interactions=[*runs[0], *runs[1]])
+        worker.drain()
+        found = beliefs(superuser)
+        assert [m.text for m in client.history(ANA, kinds=[MemoryKind.PROCEDURE])] == [before.text]
         superuser.execute(f"TRUNCATE {DERIVED}")
         superuser.execute("UPDATE users SET due_at = now()")
         worker.drain()
