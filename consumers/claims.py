@@ -13,6 +13,7 @@ from typing import cast
 from uuid import UUID
 
 import anyio
+from psycopg.rows import DictRow
 
 from consumers.backoff import backoff
 from consumers.groups import alone
@@ -47,13 +48,17 @@ RELEASE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A user this worker may write to, until `token` is taken over."""
+    """A user this worker may write to, until `token` is taken over.
+
+    lost: how many leases of the user before this one ended without being given back, in a row.
+    """
 
     scope: Scope
     token: UUID
     position: int
     due_at: datetime
     forget_seq: int
+    lost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +90,7 @@ class Claims:
         for backfill in (backfill_first, not backfill_first):
             params = {**self._turns(quiet), "backfill": backfill, "lease": self._settings.lease}
             for row in await self._database.fetch_system("claims.lease", params):
-                return Lease(
-                    Scope(row["tenant_id"], row["user_id"]),
-                    row["lease_token"],
-                    row["position"],
-                    row["due_at"],
-                    row["forget_seq"],
-                )
+                return lease_of(Scope(row["tenant_id"], row["user_id"]), row)
         return None
 
     async def pause(self, quiet: float, longest: float) -> float:
@@ -161,6 +160,12 @@ class Claims:
             await self.release(lease, 0.0)
 
 
+def lease_of(scope: Scope, row: DictRow) -> Lease:
+    """The lease that a row of `claims.lease` or `generations.hold` gives."""
+    lost = row["lost_leases"]
+    return Lease(scope, row["lease_token"], row["position"], row["due_at"], row["forget_seq"], lost)
+
+
 def renewal(lease: Lease, settings: Settings) -> Params:
     """The parameters of `claims.renew`, which a commit runs as well."""
     return {"lease": lease.token, "seconds": settings.lease}
@@ -194,6 +199,29 @@ async def fail(
     }
     for row in await database.fetch(lease.scope, "claims.fail", params):
         return cast("float | None", row["retry"])
+    raise lost(lease)
+
+
+async def begin(
+    database: Database, settings: Settings, lease: Lease, *, generation: int, session: str | None
+) -> bool:
+    """Notes that a session, or all of the user, is begun, in case it ends this process.
+
+    False: it has ended as many as may be, and is set aside.
+
+    Raises:
+        LeaseLost: another worker holds the user now; nothing was noted.
+    """
+    params = {
+        "lease": lease.token,
+        "generation": generation,
+        "session": session or "",
+        "max_attempts": settings.max_attempts,
+        "error": f"WorkerVanished: begun {settings.max_attempts} times after its user's worker had"
+        " vanished, with no word of it since: does it end its process, by its size for one?",
+    }
+    for row in await database.fetch(lease.scope, "claims.begin", params):
+        return bool(row["begun"])
     raise lost(lease)
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from psycopg.rows import DictRow
 
-from consumers.claims import Lease, fail, put_off, renewal
+from consumers.claims import Lease, begin, fail, put_off, renewal
 from consumers.generations import Generation, State
 from consumers.judging import verdicts
 from consumers.ledger import PostgresLedger, keeping
@@ -147,22 +147,48 @@ class Derivation:
         """Seconds after which to try again what failed now; None where nothing did."""
         generation = {"generation": self._generation.id}
         due = await self._database.fetch(lease.scope, "claims.due_sessions", generation)
+        # What ends its worker says nothing: who comes after one notes each thing before it begins.
+        wary = lease.lost > 0 or any(row["unheard"] for row in due)
         tried = []
         for row in due:
             if row["session_id"]:
                 session = lease.scope.in_session(row["session_id"])
+                if wary and not await self._begun(lease, session):
+                    continue
                 work = self._extract_session(lease, session, Due.of(row), between)
                 tried.append(await self._attempt(lease, session, work))
+        read = await self._read_users(lease, due, wary=wary)
+        await seal(self._database, lease.scope, self._generation.id)
+        return min((a.retry for a in tried + read if a.retry is not None), default=None)
+
+    async def _read_users(
+        self, lease: Lease, due: Sequence[DictRow], *, wary: bool
+    ) -> list["_Attempt"]:
+        """Attempts at what reads all of the user, noted first where wary."""
         readers = [e for e in self._extractors if e.reading is Reading.USER]
+        noted = wary and bool(readers or self._arbiter)
+        if noted and not await self._begun(lease, lease.scope):
+            return []
         read = [await self._attempt(lease, lease.scope, self._read_user(lease, e)) for e in readers]
         if self._arbiter:
             judging = self._judge(lease, self._arbiter)
             read.append(await self._attempt(lease, lease.scope, judging))
-        if due and not due[-1]["session_id"] and all(attempt.done for attempt in read):
-            recovered = {**generation, "lease": lease.token}
+        failed_before = bool(due) and not due[-1]["session_id"]
+        if (noted or failed_before) and all(attempt.done for attempt in read):
+            recovered = {"generation": self._generation.id, "lease": lease.token}
             await self._database.fetch(lease.scope, "claims.recover", recovered)
-        await seal(self._database, lease.scope, self._generation.id)
-        return min((a.retry for a in tried + read if a.retry is not None), default=None)
+        return read
+
+    async def _begun(self, lease: Lease, scope: Scope) -> bool:
+        """Notes that something is begun; False: it ended too many processes, and is set aside."""
+        generation = self._generation.id
+        begun = await begin(
+            self._database, self._settings, lease, generation=generation, session=scope.session
+        )
+        if not begun:
+            logger.warning("session %r of user %r is set aside", scope.session, scope.user)
+            self._done.failures += 1
+        return begun
 
     async def note(self, lease: Lease) -> bool:
         """Notes that all the lease saw is derived, for a generation beside the live one.

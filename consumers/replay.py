@@ -12,7 +12,7 @@ from time import monotonic
 
 import anyio
 
-from consumers.claims import RELEASE_SECONDS, Claims, Lease, Whose
+from consumers.claims import RELEASE_SECONDS, Claims, Lease, Whose, lease_of
 from consumers.compaction.policy import read_policy
 from consumers.compaction.sessions import abstracting, replace_summaries, summary_of
 from consumers.derivation import Between, Extracted, GaveWay
@@ -190,8 +190,7 @@ class Replay:
         rows = await self._database.fetch(scope, "generations.hold", params)
         if not rows:
             return None
-        row = rows[0]
-        return Lease(scope, row["lease_token"], row["position"], row["due_at"], row["forget_seq"])
+        return lease_of(scope, rows[0])
 
     async def _let_go(self, lease: Lease) -> None:
         with anyio.move_on_after(RELEASE_SECONDS, shield=True):  # also where we are being stopped

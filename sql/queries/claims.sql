@@ -13,10 +13,11 @@ WITH due AS (
     FOR UPDATE SKIP LOCKED
 )
 UPDATE users u
-SET lease_token = gen_random_uuid(), leased_until = now() + make_interval(secs => %(lease)s)
+SET lease_token = gen_random_uuid(), leased_until = now() + make_interval(secs => %(lease)s),
+    lost_leases = CASE WHEN u.lease_token IS NULL THEN 0 ELSE u.lost_leases + 1 END
 FROM due
 WHERE u.tenant_id = due.tenant_id AND u.user_id = due.user_id
-RETURNING u.tenant_id, u.user_id, u.lease_token, u.position, u.due_at, u.forget_seq
+RETURNING u.tenant_id, u.user_id, u.lease_token, u.position, u.due_at, u.forget_seq, u.lost_leases
 
 -- next --
 -- Seconds until the first of those who wait longest can be leased; NULL where nobody waits.
@@ -67,7 +68,8 @@ WHERE u.tenant_id = %(tenant)s AND u.user_id = %(user)s AND u.lease_token = %(le
 -- wait, or were set aside; after them '' where reading all of the user failed. In the order in which
 -- the log learned of the first thing not seen: so beliefs change in the order in which they did.
 SELECT s.session_id, s.length, COALESCE(p.ordinal, 0) AS ordinal,
-    COALESCE(p.reread_through, 0) AS reread_through, p.reread_at, COALESCE((
+    COALESCE(p.reread_through, 0) AS reread_through, p.reread_at,
+    COALESCE(p.unheard, 0) AS unheard, COALESCE((
     SELECT i.position FROM interactions i
     WHERE i.tenant_id = s.tenant_id AND i.user_id = s.user_id AND i.session_id = s.session_id
         AND i.ordinal > COALESCE(p.ordinal, 0)
@@ -79,7 +81,7 @@ WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s
     AND s.length > COALESCE(p.ordinal, 0) AND p.set_aside_at IS NULL
     AND (p.retry_at IS NULL OR p.retry_at <= now())
 UNION ALL
-SELECT session_id, 0, 0, 0, NULL, NULL FROM progress
+SELECT session_id, 0, 0, 0, NULL, unheard, NULL FROM progress
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND session_id = ''
 ORDER BY first_position, session_id
@@ -89,7 +91,8 @@ ORDER BY first_position, session_id
 INSERT INTO progress AS p (tenant_id, user_id, generation, session_id, ordinal)
 VALUES (%(tenant)s, %(user)s, %(generation)s, %(session)s, %(ordinal)s)
 ON CONFLICT (tenant_id, user_id, generation, session_id)
-    DO UPDATE SET ordinal = excluded.ordinal, attempts = 0, error = NULL, retry_at = NULL
+    DO UPDATE SET ordinal = excluded.ordinal, attempts = 0, unheard = 0, error = NULL,
+        retry_at = NULL
 
 -- reread_at --
 -- When a retraction or restoration last had a generation read something of the user again.
@@ -113,7 +116,7 @@ SELECT %(tenant)s, %(user)s, %(generation)s, %(session)s, 1, %(error)s,
 FROM held
 ON CONFLICT (tenant_id, user_id, generation, session_id) DO UPDATE
     SET attempts = p.attempts + CASE WHEN p.retry_at > now() THEN 0 ELSE 1 END,
-        error = excluded.error,
+        unheard = 0, error = excluded.error,
         set_aside_at = CASE
             WHEN p.retry_at > now() THEN NULL
             WHEN p.attempts + 1 >= %(max_attempts)s THEN COALESCE(p.set_aside_at, now()) END,
@@ -123,6 +126,27 @@ ON CONFLICT (tenant_id, user_id, generation, session_id) DO UPDATE
                 THEN now() + make_interval(secs => LEAST(%(longest)s, %(first)s * 2.0 ^ p.attempts))
             END
 RETURNING EXTRACT(epoch FROM retry_at - now())::float8 AS retry
+
+-- begin --
+-- Notes that a session, or with '' reading all of the user, is begun after a lease that nobody gave
+-- back, where the lease still holds. Begun `max_attempts` times with no word of it since, it is set
+-- aside, with `error`, rather than begun again. No row: the lease was lost.
+WITH held AS (
+    SELECT FROM users
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
+    FOR NO KEY UPDATE
+)
+INSERT INTO progress AS p (tenant_id, user_id, generation, session_id, unheard)
+SELECT %(tenant)s, %(user)s, %(generation)s, %(session)s, 1
+FROM held
+ON CONFLICT (tenant_id, user_id, generation, session_id) DO UPDATE
+    SET unheard = LEAST(p.unheard, %(max_attempts)s) + 1,
+        attempts = CASE WHEN p.unheard < %(max_attempts)s THEN p.attempts ELSE %(max_attempts)s END,
+        error = CASE WHEN p.unheard < %(max_attempts)s THEN p.error ELSE %(error)s END,
+        retry_at = CASE WHEN p.unheard < %(max_attempts)s THEN p.retry_at END,
+        set_aside_at = CASE WHEN p.unheard < %(max_attempts)s THEN p.set_aside_at
+                            ELSE COALESCE(p.set_aside_at, now()) END
+RETURNING unheard <= %(max_attempts)s AS begun
 
 -- put_off --
 -- Leaves a session for a generation until `seconds` are over, without counting an attempt, where the
@@ -137,7 +161,7 @@ SELECT %(tenant)s, %(user)s, %(generation)s, %(session)s, %(error)s,
     now() + make_interval(secs => %(seconds)s)
 FROM held
 ON CONFLICT (tenant_id, user_id, generation, session_id)
-    DO UPDATE SET error = excluded.error, retry_at = excluded.retry_at
+    DO UPDATE SET unheard = 0, error = excluded.error, retry_at = excluded.retry_at
 RETURNING session_id
 
 -- recover --
@@ -155,7 +179,8 @@ WHERE p.tenant_id = %(tenant)s AND p.user_id = %(user)s AND p.generation = %(gen
 -- Lets extraction try again what it had set aside, or left for when a budget is renewed, of one user
 -- or of all of the bound tenant; a row for each session.
 WITH taken AS (
-    UPDATE progress SET attempts = 0, error = NULL, set_aside_at = NULL, retry_at = NULL
+    UPDATE progress
+    SET attempts = 0, unheard = 0, error = NULL, set_aside_at = NULL, retry_at = NULL
     WHERE tenant_id = %(tenant)s AND (%(user)s::text IS NULL OR user_id = %(user)s)
         AND (set_aside_at IS NOT NULL OR starts_with(error, 'BudgetSpent:'))
     RETURNING user_id, session_id

@@ -115,10 +115,11 @@ ORDER BY user_id LIMIT %(limit)s
 -- hold --
 -- Leases one user, due or not, unless somebody else holds it.
 UPDATE users
-SET lease_token = gen_random_uuid(), leased_until = now() + make_interval(secs => %(lease)s)
+SET lease_token = gen_random_uuid(), leased_until = now() + make_interval(secs => %(lease)s),
+    lost_leases = CASE WHEN lease_token IS NULL THEN 0 ELSE lost_leases + 1 END
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
     AND (leased_until IS NULL OR leased_until < now())
-RETURNING lease_token, position, due_at, forget_seq
+RETURNING lease_token, position, due_at, forget_seq, lost_leases
 
 -- let_go --
 -- Gives a held user back, due or not as it was.
