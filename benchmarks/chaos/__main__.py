@@ -6,40 +6,56 @@ Producers with known content send to the bus; `memory ingest` and `memory extrac
 it off; meanwhile processes, broker and Postgres are killed and come back, processes are stopped
 past their lease, connections cut in the middle of a transaction. Once everything is worked off,
 every check of `benchmarks.chaos.checks` looks at the store. Exits 1 where one of them fails.
+
+    python -m benchmarks.chaos --break no-lease-token
+
+runs a variant with a guard taken out, and has the one thing happen that the guard is for; with
+`--kills` or `--only` what happens is drawn as always. `benchmarks.chaos.proving` runs all variants.
 """
 
 import argparse
 import asyncio
 import json
 import sys
+from dataclasses import replace
+from typing import Any
 
 from benchmarks.chaos.breaks import BREAKS
+from benchmarks.chaos.proving import directed
 from benchmarks.chaos.running import Options, Report, run
 
 
 def main() -> None:
     """Runs, and prints what was broken and what the checks say."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--kills", type=int, default=20, help="SIGKILLs; other faults come on top")
-    parser.add_argument("--messages", type=int, default=5_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--users", type=int, default=120)
-    parser.add_argument("--pace", type=float, default=2.0, help="mean seconds between faults")
-    parser.add_argument("--bus", choices=["kafka", "postgres"], default="kafka")
-    names = ", ".join(sorted(BREAKS))
+    parser.add_argument("--kills", type=int, help="SIGKILLs; other faults come on top")
+    parser.add_argument("--messages", type=int)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--users", type=int)
+    parser.add_argument("--pace", type=float, help="mean seconds between faults")
+    parser.add_argument("--bus", choices=["kafka", "postgres"])
     parser.add_argument("--break", dest="broken", choices=BREAKS, metavar="NAME",
-                        help=f"run a broken variant of the product: {names}")  # fmt: skip
-    parser.add_argument("--only", action="append", default=[], metavar="FAULT",
+                        help=f"a broken variant of the product: {', '.join(BREAKS)}")  # fmt: skip
+    parser.add_argument("--only", action="append", metavar="FAULT",
                         help="only faults of this kind; may be repeated")  # fmt: skip
-    parser.add_argument("--not-resent", dest="resent", action="store_false",
+    parser.add_argument("--not-resent", dest="resent", action="store_false", default=None,
                         help="producers send nothing twice of their own accord")  # fmt: skip
     parser.add_argument("--json", action="store_true")
-    args = vars(parser.parse_args())
-    as_json = args.pop("json")
-    args["only"] = tuple(args["only"])
-    report = asyncio.run(run(Options(**args), told=lambda line: print(line, file=sys.stderr)))
+    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
+    as_json = given.pop("json")
+    options = chosen(given)
+    report = asyncio.run(run(options, told=lambda line: print(line, file=sys.stderr)))
     print(json.dumps(report.as_json(), indent=2) if as_json else shown(report))
     sys.exit(0 if report.verdict else 1)
+
+
+def chosen(given: dict[str, Any]) -> Options:
+    """What was given; a broken variant meets the fault that shows it unless other faults are."""
+    if "only" in given:
+        given["only"] = tuple(given["only"])
+    if "broken" in given and not {"only", "kills"} & given.keys():
+        return replace(directed(given["broken"]), **given)
+    return Options(**given)
 
 
 def shown(report: Report) -> str:

@@ -3,7 +3,6 @@
 Each replaces a statement or a method of the running process; the product has no switch for it.
 """
 
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,8 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-import anyio
-
+from benchmarks.chaos.stopping import Point, stop_if_asked, stop_only_at
 from memory import queries
 from memory.database import Database, Transaction, translated
 from memory.models import Scope
@@ -20,10 +18,8 @@ from memory.wire import Params, Rows
 
 if TYPE_CHECKING:
     from consumers.ingest.assignment import Assignment
+    from consumers.ingest.session import Session
     from consumers.ingest.store import Counts, Store, Stretch, Topic
-
-BETWEEN_SECONDS = 0.05
-"""Between two halves of what should be one commit, so that a fault finds its way in."""
 
 NO_UNIQUE_IDS = """
 ALTER TABLE memory.interactions
@@ -36,14 +32,23 @@ class Break:
     """A fault in the product.
 
     apply: breaks this process.
-    store: what breaks the store, if that has to be broken as well.
     seen_by: the check that must see it.
+    fault: what has to happen to show it, as `benchmarks.chaos.faults` names it.
+    resent: whether it takes messages that are sent twice.
+    store: what breaks the store, if that has to be broken as well.
     """
 
     what: str
     apply: Callable[[], None]
     seen_by: str
+    fault: str
+    resent: bool = False
     store: str | None = None
+
+    @property
+    def bus(self) -> str:
+        """The one that has to be there for the fault."""
+        return "postgres" if self.fault.endswith("extraction") else "kafka"
 
 
 def replace_in(name: str, old: str, new: str = "") -> None:
@@ -60,17 +65,21 @@ def replace_in(name: str, old: str, new: str = "") -> None:
 
 
 def no_lease_token() -> None:
-    """Neither a commit of memories nor its renewal asks whether the lease is still its own."""
+    """Nothing asks whether a lease is still its own: no commit of memories, and no renewal.
+
+    Both have to go: where the renewal alone asks, it ends the work of a process that comes back, as
+    a rule before the commit.
+    """
     replace_in("long_term.advance", "AND (%(lease)s::uuid IS NULL OR lease_token = %(lease)s)")
     replace_in("claims.renew", "AND lease_token = %(lease)s")
 
 
-class _Slow(Transaction):
-    """Takes its time before progress is written."""
+class _InHalves(Transaction):
+    """Can be stopped before progress is written."""
 
     async def fetch_all(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
         if any(name == "claims.advance" for name, _ in calls):
-            await anyio.sleep(BETWEEN_SECONDS)
+            stop_if_asked(Point.SEAM, {})
         return await super().fetch_all(calls)
 
 
@@ -85,11 +94,12 @@ def memories_before_progress() -> None:
             async with self._pool.connection() as connection:
                 await connection.execute(bind.encode(), (scope.tenant, scope.user))
                 try:
-                    yield _Slow(connection)
+                    yield _InHalves(connection)
                 finally:
                     await connection.execute(bind.encode(), ("", ""))
 
     patch.object(Database, "transaction", transaction).start()
+    stop_only_at(Point.SEAM)
 
 
 def position_before_rows() -> None:
@@ -100,29 +110,43 @@ def position_before_rows() -> None:
         with translated():
             with self._connection.transaction():
                 self._advance(topic, stretches, {s.partition: store.Counts() for s in stretches})
-            time.sleep(BETWEEN_SECONDS)
+            if any(s.arrivals for s in stretches):
+                stop_if_asked(Point.SEAM, {})
             with self._connection.transaction():
                 return self._append(topic, stretches)
 
     patch.object(store.Store, "apply", apply).start()
+    stop_only_at(Point.SEAM)
 
 
 def broker_offsets() -> None:
-    """Reads on from where the broker says, and leaves it to kafka-python to tell the broker."""
+    """Tells the broker how far it has read, before the rows commit, and reads on from there.
+
+    Where Postgres has the partition is not compared, which would refuse the next batch.
+    """
     import kafka
 
-    from consumers.ingest import assignment
+    from consumers.ingest import assignment, session
 
     replace_in("ingest.advance", "AND p.next_offset = t.start_offset")
+    gather = session.Session._gather
 
-    def stand(self: "Assignment", partition: Any, epoch: int, _: int) -> None:
+    def stand(self: "Assignment", partition: Any, epoch: int, _: int = 0) -> None:
         self.owned[partition] = assignment.Owned(partition, epoch, 0)
 
-    def consumer(kind: Any, **options: Any) -> Any:
-        own = {"enable_auto_commit": True, "auto_commit_interval_ms": 50}
-        return kind(**{**options, **own, "auto_offset_reset": "earliest"})
+    def gather_and_tell(self: "Session") -> Any:
+        parts = gather(self)
+        if parts:
+            self._consumer.commit()
+        return parts
 
-    patch.object(assignment.Assignment, "_stand", stand).start()
+    def consumer(kind: Any, **options: Any) -> Any:
+        return kind(**{**options, "auto_offset_reset": "earliest"})
+
+    for method in ("_stand", "_wait"):
+        patch.object(assignment.Assignment, method, stand).start()
+    patch.object(session.Session, "_gather", gather_and_tell).start()
+    patch.object(session.Session, "_tell_broker", lambda *_, **__: None).start()
     patch.object(kafka, "KafkaConsumer", partial(consumer, kafka.KafkaConsumer)).start()
 
 
@@ -141,19 +165,16 @@ def no_fence() -> None:
     replace_in("ingest.advance", "AND p.epoch = t.epoch AND p.next_offset = t.start_offset")
 
 
+ONCE, EXTRACTED_ONCE = "every_id_is_there_once", "each_interaction_is_extracted_once"
+
 BREAKS: Mapping[str, Break] = {
-    name.replace("_", "-"): Break((apply.__doc__ or "").strip(), apply, seen_by, store)
-    for name, apply, seen_by, store in (
-        ("no_lease_token", no_lease_token, "each_interaction_is_extracted_once", None),
-        (
-            "memories_before_progress",
-            memories_before_progress,
-            "each_interaction_is_extracted_once",
-            None,
-        ),
-        ("position_before_rows", position_before_rows, "every_id_is_there_once", None),
-        ("broker_offsets", broker_offsets, "every_id_is_there_once", None),
-        ("no_fence", no_fence, "every_id_is_there_once", NO_UNIQUE_IDS),
-        ("no_id_check", no_id_check, "every_id_is_there_once", NO_UNIQUE_IDS),
+    apply.__name__.replace("_", "-"): Break((apply.__doc__ or "").strip(), apply, *rest)
+    for apply, *rest in (
+        (no_lease_token, EXTRACTED_ONCE, "pause_within_extraction"),
+        (memories_before_progress, EXTRACTED_ONCE, "kill_within_extraction"),
+        (position_before_rows, ONCE, "kill_within_ingest"),
+        (broker_offsets, ONCE, "kill_within_ingest"),
+        (no_fence, ONCE, "pause_within_ingest", False, NO_UNIQUE_IDS),
+        (no_id_check, ONCE, "kill_ingest", True, NO_UNIQUE_IDS),
     )
 }

@@ -1,19 +1,20 @@
 """Extractors for the purpose: cheap, deterministic, and revealing when anything is applied twice.
 
-`Digests` depends on how the work was batched on purpose: it says which interactions one commit
-took, so that a second commit of any of them shows. `Statements` must not: its beliefs are compared
-with a fold from scratch.
+`Digests` depends on how the work was batched, and is never twice the same, on purpose: it says
+which interactions one commit took, so that a second commit of any of them shows, also one of the
+very same. `Statements` must not: its beliefs are compared with a fold from scratch.
 """
 
 import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from secrets import token_hex
 
 import anyio
 import numpy as np
 
-from benchmarks.chaos.stopping import stop_if_asked
+from benchmarks.chaos.stopping import Point, stop_if_asked
 from extractors.protocol import Extractor, LogSlice, Reading
 from memory.embedding import Vectors
 from memory.models import Candidate, Evidence, Interaction, InteractionKind, MemoryKind
@@ -50,13 +51,14 @@ class Digests:
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
         """See `Extractor.extract`."""
-        stop_if_asked()
-        await anyio.sleep(SECONDS_A_BATCH)
         first, last = log.interactions[0], log.interactions[-1]
+        session = (first.scope.tenant, first.scope.user, first.session)
+        stop_if_asked(Point.BATCH, {"session": session, "ordinal": last.ordinal})
+        await anyio.sleep(SECONDS_A_BATCH)
         return [
             Candidate(
                 MemoryKind.EPISODE,
-                f"{first.session}: {first.ordinal} to {last.ordinal}",
+                f"{first.session}: {first.ordinal} to {last.ordinal} #{token_hex(4)}",
                 tuple(_quoted(i, 0, 12) for i in log.interactions),
                 last.occurred_at,
             )

@@ -6,16 +6,24 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from time import monotonic
 from typing import Protocol
 
 from benchmarks.chaos.postgres import KillablePostgres
 from benchmarks.chaos.proxy import Proxy, Trap
+from benchmarks.chaos.stopping import Held
 from benchmarks.chaos.supervision import Kept
 
 TRAP_SECONDS = 10.0
 """How long a trap waits for somebody to run into it."""
+
+OVERTAKING = 10.0
+"""How many leases a process is held at most until another has done what it has in its hands."""
+
+READY_SECONDS = 0.5
+"""Until a process has surely heard what it is to do at its next batch."""
 
 PATIENCE = 5.0
 """How many times its pace the killer waits for work to go on before it breaks the next thing."""
@@ -42,6 +50,8 @@ class System:
 
     proxies: what the way to Postgres leads through.
     lease: seconds a worker may hold a user, and a consumer its partitions, without a sign of life.
+    held: what a process that stopped itself has in its hands; None once it is done with that.
+    overtaken: whether another process has done that meanwhile; None: cannot be told just now.
     join: starts one more ingest process for a while.
     """
 
@@ -53,6 +63,8 @@ class System:
     publish: Sequence[Kept]
     producers: Sequence[Kept]
     lease: float
+    held: Callable[[int], Held | None]
+    overtaken: Callable[[Held], Awaitable[bool | None]]
     proxies: Sequence[Proxy] = ()
     join: Callable[[], Awaitable[None]] | None = None
     busy: set[object] = field(default_factory=set)
@@ -159,29 +171,81 @@ async def pause(system: System) -> int:
 
 
 async def pause_within_extraction(system: System) -> int:
-    """A worker stops with a batch read, and goes on past its lease with all it read stale."""
+    """A worker stops with a batch read, and goes on when another has committed what is in it."""
     return await _pause_within(system, system.extract)
 
 
 async def pause_within_ingest(system: System) -> int:
-    """A consumer stops with a batch read, and goes on when its partitions are another's."""
+    """A consumer stops with a batch read, and goes on when another has committed what is in it."""
     return await _pause_within(system, system.ingest)
 
 
 async def _pause_within(system: System, kept: Sequence[Kept]) -> int:
+    async with _stopped(system, kept) as victim:
+        longest = OVERTAKING * system.lease
+        held = system.held(victim.pid)
+        late = held is not None and await _within(longest, partial(system.overtaken, held))
+        victim.signal(signal.SIGCONT)
+        if not late:
+            raise NothingToBreak
+
+        async def done() -> bool:
+            return system.held(victim.pid) is None
+
+        await _within(longest, done)
+    return 0
+
+
+async def _within(seconds: float, holds: Callable[[], Awaitable[bool | None]]) -> bool:
+    """Waits at most so long for a condition; whether it came about."""
+    deadline = monotonic() + seconds
+    while monotonic() < deadline:
+        if await holds():
+            return True
+        await asyncio.sleep(0.1)
+    return False
+
+
+async def kill_within_extraction(system: System) -> int:
+    """SIGKILL to a worker that has a batch in its hands."""
+    return await _kill_within(system, system.extract)
+
+
+async def kill_within_ingest(system: System) -> int:
+    """SIGKILL to a consumer that has a batch in its hands."""
+    return await _kill_within(system, system.ingest)
+
+
+async def _kill_within(system: System, kept: Sequence[Kept]) -> int:
+    async with _stopped(system, kept) as victim:
+        if not victim.kill():
+            raise NothingToBreak
+    return 1
+
+
+@asynccontextmanager
+async def _stopped(system: System, kept: Sequence[Kept]) -> AsyncIterator[Kept]:
+    """A process that stopped itself with a batch in its hands."""
     victim = system.one_of(kept)
     if victim is None:
         raise NothingToBreak
     async with system.taken(victim):
         victim.signal(signal.SIGUSR1)
-        deadline = monotonic() + TRAP_SECONDS
-        while not victim.stopped:
-            if monotonic() > deadline:
-                raise NothingToBreak
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(system.lease * system.rng.uniform(1.2, 2.0))
-        victim.signal(signal.SIGCONT)
-    return 0
+
+        async def stopped() -> bool:
+            return victim.stopped
+
+        if not await _within(TRAP_SECONDS, stopped):
+            await _let_be(victim)
+            raise NothingToBreak
+        yield victim
+
+
+async def _let_be(victim: Kept) -> None:
+    """Nobody would let it go on if it stopped itself later."""
+    victim.signal(signal.SIGUSR2)
+    await asyncio.sleep(0.5)
+    victim.signal(signal.SIGCONT)
 
 
 async def cut_before_commit(system: System) -> int:
@@ -244,6 +308,8 @@ KINDS: dict[Fault, int] = {
     pause: 2,
     pause_within_extraction: 2,
     pause_within_ingest: 2,
+    kill_within_extraction: 2,
+    kill_within_ingest: 2,
     cut_before_commit: 2,
     cut_after_commit: 2,
     cut_anywhere: 2,
@@ -287,6 +353,16 @@ class Killer:
                 await asyncio.sleep(self.system.rng.expovariate(1 / self.pace))
                 await self._more_than(before)
 
+    async def direct(self, on_ready: Callable[[int], None]) -> None:
+        """One fault after another; `on_ready` hears of the first, second … that waits for work."""
+        for number in range(1, self.kills + TRIES):
+            if self.broken == self.kills:
+                return
+            breaking = asyncio.create_task(self._break(self._drawn(), lambda _: None))
+            await asyncio.sleep(READY_SECONDS)
+            on_ready(number)
+            await breaking
+
     def _worth_trying(self) -> bool:
         return self.tries.total() < HOPELESS * (self.kills + TRIES)
 
@@ -313,7 +389,9 @@ class Killer:
     def _possible(self) -> list[Fault]:
         missing = set() if self.system.broker else {kill_broker}
         if not self.system.ingest:
-            missing |= {kill_ingest, kill_publish, pause_within_ingest, rebalance}
+            missing |= {kill_ingest, kill_within_ingest, pause_within_ingest, rebalance}
+        if not self.system.publish:
+            missing |= {kill_publish}
         possible = [kind for kind in KINDS if kind not in missing]
         return [kind for kind in possible if not self.only or kind.__name__ in self.only]
 

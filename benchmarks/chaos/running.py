@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections import Counter
@@ -23,12 +22,13 @@ from psycopg.conninfo import make_conninfo
 from benchmarks.broker import KillableBroker, launch
 from benchmarks.chaos.breaks import BREAKS
 from benchmarks.chaos.checks import Expected, Verdict, first_of, judge
-from benchmarks.chaos.faults import Killer, System
+from benchmarks.chaos.faults import TRIES, Killer, System
 from benchmarks.chaos.kafka import BROKER_PROPERTIES, make_topics, read_ends, read_topic
 from benchmarks.chaos.load import Load
 from benchmarks.chaos.postgres import KillablePostgres
 from benchmarks.chaos.proxy import Proxy
-from benchmarks.chaos.snapshot import read_positions, read_snapshot
+from benchmarks.chaos.snapshot import is_done, read_positions, read_snapshot
+from benchmarks.chaos.stopping import NOTES, Held, deaf, held_by
 from benchmarks.chaos.supervision import Kept
 from memory.migrate import migrate
 from memory.topics import changes
@@ -63,6 +63,7 @@ class Options:
     standstill: seconds without any progress after which what is left will not be worked off.
     producers, ingest, extract, publish: how many processes of each there are.
     lease: seconds a worker may hold a user without a sign of life.
+    directed: one fault after another, each made ready before there is work for it to meet.
     """
 
     kills: int = 20
@@ -81,6 +82,7 @@ class Options:
     extract: int = 3
     publish: int = 2
     lease: float = 4.0
+    directed: bool = False
 
     @property
     def load(self) -> Load:
@@ -186,7 +188,8 @@ class Run:
                 servers = await asyncio.to_thread(self._start_broker)
             await asyncio.to_thread(make_topics, servers, self.topic, PARTITIONS)
             self.servers = servers
-            await asyncio.to_thread(_execute, self.url, KEEP_CHANGES)
+            if self.options.publish:
+                await asyncio.to_thread(_execute, self.url, KEEP_CHANGES)
 
     def _start_broker(self) -> str:
         place = self.directory / "broker"
@@ -211,6 +214,8 @@ class Run:
             publish=[self._worker(f"publish-{n}", extracting, *publish) for n in range(publishing)],
             producers=[self._producer(n, writing) for n in range(self.options.producers)],
             lease=self.options.lease,
+            held=partial(held_by, self.directory),
+            overtaken=self._overtaken,
             join=partial(self._join, writing) if self.servers else None,
         )
 
@@ -233,6 +238,7 @@ class Run:
 
     def _environment(self, url: str) -> dict[str, str]:
         ours = {
+            NOTES: str(self.directory),
             "MEMORY_DATABASE_URL": url,
             "MEMORY_LEASE": str(self.options.lease),
             "MEMORY_DEBOUNCE": "0.2",
@@ -260,7 +266,7 @@ class Run:
         return Kept(name, command, self._environment(url), self.directory / f"{name}.log")
 
     async def _under_fire(self, system: System) -> None:
-        self._allow(1 / self.options.kills)
+        self._allow(1 / (self.options.kills + TRIES + 1))
         for kept in self.kept:
             kept.keep()
         await self._at_work()
@@ -275,10 +281,13 @@ class Run:
             only=self.options.only,
         )
         began = monotonic()
-        self._note_kill(0)
-        letting_out = asyncio.create_task(self._let_out())
-        await killer.run(self._note_kill)
-        letting_out.cancel()
+        if self.options.directed:
+            await killer.direct(self._let_out_part)
+        else:
+            self._note_kill(0)
+            letting_out = asyncio.create_task(self._let_out())
+            await killer.run(self._note_kill)
+            letting_out.cancel()
         self._allow(1.0)
         self.report.kills, self.report.faults = killer.broken, dict(sorted(killer.done.items()))
         self.report.seconds_under_fire = round(monotonic() - began, 1)
@@ -306,6 +315,12 @@ class Run:
         except psycopg.OperationalError:
             return None
 
+    async def _overtaken(self, held: Held) -> bool | None:
+        try:
+            return await asyncio.to_thread(is_done, self.url, held)
+        except psycopg.OperationalError:
+            return None
+
     async def _let_out(self) -> None:
         """Lets producers go on as the breaking goes on, so that both end together.
 
@@ -316,6 +331,9 @@ class Run:
             more = min(LEAD, (monotonic() - self._killed_at) / (2 * pace))
             self._allow((self._killed + 1 + more) / kills)
             await asyncio.sleep(0.2)
+
+    def _let_out_part(self, number: int) -> None:
+        self._allow((number + 1) / (self.options.kills + TRIES + 1))
 
     def _note_kill(self, killed: int) -> None:
         self._killed, self._killed_at = killed, monotonic()
@@ -385,8 +403,7 @@ async def run(options: Options, told: Callable[[str], None] = lambda _: None) ->
     """One run in a directory of its own, which is kept where a check fails."""
     directory = Path(tempfile.mkdtemp(prefix="memory-chaos-", dir="/tmp"))
     directory.chmod(0o755)  # as root the server's own account must be able to enter
-    # Inherited: a worker that has not come to its own handler yet must not die of it.
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    deaf()  # inherited: a worker that has not come to its own handler yet must not die of it
     report = await Run(options, directory, told).run()
     if report.verdict:
         shutil.rmtree(directory)

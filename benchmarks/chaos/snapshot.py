@@ -8,6 +8,7 @@ import psycopg
 from psycopg import IsolationLevel
 from psycopg.rows import DictRow, dict_row
 
+from benchmarks.chaos.stopping import Held
 from memory.log import interaction_of
 from memory.models import Interaction
 
@@ -34,6 +35,18 @@ STATEMENTS = {
     "positions": POSITIONS,
     "places": "SELECT tenant_id, user_id, last_seq, published_seq FROM change_places",
 }
+
+APPLIED = (
+    "SELECT count(*) = 0 FROM unnest(%s::int[], %s::bigint[]) AS held(partition, end_offset)"
+    " LEFT JOIN positions p USING (partition)"
+    " WHERE COALESCE(p.next_offset, 0) < held.end_offset"
+)
+EXTRACTED = (
+    "SELECT COALESCE(max(p.ordinal), 0) >= %s FROM progress p JOIN generations g USING (generation)"
+    " JOIN users u USING (tenant_id, user_id)"
+    " WHERE g.state = 'live' AND (p.tenant_id, p.user_id, p.session_id) = (%s, %s, %s)"
+    " AND u.lease_token IS NULL"
+)
 
 
 @dataclass(frozen=True)
@@ -104,3 +117,20 @@ def read_positions(url: str) -> dict[int, int]:
     with psycopg.connect(url) as connection:
         connection.execute("SET search_path TO memory, public")
         return dict(connection.execute(POSITIONS.encode()).fetchall())
+
+
+def is_done(url: str, held: Held) -> bool:
+    """Whether what a process holds in its hands was applied, or extracted, by another.
+
+    The one that extracted has given the user back: what comes late then meets nobody at work, whom
+    a change under its hands would stop, or who would be stopped by it.
+    """
+    with psycopg.connect(url) as connection:
+        connection.execute("SET search_path TO memory, public")
+        if "ends" in held:
+            ends = {int(partition): end for partition, end in held["ends"].items()}
+            found = connection.execute(APPLIED.encode(), (list(ends), list(ends.values())))
+        else:
+            found = connection.execute(EXTRACTED.encode(), (held["ordinal"], *held["session"]))
+        ((done,),) = found.fetchall()
+    return bool(done)

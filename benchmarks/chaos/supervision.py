@@ -82,11 +82,7 @@ class Kept:
     @property
     def stopped(self) -> bool:
         """Whether it is held by SIGSTOP."""
-        try:
-            status = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8")
-        except OSError:
-            return False
-        return status.rpartition(")")[2].split()[0] == "T"
+        return is_stopped(self.pid)
 
     async def let_go(self) -> str | None:
         """SIGTERM, and no start after; what is wrong with how it ended, if anything."""
@@ -106,3 +102,12 @@ class Kept:
 
     def _last_words(self) -> str:
         return " | ".join(self.log.read_text(errors="replace").splitlines()[-3:])
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process is held by SIGSTOP."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] == "T"

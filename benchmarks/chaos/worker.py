@@ -3,8 +3,8 @@
 python -m benchmarks.chaos.worker [--break NAME] extract --follow
 """
 
+import logging
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,9 +14,10 @@ from unittest.mock import patch
 from benchmarks.chaos.breaks import BREAKS
 from benchmarks.chaos.dying import die_with_parent
 from benchmarks.chaos.extractors import DigestEmbedder, extractors
-from benchmarks.chaos.stopping import stop_at_next_batch, stop_if_asked
+from benchmarks.chaos.stopping import Point, let_go, listen, stop_if_asked
 from consumers import store
 from consumers.__main__ import main as memory
+from consumers.claims import Claims
 
 SESSION_MS = int(os.environ.get("CHAOS_SESSION_MS", "3000"))
 """How long a group waits for a member that was killed: less than the product lets it, so that
@@ -29,7 +30,7 @@ LEASE_SECONDS = 5.0
 def main() -> None:
     """See the module; the command and its options are the product's own."""
     die_with_parent()
-    signal.signal(signal.SIGUSR1, stop_at_next_batch)
+    listen()
     if sys.argv[1:2] == ["--break"]:
         BREAKS[sys.argv[2]].apply()
         del sys.argv[1:3]
@@ -54,12 +55,15 @@ def _as_in_the_run(command: str) -> Iterator[None]:
 
             stack.enter_context(patch.object(changes, "LEASE_SECONDS", LEASE_SECONDS))
         else:
+            # Says which leases were lost.
+            logging.getLogger("consumers.extraction").setLevel(logging.INFO)
             ours = {
                 "installed_extractors": lambda _: extractors(),
                 "create_embedder": lambda _: DigestEmbedder(),
             }
             for name, make in ours.items():
                 stack.enter_context(patch.object(store, name, make))
+            stack.enter_context(patch.object(Claims, "release", _letting_go(Claims.release)))
         yield
 
 
@@ -71,11 +75,25 @@ def _hasty(kind: Any) -> Any:
 
 
 def _stopping(apply: Any) -> Any:
-    def stopping(*arguments: Any) -> Any:
-        stop_if_asked()
-        return apply(*arguments)
+    def stopping(store: Any, topic: Any, stretches: Any) -> Any:
+        if any(stretch.arrivals for stretch in stretches):
+            stop_if_asked(Point.BATCH, {"ends": {s.partition: s.end for s in stretches}})
+        try:
+            return apply(store, topic, stretches)
+        finally:
+            let_go()
 
     return stopping
+
+
+def _letting_go(release: Any) -> Any:
+    async def letting_go(*arguments: Any) -> None:
+        try:
+            await release(*arguments)
+        finally:
+            let_go()
+
+    return letting_go
 
 
 if __name__ == "__main__":
