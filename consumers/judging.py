@@ -10,6 +10,7 @@ from datetime import datetime
 from itertools import groupby
 
 from extractors.contests import MOST_QUOTES, MOST_VALUES, Arbiter, Question, Ruling, Side
+from extractors.model.grounding import by_person
 from memory.assertions import Assertion, Verdict
 from memory.consolidation import Contest, open_contests
 from memory.database import Database
@@ -72,7 +73,7 @@ async def _opened(database: Database, scope: Scope, generation: int) -> list[_Op
 async def _questions(
     database: Database, scope: Scope, found: Sequence[_Open]
 ) -> list[tuple[_Open, Question]]:
-    """What can be asked: contests each of whose values still has a turn to be read."""
+    """What can be asked: contests that people spoke of, each value in a turn still to be read."""
     ids = sorted({e.interaction_id for o in found for e in _newest(o.contest.claims())})
     rows = await database.fetch(scope, "log.read_ids", {"ids": ids}) if ids else []
     turns = {row["interaction_id"]: interaction_of(row) for row in rows}
@@ -90,6 +91,8 @@ def _question(contest: Contest, turns: Mapping[str, Interaction]) -> Question | 
         sides.append(Side(value, claims[-1].candidate.text, tuple(quotes)))
     cited = {e.interaction_id for side in sides for e in side.quotes}
     shown = sorted((turns[i] for i in cited), key=lambda t: (t.occurred_at, t.id))
+    if not any(map(by_person, shown)):  # no verdict could stand on them
+        return None
     said = contest.claims()[-1].candidate
     about = {"attribute": said.attribute, "of": said.subject, "context": said.context}
     return Question({k: v for k, v in about.items() if v}, tuple(sides), tuple(shown))

@@ -24,7 +24,7 @@ from memory.database import Database, DatabaseRole
 from memory.models import Memory, ModelTask, Scope, Stance
 from memory.settings import Settings
 from tests.chat import Chat, Fault, serving
-from tests.compacting import compactor
+from tests.compacting import compactor, set_policy
 from tests.conftest import Extraction, Residence, WordEmbedder
 from tests.replaying import House, content
 from tests.test_retraction import DERIVED, beliefs, perform
@@ -258,6 +258,29 @@ class TestWhatIsTakenAway:
         ).fetchone() == (0,)
 
 
+@pytest.mark.parametrize("places", [("berlin",), ()])
+def test_retention_takes_the_quotes_and_leaves_what_was_judged(
+    places: tuple[str, ...],
+    told: MemoryClient,
+    worker: Extraction,
+    judge: Judge,
+    settings: Settings,
+    superuser: psycopg.Connection,
+) -> None:
+    judge.says = lambda shown: [for_value(shown[0], *places)]
+    worker.drain()
+    before = lives(told)
+    superuser.execute("UPDATE interactions SET recorded_at = recorded_at - interval '90 days'")
+    set_policy(superuser, retain_interactions_days=30)
+    compactor(settings, WordEmbedder())("retain")
+    say(told, "m9", "I speak Danish.", "s9")
+    worker.drain()
+    assert superuser.execute("SELECT interaction_id FROM interactions").fetchall() == [("m9",)]
+    assert (lives(told), judge.asked) == (before, 1)
+    row = superuser.execute("SELECT t::text FROM assertions t WHERE extractor = 'consolidation'")
+    assert "I live" not in str(row.fetchone())
+
+
 FAULTS: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "an invented quote": (verdict(1, [2], (1, "I left Berlin for Munich")), {"invented": 1}),
     "a value that was not shown": (verdict(1, [7], (1, "I live in Berlin")), {"unknown_value": 1}),
@@ -368,6 +391,18 @@ class TestWhatIsAsked:
             ["berlin", "munich"],
             ["oslo", "rome"],
         ]
+
+    def test_what_no_person_said_in_a_message_is_not_asked_about(
+        self, client: MemoryClient, worker: Extraction, judge: Judge
+    ) -> None:
+        for place in ("Berlin", "Munich"):
+            client.remember(
+                ANA.in_session(place), f"Lives in {place}", attribute="lives_in",
+                value=place.casefold(), single_valued=True, occurred_at=NOON,
+            )  # fmt: skip
+        say(client, "m1", "I speak Danish.", "s1")
+        worker.drain()
+        assert (lives(client), judge.asked) == (CONTESTED, 0)
 
     def test_more_values_than_a_request_holds_are_not_asked_about(
         self, client: MemoryClient, worker: Extraction, judge: Judge
