@@ -89,9 +89,13 @@ class Belief:
     def evidence(self) -> tuple[Evidence, ...]:
         """Everything that speaks for it, then what ended it; each span once."""
         found: dict[tuple[str, int, Stance], Evidence] = {}
-        for assertion in (*self.support, *self._confirmed_by):
+        for assertion in self.support:
             for item in assertion.candidate.evidence:
                 found.setdefault((item.interaction_id, item.start, item.stance), item)
+        for item in self._deciding:
+            place = (item.interaction_id, item.start, item.stance)
+            if place not in found or found[place].end < item.end:  # what decides may come after
+                found[place] = item
         for assertion in self.against:
             for item in assertion.candidate.evidence:
                 against = replace(item, stance=Stance.CONTRADICTS)
@@ -99,10 +103,12 @@ class Belief:
         return tuple(found.values())
 
     @property
-    def _confirmed_by(self) -> tuple[Assertion, ...]:
-        decided = self.decided_by
-        verdict = decided.verdict if decided else None
-        return (decided,) if decided and verdict and self.value in verdict.holds else ()
+    def _deciding(self) -> tuple[Evidence, ...]:
+        """The words by which a verdict found that it holds."""
+        by = self.decided_by
+        if by is None or by.verdict is None or self.value not in by.verdict.holds:
+            return ()
+        return by.candidate.evidence
 
     @property
     def sources(self) -> tuple[Assertion, ...]:

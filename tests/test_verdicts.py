@@ -141,8 +141,8 @@ class TestAVerdict:
     def test_makes_one_value_hold_on_the_words_that_decide(
         self, told: MemoryClient, worker: Extraction, judge: Judge, superuser: psycopg.Connection
     ) -> None:
-        words = "The flat in Munich was my brother's"
-        judge.says = lambda _: [verdict(1, [1], (1, "I live in Berlin"), (1, words))]
+        words = BERLIN.removesuffix(".")  # from where the claim begins, and on
+        judge.says = lambda _: [verdict(1, [1], (1, words))]
         worker.drain()
         assert lives(told) == {"berlin": ()}
         (shown,) = judge.shown
@@ -156,7 +156,7 @@ class TestAVerdict:
         made = {k: held.payload["decided"][k] for k in ("holds", "prompt_hash", "model")}
         assert made == {"holds": ["berlin"], "prompt_hash": prompt.hash, "model": "scripted"}
         explained = told.explain(ANA, held.id)
-        assert words in {e.quote for e in explained.evidence}
+        assert [(e.interaction_id, e.quote) for e in explained.evidence] == [("m1", words)]
         assert "decided by consolidation, model scripted, prompt consolidate 1" in str(explained)
         calls = superuser.execute("SELECT task, prompt, outcome, kept, refused FROM model_calls")
         assert calls.fetchall() == [("consolidate", "consolidate", "answered", 1, {})]

@@ -166,6 +166,8 @@ def explained(explanation: Explanation) -> RenderableType:
         grid.add_row("retraction", plain(f"{retraction.interaction_id} {retraction}"))
     if memory.contested:
         grid.add_row("disputed", plain(", ".join(memory.contested)))
+    if memory.decided:
+        grid.add_row("dispute", plain(memory.decided))
     for label, other in (
         ("replaced", explanation.supersedes),
         ("replaced by", explanation.superseded_by),
