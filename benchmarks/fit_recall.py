@@ -3,9 +3,13 @@
     python -m benchmarks.fit_recall --locomo PATH --beam PATH [--write]
 
 imports both data sets through the client, asks every question, and takes the signals of the pool
-as recall computes them. The weights are those of a listwise logistic model: each memory that cites
-evidence against all that do not, of its question (Cao et al. 2007, with one positive at a time).
-Both sets weigh the same, and regularisation is on standardised signals, undone in what is written.
+as recall computes them. LoCoMo counts twice: as the packaged extractors remember it, and with the
+annotators in the place of a language model (`benchmarks.recorded`; `oracle` in the report), so that
+one set of weights serves both kinds of memories.
+
+The weights are those of a listwise logistic model: each memory that cites evidence against all that
+do not, of its question (Cao et al. 2007, with one positive at a time). The three sets weigh the
+same, and regularisation is on standardised signals, undone in what is written.
 
 Cross-validation leaves out one conversation at a time: the numbers printed for it come from
 weights that never saw any of its questions. `--write` fits on everything and writes
@@ -17,6 +21,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +34,7 @@ from scipy.optimize import minimize
 from benchmarks.datasets import BEAM_FACTS, TENANT, DataSet, Question, load
 from benchmarks.metrics import Ranked
 from benchmarks.recall import Quoted, blocks, quoted
+from benchmarks.recorded import as_the_model
 from benchmarks.store import fill, fresh_store
 from memory import embedded
 from memory.database import Database, DatabaseRole
@@ -42,6 +48,7 @@ from memory.settings import Settings
 
 WEIGHTS = Path(__file__).parent.parent / "memory" / "ranking_weights.json"
 L2 = 0.01
+ORACLE = "oracle"
 # Facts are what most questions ask for. What orders and summaries want is mostly unlike the
 # question, so that fitting to them would unlearn the rest.
 MASS = dict.fromkeys(BEAM_FACTS, 2.0) | {"event_ordering": 0.3, "summarization": 0.3}
@@ -68,17 +75,17 @@ class Case:
         return np.array([bool(c & self.question.evidence) for c in self.cited], dtype=bool)
 
 
-async def collect(data: DataSet) -> list[Case]:
-    """Every question of a data set with its pool, through a fresh store."""
-    async with fresh_store() as settings:
+async def collect(data: DataSet, form: str, **changes: object) -> list[Case]:
+    """Every question of a data set with its pool, through a fresh store under `changes`."""
+    async with fresh_store(**changes) as settings:
         await fill(settings, data.interactions())
         url = await to_thread.run_sync(embedded.start, settings.data_dir)
         async with Database(settings, url, DatabaseRole.CLIENT) as database:
-            return await _cases(data, database, settings, await quoted(settings))
+            return await _cases(data, form, database, settings, await quoted(settings))
 
 
 async def _cases(
-    data: DataSet, database: Database, settings: Settings, quotes: Quoted
+    data: DataSet, form: str, database: Database, settings: Settings, quotes: Quoted
 ) -> list[Case]:
     none: frozenset[str] = frozenset()
     embedder = create_embedder(settings)
@@ -95,7 +102,7 @@ async def _cases(
         rows, table = await recaller.candidates(scope, search, scored)
         cases.append(
             Case(
-                data.name,
+                form,
                 question,
                 search.question,
                 table,
@@ -159,12 +166,13 @@ def cross_validated(cases: Sequence[Case], l2: float = L2) -> Iterator[tuple[Cas
 
 
 def report(cases: Sequence[Case]) -> dict[str, Any]:
-    """Cross-validated blocks of both sets, as `benchmarks.recall` prints them."""
+    """Cross-validated blocks of each set, as `benchmarks.recall` prints them."""
     pairs = list(cross_validated(cases))
     result: dict[str, Any] = {}
     for form in sorted({case.form for case in cases}):
         mine = [(c.question.category, r) for c, r in pairs if c.form == form]
-        result[form] = blocks(form, [c for c, _ in mine], [r for _, r in mine], (5, 10, 20))
+        name = "locomo" if form == ORACLE else form
+        result[form] = blocks(name, [c for c, _ in mine], [r for _, r in mine], (5, 10, 20))
     return result
 
 
@@ -175,8 +183,11 @@ def main() -> None:
     parser.add_argument("--beam", type=Path, required=True)
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
-    cases = anyio.run(collect, load("locomo", given.locomo))
-    cases += anyio.run(collect, load("beam", given.beam))
+    locomo = load("locomo", given.locomo)
+    cases = anyio.run(collect, locomo, "locomo")
+    cases += anyio.run(collect, load("beam", given.beam), "beam")
+    with as_the_model(locomo) as changes:
+        cases += anyio.run(partial(collect, locomo, ORACLE, **changes))
     print(json.dumps(report(cases), indent=2))
     if given.write:
         weights = {name: round(weight, 4) for name, weight in fitted(cases).items()}

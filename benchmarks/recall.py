@@ -34,7 +34,7 @@ from anyio import to_thread
 
 from benchmarks.datasets import BEAM_FACTS, TENANT, DataSet, Question, load
 from benchmarks.metrics import Ranked, interval
-from benchmarks.recorded import recorded
+from benchmarks.recorded import as_the_model
 from benchmarks.store import fill, fresh_store
 from memory import embedded
 from memory.client import AsyncMemoryClient
@@ -175,9 +175,8 @@ def reported(data: DataSet, ks: Sequence[int], *, oracle: bool) -> dict[str, Any
     """The report, with the offline extractors or with the annotators as the language model."""
     if not oracle:
         return anyio.run(measured, data, ks)
-    with recorded(data) as url:
-        model = {"model": "openai:recorded", "openai_base_url": url, "openai_api_key": "none"}
-        return {"oracle": True, **anyio.run(partial(measured, data, ks, **model))}
+    with as_the_model(data) as changes:
+        return {"oracle": True, **anyio.run(partial(measured, data, ks, **changes))}
 
 
 def main() -> None:

@@ -66,6 +66,13 @@ def answer(facts: Facts, shown: str) -> dict[str, Any]:
 
 
 @contextmanager
+def as_the_model(data: DataSet) -> Iterator[dict[str, object]]:
+    """Changes of settings under which such a server is the language model, while it runs."""
+    with recorded(data) as url:
+        yield {"model": "openai:recorded", "openai_base_url": url, "openai_api_key": "none"}
+
+
+@contextmanager
 def recorded(data: DataSet) -> Iterator[str]:
     """The base URL of such a server, on loopback, while the block runs."""
     facts = recorded_facts(data)

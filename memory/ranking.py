@@ -60,6 +60,10 @@ SIGNALS = (
     "words",
     "words_before",
     "words_after",
+    "beside_dense",
+    "beside_words",
+    "session_dense",
+    "session_words",
     "speaker",
     "instruction_request",
     "preference_request",
@@ -75,6 +79,10 @@ SIGNALS = (
 dense: z-score, over all of the user's memories, of the cosine between question and memory.
 words: BM25 over the best BM25 of any memory, less 1.
 words_before, words_after: z-score of the BM25 of the neighbouring episode in the session.
+beside_dense, beside_words: by how much the best of what lies in the same episode (the episode, what
+    was read from it, a reply it opens) is better, in z-scores; 0 for the best, and for what has no
+    place in a session.
+session_dense, session_words: the best z-score in its session; 0 for what has no place in one.
 speaker: twice the share of the words that the named speaker said, less 1; 0 if none is named.
 instruction_request, preference_request: 1 for a standing instruction, or a preference, when the
     question asks for something that it could govern, whether or not they share a word.
@@ -86,6 +94,9 @@ short: how far under SHORT lexemes it is, on a logarithmic scale.
 statement: 1 for anything but an episode.
 assistant: 1 for an episode that holds only an assistant's words.
 """
+
+AROUND = SIGNALS[SIGNALS.index("words_before") : SIGNALS.index("session_words") + 1]
+"""The signals that come from where a memory stands in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,16 +211,16 @@ def signals(
     question: Question, scores: Scores, chosen: Indices, rows: Sequence[Mapping[str, Any]]
 ) -> Floats:
     """The signals of the chosen memories, (chosen, SIGNALS); `rows` are theirs, in order."""
-    before, after, place = _neighbours(scores, chosen, _z(scores.bm25))
+    dense = _z(scores.dense)
+    around, place = _around(scores, chosen, dense, _z(scores.bm25))
     helds = [_positions(row["held"]) for row in rows]
     bm25 = np.array([_bm25(row, held, scores) for row, held in zip(rows, helds, strict=True)])
     found: dict[str, Sequence[float] | Floats] = {
-        "dense": _z(scores.dense)[chosen],
+        "dense": dense[chosen],
         "words": bm25 / max(float(bm25.max(initial=0.0)), 1e-6) - 1.0,
-        "words_before": before,
-        "words_after": after,
         "opening_broad": question.broad / (1.0 + place / 10.0),
     }
+    found |= around
     found |= _of_each(question, scores, rows, helds)
     return np.column_stack([found[name] for name in SIGNALS])
 
@@ -289,33 +300,35 @@ def _bm25(row: Mapping[str, Any], held: Positions, scores: Scores) -> float:
     return float(sum(weighed))
 
 
-def _neighbours(
-    scores: Scores, chosen: Indices, values: Floats
-) -> tuple[Floats, Floats, NDArray[np.float64]]:
-    """For each chosen memory the values of the episodes before and after its own, and its place.
+def _around(
+    scores: Scores, chosen: Indices, dense: Floats, words: Floats
+) -> tuple[dict[str, Floats], Floats]:
+    """The signals that come from where the chosen memories stand in the log; their places there.
 
     Episodes of a session follow each other without overlap; what lies within one (a statement
-    from it, a reply it opens) has the neighbours of the one it lies in.
+    from it, a reply it opens) has the neighbours of the one it lies in. A place is how many
+    episodes of the session come before.
     """
     near = _same_sessions(scores, chosen)
     places = scores.places[near]
     leads = _leads(places, places - _ordinals(places) + scores.ordinal_tos[near])
     sessions = places[leads] >> SESSION_BITS
     follows = sessions[1:] == sessions[:-1]
-    led = values[near[leads]]
-    preceding, following = np.zeros((2, len(leads)))
-    preceding[1:] = led[:-1] * follows
-    following[:-1] = led[1:] * follows
-    nth = np.arange(len(leads))
-    opening = np.zeros(len(leads), dtype=np.int64)
-    opening[1:] = np.where(follows, 0, nth[1:])
     lead_of = np.searchsorted(leads, np.arange(len(near)), side="right") - 1
-    found = np.zeros((3, len(scores.ids)))
-    found[:, near] = np.stack((preceding, following, nth - np.maximum.accumulate(opening)))[
-        :, lead_of
-    ]
-    before, after, place = found[:, chosen]
-    return before, after, place
+    values = np.stack((dense, words))[:, near]
+    before, after = np.zeros((2, len(leads)))
+    before[1:] = values[1, leads[:-1]] * follows
+    after[:-1] = values[1, leads[1:]] * follows
+    opening = np.flatnonzero(np.concatenate((np.ones(min(len(leads), 1), dtype=bool), ~follows)))
+    lengths = np.diff(opening, append=len(leads))
+    nth = np.arange(len(leads)) - np.repeat(opening, lengths)
+    best = np.maximum.reduceat(values, leads, axis=1)
+    of_session = np.repeat(np.maximum.reduceat(best, opening, axis=1), lengths, axis=1)
+    found = np.zeros((7, len(scores.ids)))
+    found[:, near] = np.stack((nth, before, after, *best, *of_session))[:, lead_of]
+    found[3:5, near] -= values
+    place, *signals_around = found[:, chosen]
+    return dict(zip(AROUND, signals_around, strict=True)), place
 
 
 def _ordinals(places: Indices) -> Indices:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from memory.questions import Question
 from memory.ranking import (
+    AROUND,
     SIGNALS,
     Scores,
-    _neighbours,
+    _around,
     _positions,
     pool,
     ranked,
@@ -113,9 +114,12 @@ class TestPool:
         assert {1, 2, 3, 4, 5} <= set(plain.ids[pool(plain, PLAIN, 5)].tolist())
 
 
-def walked(memories: list[tuple[int, int, int]], values: list[float]) -> list[list[float]]:
-    """Neighbours by one walk over the memories in order: what `_neighbours` is defined to be."""
-    found = [[0.0, 0.0, 0.0] for _ in memories]
+Walked = dict[str, list[float]]
+
+
+def walked(memories: list[tuple[int, int, int]], dense: list[float], words: list[float]) -> Walked:
+    """By one walk over the memories in order what `_around` is defined to find, and `place`."""
+    found: Walked = {name: [0.0] * len(memories) for name in ("place", *AROUND)}
     order = sorted(
         (n for n in range(len(memories)) if memories[n][1]),
         key=lambda n: (memories[n][0], memories[n][1], -memories[n][2], n),
@@ -134,12 +138,17 @@ def walked(memories: list[tuple[int, int, int]], values: list[float]) -> list[li
         same = previous is not None and memories[previous[0]][0] == memories[group[0]][0]
         place = place + 1 if same else 0
         for n in group:
-            found[n][2] = place
+            found["place"][n] = place
             if same and previous is not None:
-                found[n][0] = values[previous[0]]
+                found["words_before"][n] = words[previous[0]]
         if same and previous is not None:
             for n in previous:
-                found[n][1] = values[group[0]]
+                found["words_after"][n] = words[group[0]]
+        for name, values in (("dense", dense), ("words", words)):
+            for n in group:
+                found[f"beside_{name}"][n] = max(values[m] for m in group) - values[n]
+                of_session = [m for m in order if memories[m][0] == memories[n][0]]
+                found[f"session_{name}"][n] = max(values[m] for m in of_session)
     return found
 
 
@@ -148,12 +157,13 @@ spans = st.tuples(st.integers(-2, 2), st.integers(0, 9), st.integers(0, 4)).map(
 )
 
 
-class TestNeighbours:
+class TestAround:
     @given(st.lists(spans, min_size=1, max_size=25), st.data())
     def test_are_those_that_one_walk_finds(
         self, memories: list[tuple[int, int, int]], data: st.DataObject
     ) -> None:
-        values = [float(n + 1) for n in range(len(memories))]
+        words = [float(n + 1) for n in range(len(memories))]
+        dense = [float(n * 7 % 5 - 2) for n in range(len(memories))]
         nothing = dict.fromkeys(
             ("matched_ids", "matched_words", "hit_rows", "hit_terms", "vector_ids", "distances")
         )
@@ -165,8 +175,9 @@ class TestNeighbours:
         )
         size = data.draw(st.integers(1, len(memories)))
         chosen = np.arange(size)
-        got = np.column_stack(_neighbours(Scores.of(row), chosen, np.array(values)))
-        assert got.tolist() == walked(memories, values)[:size]
+        around, place = _around(Scores.of(row), chosen, np.array(dense), np.array(words))
+        got = {name: values.tolist() for name, values in (around | {"place": place}).items()}
+        assert got == {name: v[:size] for name, v in walked(memories, dense, words).items()}
 
 
 class TestPositions:
