@@ -48,6 +48,9 @@ from memory.settings import Settings
 
 WEIGHTS = Path(__file__).parent.parent / "memory" / "ranking_weights.json"
 L2 = 0.01
+# What is fitted to are the first of the two orders, by meaning and by words: a pool chosen by the
+# signals themselves would hide from them what they are good for.
+FITTED_POOL = (0, 60)
 ORACLE = "oracle"
 # Facts are what most questions ask for. What orders and summaries want is mostly unlike the
 # question, so that fitting to them would unlearn the rest.
@@ -58,21 +61,22 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A question with the signals of its pool, and what each memory of the pool cites."""
+    """A question with the signals of its pool, and what each memory of the pool cites.
+
+    fitted: the signals of the memories that weights are fitted to; `relevant`: which of those cite
+        evidence.
+    """
 
     form: str
     question: Question
     read: Read
+    fitted: Floats
+    relevant: NDArray[np.bool_]
     table: Floats
     cited: tuple[frozenset[str], ...]
     quoted: tuple[frozenset[str], ...]
     tokens: tuple[int, ...]
     sessions: tuple[str | None, ...]
-
-    @property
-    def relevant(self) -> NDArray[np.bool_]:
-        """Which memories of the pool cite evidence."""
-        return np.array([bool(c & self.question.evidence) for c in self.cited], dtype=bool)
 
 
 async def collect(data: DataSet, form: str, **changes: object) -> list[Case]:
@@ -99,14 +103,17 @@ async def _cases(
         search = await recaller.search(scope, question.text)
         first = await database.fetch(scope, *search.call)
         search, scored = await recaller.reread(scope, search, first)
+        near, signals = await recaller.candidates(scope, search, scored, FITTED_POOL)
         rows, table = await recaller.candidates(scope, search, scored)
         cases.append(
             Case(
                 form,
                 question,
                 search.question,
+                signals,
+                np.array([bool(question.evidence & _cited(row)) for row in near], dtype=bool),
                 table,
-                tuple(frozenset(row["interaction_ids"] or ()) for row in rows),
+                tuple(_cited(row) for row in rows),
                 tuple(quotes.get((scope.user, row["memory_id"]), none) for row in rows),
                 tuple(row["tokens"] for row in rows),
                 tuple(row["session_id"] for row in rows),
@@ -116,15 +123,19 @@ async def _cases(
     return cases
 
 
+def _cited(row: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(row["interaction_ids"] or ())
+
+
 def fitted(cases: Sequence[Case], l2: float = L2) -> dict[str, float]:
     """The weights that rank evidence first in `cases`."""
     usable = [c for c in cases if c.relevant.any() and c.question.category != "adversarial"]
     per_set = Counter(c.form for c in usable)
     mass = np.array([MASS.get(c.question.category, 1.0) / per_set[c.form] for c in usable])
-    sizes = np.array([len(c.tokens) for c in usable])
+    sizes = np.array([len(c.relevant) for c in usable])
     starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
     case_of = np.repeat(np.arange(len(usable)), sizes)
-    table = np.concatenate([c.table for c in usable])
+    table = np.concatenate([c.fitted for c in usable])
     spread = table.std(axis=0) + 1e-6
     scaled = table / spread
     positive = np.concatenate([c.relevant for c in usable])

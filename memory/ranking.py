@@ -27,8 +27,11 @@ Positions = Mapping[str, Sequence[int]]
 _LEXEME = re.compile(r"'((?:[^']|'')*)':([0-9A-D,]+)")
 _DIGITS = re.compile(r"\d+")
 
-POOL = 60
-"""Memories taken from each of the two orders, by meaning and by words, to be read in full."""
+LIKELY = 200
+"""Memories taken from each of the two orders, by meaning and by words, to choose from."""
+
+POOL, NEAREST = 70, 30
+"""How many are read in full: the best by what is known of them, and the first of each order."""
 
 MOST_INSTRUCTIONS, FEW_INSTRUCTIONS = 40, 3
 """Standing instructions read for a request, and for any other question."""
@@ -95,8 +98,18 @@ statement: 1 for anything but an episode.
 assistant: 1 for an episode that holds only an assistant's words.
 """
 
-AROUND = SIGNALS[SIGNALS.index("words_before") : SIGNALS.index("session_words") + 1]
-"""The signals that come from where a memory stands in the log."""
+EARLY = {
+    "dense": 0.8,
+    "words_before": 0.15,
+    "words_after": 0.05,
+    "beside_dense": 0.5,
+    "beside_words": 0.25,
+    "session_dense": 0.4,
+    "session_words": 0.2,
+}
+EARLY_WORDS = 3.0
+"""What decides which memories are read: weights of the signals known before, and of BM25 over its
+best. They are near the fitted ones, but fixed, so that what is fitted to does not depend on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +201,38 @@ def shipped_weights() -> Mapping[str, float]:
     return weights
 
 
-def pool(scores: Scores, question: Question, size: int = POOL) -> Indices:
-    """Which memories to read in full: the best by either score, and standing instructions.
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Which memories to read in full, and the signals that are known before.
 
-    Indices into `scores`, ascending.
+    at: indices into the scores, ascending.
+    known: those signals, and `place`: how many episodes of the session come before.
     """
-    best = np.union1d(_top(scores.dense, size), _top(scores.bm25, size))
+
+    at: Indices
+    known: Mapping[str, Floats]
+
+    def only(self, kept: Sequence[int] | Indices | NDArray[np.bool_]) -> "Pool":
+        """Some of them."""
+        return Pool(self.at[kept], {name: values[kept] for name, values in self.known.items()})
+
+
+def pool(scores: Scores, question: Question, size: int = POOL, nearest_size: int = NEAREST) -> Pool:
+    """The memories that are likely to rank best, and standing instructions."""
+    nearest = np.union1d(_top(scores.dense, nearest_size), _top(scores.bm25, nearest_size))
     if len(scores.instructions):
         most = MOST_INSTRUCTIONS if question.request else FEW_INSTRUCTIONS
         newest = np.sort(scores.instructions)[-most:]
-        best = np.union1d(best, np.searchsorted(scores.ids, newest))
-    return best
+        nearest = np.union1d(nearest, np.searchsorted(scores.ids, newest))
+    likely = np.union1d(_top(scores.dense, LIKELY), _top(scores.bm25, LIKELY))
+    likely = np.union1d(likely, nearest)
+    dense = _z(scores.dense)
+    known = {"dense": dense[likely], **_around(scores, likely, dense, _z(scores.bm25))}
+    words = scores.bm25[likely] / max(float(scores.bm25.max(initial=0.0)), 1e-6)
+    score = EARLY_WORDS * words + sum(weight * known[name] for name, weight in EARLY.items())
+    best = np.isin(likely, nearest, assume_unique=True)
+    best[_top(score, size)] = True
+    return Pool(likely, known).only(best)
 
 
 def _top(values: Floats, size: int) -> Indices:
@@ -208,19 +242,16 @@ def _top(values: Floats, size: int) -> Indices:
 
 
 def signals(
-    question: Question, scores: Scores, chosen: Indices, rows: Sequence[Mapping[str, Any]]
+    question: Question, scores: Scores, chosen: Pool, rows: Sequence[Mapping[str, Any]]
 ) -> Floats:
     """The signals of the chosen memories, (chosen, SIGNALS); `rows` are theirs, in order."""
-    dense = _z(scores.dense)
-    around, place = _around(scores, chosen, dense, _z(scores.bm25))
     helds = [_positions(row["held"]) for row in rows]
     bm25 = np.array([_bm25(row, held, scores) for row, held in zip(rows, helds, strict=True)])
     found: dict[str, Sequence[float] | Floats] = {
-        "dense": dense[chosen],
+        **chosen.known,
         "words": bm25 / max(float(bm25.max(initial=0.0)), 1e-6) - 1.0,
-        "opening_broad": question.broad / (1.0 + place / 10.0),
+        "opening_broad": question.broad / (1.0 + chosen.known["place"] / 10.0),
     }
-    found |= around
     found |= _of_each(question, scores, rows, helds)
     return np.column_stack([found[name] for name in SIGNALS])
 
@@ -300,35 +331,54 @@ def _bm25(row: Mapping[str, Any], held: Positions, scores: Scores) -> float:
     return float(sum(weighed))
 
 
-def _around(
-    scores: Scores, chosen: Indices, dense: Floats, words: Floats
-) -> tuple[dict[str, Floats], Floats]:
-    """The signals that come from where the chosen memories stand in the log; their places there.
+AROUND = (
+    "place",
+    "words_before",
+    "words_after",
+    "beside_dense",
+    "beside_words",
+    "session_dense",
+    "session_words",
+)
+
+
+def _around(scores: Scores, chosen: Indices, dense: Floats, words: Floats) -> dict[str, Floats]:
+    """The signals that come from where the chosen memories stand in the log, and their `place`s.
 
     Episodes of a session follow each other without overlap; what lies within one (a statement
-    from it, a reply it opens) has the neighbours of the one it lies in. A place is how many
-    episodes of the session come before.
+    from it, a reply it opens) has the neighbours of the one it lies in.
     """
     near = _same_sessions(scores, chosen)
     places = scores.places[near]
     leads = _leads(places, places - _ordinals(places) + scores.ordinal_tos[near])
     sessions = places[leads] >> SESSION_BITS
     follows = sessions[1:] == sessions[:-1]
-    lead_of = np.searchsorted(leads, np.arange(len(near)), side="right") - 1
-    values = np.stack((dense, words))[:, near]
-    before, after = np.zeros((2, len(leads)))
-    before[1:] = values[1, leads[:-1]] * follows
-    after[:-1] = values[1, leads[1:]] * follows
     opening = np.flatnonzero(np.concatenate((np.ones(min(len(leads), 1), dtype=bool), ~follows)))
-    lengths = np.diff(opening, append=len(leads))
-    nth = np.arange(len(leads)) - np.repeat(opening, lengths)
-    best = np.maximum.reduceat(values, leads, axis=1)
-    of_session = np.repeat(np.maximum.reduceat(best, opening, axis=1), lengths, axis=1)
-    found = np.zeros((7, len(scores.ids)))
-    found[:, near] = np.stack((nth, before, after, *best, *of_session))[:, lead_of]
-    found[3:5, near] -= values
-    place, *signals_around = found[:, chosen]
-    return dict(zip(AROUND, signals_around, strict=True)), place
+    session_of = np.repeat(np.arange(len(opening)), np.diff(opening, append=len(leads)))
+    led = words[near[leads]]
+    before, after = np.zeros((2, len(leads)))
+    before[1:] = led[:-1] * follows
+    after[:-1] = led[1:] * follows
+    best = [np.maximum.reduceat(values[near], leads) for values in (dense, words)]
+    of_session = [np.maximum.reduceat(values, opening) for values in best]
+
+    at = np.full(len(scores.ids), -1)
+    at[near] = np.arange(len(near))
+    placed = np.flatnonzero(at[chosen] >= 0)
+    lead = np.searchsorted(leads, at[chosen[placed]], side="right") - 1
+    session = session_of[lead]
+    found = np.zeros((len(AROUND), len(chosen)))
+    found[:, placed] = (
+        lead - opening[session],
+        before[lead],
+        after[lead],
+        *(
+            values[lead] - own[chosen[placed]]
+            for values, own in zip(best, (dense, words), strict=True)
+        ),
+        *(values[session] for values in of_session),
+    )
+    return dict(zip(AROUND, found, strict=True))
 
 
 def _ordinals(places: Indices) -> Indices:

@@ -24,7 +24,7 @@ from memory.log import position_of
 from memory.long_term import LongTerm
 from memory.models import Memory, MemoryKind, Recall, RecalledMemory, Scope
 from memory.questions import Question, understood
-from memory.ranking import SIGNALS, Floats, Scores, pool, ranked, signals, totals
+from memory.ranking import NEAREST, POOL, SIGNALS, Floats, Scores, pool, ranked, signals, totals
 from memory.reranking import POOL as RERANKED_POOL
 from memory.reranking import Reranker, reranked
 from memory.rows import memory_of
@@ -210,12 +210,16 @@ class Recaller:
         return items[:k]
 
     async def candidates(
-        self, scope: Scope, search: Search, scored: Sequence[DictRow]
+        self,
+        scope: Scope,
+        search: Search,
+        scored: Sequence[DictRow],
+        sizes: tuple[int, int] = (POOL, NEAREST),
     ) -> tuple[list[DictRow], Floats]:
-        """The pool of the best memories in full, and their signals."""
+        """The pool of the best memories in full, of the given sizes, and their signals."""
         scores = Scores.of(scored[0])
-        chosen = pool(scores, search.question)
-        ids = scores.ids[chosen].tolist()
+        chosen = pool(scores, search.question, *sizes)
+        ids = scores.ids[chosen.at].tolist()
         params = {"memories": ids, "lexemes": list(scores.rarity)}
         found = await self._database.fetch(scope, "recall.details", params) if ids else []
         by_id = {row["memory_id"]: row for row in found}
@@ -226,7 +230,7 @@ class Recaller:
         # A memory forgotten between the two statements is left out.
         kept = [n for n, memory in enumerate(ids) if memory in by_id]
         rows = [by_id[ids[n]] for n in kept]
-        return rows, signals(search.question, scores, chosen[kept], rows)
+        return rows, signals(search.question, scores, chosen.only(kept), rows)
 
     async def reread(
         self, scope: Scope, search: Search, scored: Sequence[DictRow]

@@ -79,7 +79,7 @@ class TestScores:
         scores = Scores.of(EMPTY)
         assert len(scores.ids) == 0
         assert scores.rarity == {}
-        assert pool(scores, PLAIN).tolist() == []
+        assert pool(scores, PLAIN).at.tolist() == []
         assert signals(PLAIN, scores, pool(scores, PLAIN), []).shape == (0, len(SIGNALS))
 
     def test_no_word_matches(self) -> None:
@@ -103,23 +103,33 @@ class TestPool:
             "hit_terms": array(1),
         }  # fmt: skip
         scores = self.scores(100, **changes)
-        chosen = scores.ids[pool(scores, PLAIN, size=5)].tolist()
+        chosen = scores.ids[pool(scores, PLAIN, size=5).at].tolist()
         assert set(chosen) >= {1, 2, 3, 4, 5, 90}
         assert chosen == sorted(chosen)
 
+    def test_holds_what_is_good_in_both_orders_though_first_in_neither(self) -> None:
+        changes = {
+            "matched_ids": np.append(np.arange(101, 201), 20),
+            "matched_words": np.append(np.full(100, 4), 5), "hit_rows": np.arange(1, 102),
+            "hit_terms": np.ones(101, dtype="i8"),
+        }  # fmt: skip
+        scores = self.scores(200, **changes)
+        assert 20 in scores.ids[pool(scores, PLAIN, 1, 1).at]
+        assert 20 not in scores.ids[pool(scores, PLAIN, 0, 1).at]
+
     def test_holds_standing_instructions_for_a_request_alone(self) -> None:
         scores = self.scores(100, instructions=array(95))
-        assert 95 in scores.ids[pool(scores, Question("help me", "help me", request=True), 5)]
+        assert 95 in scores.ids[pool(scores, Question("help me", "help me", request=True), 5).at]
         plain = self.scores(100, instructions=array(95))
-        assert {1, 2, 3, 4, 5} <= set(plain.ids[pool(plain, PLAIN, 5)].tolist())
+        assert {1, 2, 3, 4, 5} <= set(plain.ids[pool(plain, PLAIN, 5).at].tolist())
 
 
 Walked = dict[str, list[float]]
 
 
 def walked(memories: list[tuple[int, int, int]], dense: list[float], words: list[float]) -> Walked:
-    """By one walk over the memories in order what `_around` is defined to find, and `place`."""
-    found: Walked = {name: [0.0] * len(memories) for name in ("place", *AROUND)}
+    """By one walk over the memories in order what `_around` is defined to find."""
+    found: Walked = {name: [0.0] * len(memories) for name in AROUND}
     order = sorted(
         (n for n in range(len(memories)) if memories[n][1]),
         key=lambda n: (memories[n][0], memories[n][1], -memories[n][2], n),
@@ -175,8 +185,8 @@ class TestAround:
         )
         size = data.draw(st.integers(1, len(memories)))
         chosen = np.arange(size)
-        around, place = _around(Scores.of(row), chosen, np.array(dense), np.array(words))
-        got = {name: values.tolist() for name, values in (around | {"place": place}).items()}
+        around = _around(Scores.of(row), chosen, np.array(dense), np.array(words))
+        got = {name: values.tolist() for name, values in around.items()}
         assert got == {name: v[:size] for name, v in walked(memories, dense, words).items()}
 
 
