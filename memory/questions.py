@@ -42,11 +42,6 @@ _BROAD = re.compile(
     r"|over time|progress(?:ed|ion)|evolv\w+|journey|throughout|across (?:all|my|our))\b",
     re.IGNORECASE,
 )
-_SPLIT = re.compile(
-    r",\s*(?:and |or )?|\band\b|\bor\b|;|\bafter\b|\bbefore\b|\bbetween\b|\bconsidering\b|\bhow\b"
-    r"|\?",
-    re.IGNORECASE,
-)
 _TALK = (
     r"(?:conversations?|chats?|discussions?|sessions?|messages?|requests?|questions?"
     r"|interactions?|exchanges?)"
@@ -91,7 +86,6 @@ class Question:
 
     text: str
     searched: str
-    clauses: tuple[str, ...] = ()
     speaker: str | None = None
     request: bool = False
     broad: bool = False
@@ -122,7 +116,6 @@ def understood(text: str, names: Sequence[str] = ()) -> Question:
     return Question(
         text,
         searched,
-        clauses=_clauses(searched),
         speaker=named[0] if len(named) == 1 else None,
         request=request,
         broad=broad,
@@ -148,12 +141,6 @@ def _focused(text: str) -> str:
         left = pattern.sub(" ", left)
     left = re.sub(r"\s+([?.,!])", r"\1", " ".join(left.split())).strip(" ,.?!")
     return left if len(re.findall(r"\w+", left)) >= _FEWEST_WORDS else text
-
-
-def _clauses(text: str) -> tuple[str, ...]:
-    parts = [part.strip(" ,.?") for part in _SPLIT.split(text)]
-    parts = [part for part in parts if len(part.split()) > 1]
-    return tuple(parts) if len(parts) > 1 else ()
 
 
 def _months(low: str) -> tuple[int, ...]:

@@ -331,15 +331,8 @@ def _bm25(row: Mapping[str, Any], held: Positions, scores: Scores) -> float:
     return float(sum(weighed))
 
 
-AROUND = (
-    "place",
-    "words_before",
-    "words_after",
-    "beside_dense",
-    "beside_words",
-    "session_dense",
-    "session_words",
-)
+AROUND = ("place", *SIGNALS[SIGNALS.index("words_before") : SIGNALS.index("session_words") + 1])
+"""What tells where a memory stands in the log: its place in the session, and signals."""
 
 
 def _around(scores: Scores, chosen: Indices, dense: Floats, words: Floats) -> dict[str, Floats]:
