@@ -122,12 +122,27 @@ def test_functions_that_could_tell_are_closed(attack: Query, superuser: psycopg.
         " AND has_function_privilege('memory_client', p.oid, 'EXECUTE') ORDER BY 1"
     ).fetchall()
     assert [name.partition("(")[0] for (name,) in may] == [
-        "append_interaction", "bound_tenant", "bound_user", "change_of", "changes_are_kept",
-        "collective_key", "collective_value", "counted_then", "forget_dead_letters", "held_then",
-        "keep_changes", "keep_delete", "keep_insert", "keep_update", "leasable_at",
-        "register_embedder", "serving", "told", "user_hundredth", "wake", "withdraw_support",
+        "append_interaction", "block_lock", "bound_tenant", "bound_user", "change_of",
+        "changes_are_kept", "collective_key", "collective_value", "counted_then",
+        "forget_dead_letters", "held_then", "keep_changes", "keep_delete", "keep_insert",
+        "keep_update", "leasable_at", "member", "register_embedder", "seal_block", "serving", "told",
+        "unseal_changed", "unseal_moved", "user_hundredth", "wake", "withdraw_support",
     ]  # fmt: skip
     assert attack("SELECT withdraw_support()::text") == [("",)]  # says nothing of what it did
+
+
+def test_blocks_are_made_of_ones_own_memories_alone(
+    client: MemoryClient, attack: Query, superuser: psycopg.Connection
+) -> None:
+    hold(client, ["victim", "attacker"])
+    # Ids up to the sequence are given out: with this, the first block of both can be made.
+    superuser.execute("UPDATE users SET change_seq = 1000")
+    made = "SELECT count(*) FROM recall_blocks"
+    assert attack(f"SELECT seal_block('{TENANT}', 'victim', 1::smallint)") == [(False,)]
+    assert superuser.execute(made).fetchone() == (0,)
+    assert attack(f"SELECT seal_block('{TENANT}', 'attacker', 1::smallint)") == [(True,)]
+    superuser.execute("UPDATE recall_blocks SET user_id = 'victim'")
+    assert attack(made) == [(0,)]
 
 
 def test_taking_back_support_reaches_no_one_else(
