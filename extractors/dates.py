@@ -34,7 +34,10 @@ __all__ = [
     "weekday_in_words",
 ]
 
-_TYPOGRAPHIC = str.maketrans({"\u2019": "'", "\u00a0": " ", "\u202f": " "})  # keeps every offset
+_TYPOGRAPHIC = str.maketrans(
+    {"\u2019": "'", "\u00a0": " ", "\u202f": " ", "\u0130": "I", "\u0131": "i", "\u017f": "s"}
+)
+"""Keeps every offset. The letters match "i" and "s" where case is ignored, and lower to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def resolve(text: str, said_at: datetime, leaning: Leaning = Leaning.NEAREST) ->
 
 def lasting_since(text: str, said_at: datetime) -> datetime | None:
     """When something began that has gone on "for three years" by `said_at`; None if unsaid."""
-    match = LASTING.search(text)
+    match = LASTING.search(text.translate(_TYPOGRAPHIC))
     number = number_of(match["n"]) if match else None
     if match is None or number is None:
         return None

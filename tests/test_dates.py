@@ -193,6 +193,12 @@ def test_every_mention_is_a_real_stretch_of_time(
     assert all(a.end <= b.start for a, b in pairwise(mentions))
 
 
+@pytest.mark.parametrize("said", ["next spring", "on Christmas", "six minutes ago", "last Sunday"])
+@pytest.mark.parametrize(("plain", "odd"), [("i", "\u0130"), ("i", "\u0131"), ("s", "\u017f")])
+def test_letters_that_lower_to_others_name_the_same_day(said: str, plain: str, odd: str) -> None:
+    assert resolve(said.replace(plain, odd), THURSDAY) == resolve(said, THURSDAY)
+
+
 @given(st.text(max_size=60))
 def test_any_text_can_be_read(text: str) -> None:
     resolve(text, datetime.min.replace(tzinfo=UTC))

@@ -4,9 +4,10 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from extractors.english.own_words import NOT_THEIRS
 from extractors.protocol import LogSlice, Reading
 from extractors.statements import create, stated
 from memory import explicit
@@ -501,13 +502,28 @@ SPOKEN = st.lists(
     )
     | st.text(max_size=30)
     | st.sampled_from(
-        ["I ", "my ", "we ", "\u2019s ", "\u201cI live in Rome\u201d ", "```", "\n", ", and ", "? "]
+        [
+            "I ",
+            "my ",
+            "we ",
+            "\u2019s ",
+            "\u201cI live in Rome\u201d ",
+            "```",
+            "\n",
+            ", and ",
+            "? ",
+            NOT_THEIRS,
+            "\u0130 ",
+        ]
     ),
     max_size=8,
 )
 
 
 @given(SPOKEN, st.sampled_from(["", " ", "\n", ", "]), st.none() | st.just("Ana"))
+@example(["I need to renew my pass", NOT_THEIRS, "port."], "", None)  # an image was pasted there
+@example(["The deadline for the report is \u0130 3 June."], "", None)  # matches "i", lowers to two
+@example(['\u0130 think "The Hobbit" is one of my favorites.'], "", "Ana")
 def test_every_quote_is_where_it_says(words: list[str], glue: str, actor: str | None) -> None:
     said = message(glue.join(words), actor=actor)
     for candidate in stated(said):
@@ -517,7 +533,7 @@ def test_every_quote_is_where_it_says(words: list[str], glue: str, actor: str | 
         assert evidence.interaction_id == said.id
         assert candidate.text.strip()
         assert candidate.attribute
-        assert "\ufffc" not in candidate.text
+        assert NOT_THEIRS not in candidate.text + (candidate.value or "")
 
 
 @given(SPOKEN)

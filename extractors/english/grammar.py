@@ -320,7 +320,8 @@ def told(group: VerbGroup, rest: str, actor: str | None) -> str:
 
 def in_third_person(text: str) -> str:
     """`text` with the speaker's pronouns turned to "they"."""
-    return _FIRST_PERSON.sub(lambda m: _THEIR[m[0].lower()], text)
+    # A dotless "\u0131" matches "i" too, and is no pronoun.
+    return _FIRST_PERSON.sub(lambda m: _THEIR.get(m[0].lower(), m[0]), text)
 
 
 def capitalised(text: str) -> str:

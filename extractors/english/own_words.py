@@ -12,7 +12,10 @@ from extractors.english.lexicon import any_of
 
 NOT_THEIRS = "\ufffc"
 """Stands for each character inside a sentence that somebody else wrote."""
-_TYPOGRAPHIC = str.maketrans({"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"'})
+_TYPOGRAPHIC = str.maketrans(
+    {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', NOT_THEIRS: " "}
+)
+"""An author's own U+FFFC is where an image or a file was pasted: nothing they said."""
 _SHORTEST = 3  # "I" and a verb
 _LONGEST = 8_000  # longer without a full stop is no speech
 
@@ -56,7 +59,7 @@ _MARKUP = re.compile(r"^[ \t]*(?:[-*+•]|#{1,6}|\d{1,2}[.)])[ \t]|\*\*|__", re.
 
 
 def straightened(content: str) -> str:
-    """`content` with typographic quotation marks made plain; the same length."""
+    """`content` with quotation marks made plain, and blanks for pasted objects; the same length."""
     return content.translate(_TYPOGRAPHIC)
 
 
