@@ -307,8 +307,7 @@ async def measured(args: Namespace) -> dict[str, Any]:
         async with opened(settings, users) as bench:
             report |= await reading(bench, list(sharing), args)
     rounds = max(3, args.rounds // 40)
-    report["importing"] = await speed_writing.importing(args.rows, rounds)
-    report["extraction"] = await speed_writing.extraction(args.rows // 10)
+    report |= await speed_writing.writing(args.rows, rounds)
     report["record"] = await recording(args, rounds)
     return report
 

@@ -1,12 +1,21 @@
-"""The writing side of `benchmarks.speed`: import beside COPY, extraction beside the embedder."""
+"""The writing side of `benchmarks.speed`: import beside COPY, extraction beside the embedder.
 
+    python -m benchmarks.speed_writing [--rows 20000] [--rounds 3]
+
+measures it without the rest, in stores of its own, and prints the same JSON.
+"""
+
+import argparse
+import json
 import statistics
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import anyio
 import psycopg
 from anyio import to_thread
 from numpy.typing import NDArray
@@ -14,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.speed_floor import BIND
 from benchmarks.speed_store import TENANT, Words
 from benchmarks.store import fresh_store
-from consumers.extraction import Worker, installed_extractors
+from consumers.extraction import AT_ONCE, Worker, installed_extractors
 from consumers.files import Placed
 from consumers.importing import import_interactions
 from memory import embedded
@@ -25,6 +34,7 @@ from memory.models import Interaction, InteractionKind, Role, Scope
 from memory.settings import Settings
 
 SESSION = 40  # interactions of one session
+USERS = 8  # whose interactions are extracted in a round
 START = datetime(2026, 1, 1, tzinfo=UTC)
 COLUMNS = (
     "tenant_id, user_id, session_id, ordinal, position, interaction_id, agent_id, private, kind,"
@@ -110,34 +120,75 @@ class Listening:
         await self._embedder.aclose()
 
 
-async def extraction(rows: int, users: int = 8) -> dict[str, float]:
-    """Interactions a second with the offline extractors, and the share of it that is embedding."""
+async def extraction(rows: int, rounds: int) -> dict[str, float]:
+    """Interactions a second with the offline extractors, and the share of it that is embedding.
+
+    As many users at once as the command takes, and one at a time, in turn, each of its own users;
+    the embedder is then asked the same again alone.
+    """
+    shares: dict[int, list[float]] = {AT_ONCE: [], 1: []}
+    rates: list[tuple[float, float, float]] = []
     async with fresh_store(debounce=0.0) as settings:
         packaged = create_embedder(settings)
-        listening = Listening(packaged)
-        async with AsyncMemoryClient(settings, embedder=listening) as client:
-            for n in range(users):
-                await client.record_many(list(interactions(f"user-{n}", rows // users, n)))
         await packaged.embed(["warm up"])
-        seconds = await _drained(settings, listening)
-        texts = [text for asked in listening.asked for text in asked]
-        began = perf_counter()
-        for asked in listening.asked:
-            await packaged.embed(asked)
-        alone = perf_counter() - began
+        for n in range(rounds):
+            for at_once, found in shares.items():
+                users = [f"user-{at_once}-{n}-{u}" for u in range(USERS)]
+                texts, seconds, alone = await _extracted(settings, packaged, users, rows, at_once)
+                found.append(alone / seconds)
+                if at_once == AT_ONCE:
+                    rates.append((rows / seconds, texts / seconds, texts / alone))
         await packaged.aclose()
+    interactions_, texts_, alone_ = map(statistics.median, zip(*rates, strict=True))
     return {
-        "interactions_per_second": round(rows / seconds, 1),
-        "texts_per_second": round(len(texts) / seconds, 1),
-        "embedder_alone_texts_per_second": round(len(texts) / alone, 1),
-        "of_embedder": round(alone / seconds, 3),
+        "interactions_per_second": round(interactions_, 1),
+        "texts_per_second": round(texts_, 1),
+        "embedder_alone_texts_per_second": round(alone_, 1),
+        "of_embedder": round(statistics.median(shares[AT_ONCE]), 3),
+        "of_embedder_one_user_at_a_time": round(statistics.median(shares[1]), 3),
     }
 
 
-async def _drained(settings: Settings, embedder: Embedder) -> float:
+async def _extracted(
+    settings: Settings, packaged: Embedder, users: Sequence[str], rows: int, at_once: int
+) -> tuple[int, float, float]:
+    """Texts embedded, the seconds extraction took, and those the embedder takes alone."""
+    listening = Listening(packaged)
+    async with AsyncMemoryClient(settings, embedder=listening) as client:
+        for seed, user in enumerate(users):
+            await client.record_many(list(interactions(user, rows // len(users), seed)))
+    seconds = await _drained(settings, listening, at_once)
+    began = perf_counter()
+    for asked in listening.asked:
+        await packaged.embed(asked)
+    return sum(map(len, listening.asked)), seconds, perf_counter() - began
+
+
+async def _drained(settings: Settings, embedder: Embedder, at_once: int) -> float:
     url = await to_thread.run_sync(embedded.start, settings.data_dir)
     async with Database(settings, url, DatabaseRole.WORKER) as database:
         worker = Worker(database, embedder, installed_extractors(settings), settings)
         began = perf_counter()
-        await worker.drain()
+        await worker.drain(at_once=at_once)
         return perf_counter() - began
+
+
+async def writing(rows: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Both, of so many interactions a round; extraction, which is slow, of a tenth."""
+    return {
+        "importing": await importing(rows, rounds),
+        "extraction": await extraction(rows // 10, rounds),
+    }
+
+
+def main() -> None:
+    """Measures, and prints JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rows", type=int, default=20_000, help="interactions written in a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    sys.stdout.write(json.dumps(anyio.run(writing, args.rows, args.rounds), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -32,6 +32,10 @@ logger = logging.getLogger(__name__)
 FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
 """Seconds between two tries while the store or the embedder is in trouble, doubling."""
 
+AT_ONCE = 2
+"""Users that a command extracts at once: one's texts are embedded while another's are read and
+committed."""
+
 LEAST_PAUSE = 0.05
 """Seconds between two looks for work: whose turn it is may be locked by its own writer."""
 

@@ -11,6 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import anyio
 import click
 import psycopg
 import pytest
@@ -53,6 +54,22 @@ class Broken:
     async def extract(self, log: LogSlice) -> list[Candidate]:
         if any("poison" in i.content for i in log.interactions):
             raise ExtractionFailed("cannot read this")
+        return []
+
+
+@dataclass(frozen=True)
+class Meeting(Verbatim):
+    """Ends when it was shown two users; what waits for a second one in vain has failed."""
+
+    shown: set[str] = field(default_factory=set)
+    both: anyio.Event = field(default_factory=anyio.Event)
+
+    async def extract(self, log: LogSlice) -> list[Candidate]:
+        self.shown.add(log.scope.user)
+        if len(self.shown) == 2:
+            self.both.set()
+        with anyio.fail_after(20):
+            await self.both.wait()
         return []
 
 
@@ -247,6 +264,19 @@ def test_import_takes_each_line_s_own_tenant_and_may_leave_extraction_for_later(
     for tenant, city in (("acme", "Berlin"), ("other", "Oslo")):
         found = run("recall", city, "--user", "ana", "--tenant", tenant, "--kind", "fact").stdout
         assert f"Lives in {city}" in found
+
+
+@pytest.mark.parametrize("by_import", [False, True])
+def test_two_users_are_extracted_at_once_unless_told_otherwise(
+    run: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_import: bool
+) -> None:
+    monkeypatch.setattr(consumers.store, "installed_extractors", lambda _: [Meeting()])
+    path = tmp_path / "log.jsonl"
+    other = json.loads(envelope(2, "I live in Oslo.")) | {"user": "tom"}
+    path.write_text(envelope(1, "I live in Berlin.") + "\n" + json.dumps(other))
+    done = document(run("import", str(path), *([] if by_import else ["--no-extract"]), "--json"))
+    extracted = done["extraction"] if by_import else document(run("extract", "--json"))
+    assert (extracted["users"], extracted["failures"]) == (2, 0)
 
 
 @pytest.fixture

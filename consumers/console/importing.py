@@ -20,6 +20,7 @@ from consumers.console.options import (
     tenant_option,
 )
 from consumers.derivation import Extracted
+from consumers.extraction import AT_ONCE
 from consumers.importing import Format, ImportReport, detect_format, import_interactions, read
 from consumers.store import open_worker
 from memory.client import AsyncMemoryClient
@@ -131,7 +132,7 @@ async def _extract(settings: Settings, tenants: set[str], report: ImportReport) 
         began = monotonic()
         async with open_worker(settings, lambda done: advance(done.interactions)) as worker:
             for tenant in sorted(tenants):
-                await worker.drain(tenant)
+                await worker.drain(tenant, at_once=AT_ONCE)
         worker.done.seconds = monotonic() - began
         return worker.done
 

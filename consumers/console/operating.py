@@ -24,6 +24,7 @@ from consumers.console.options import (
     tenant_option,
 )
 from consumers.derivation import Extracted
+from consumers.extraction import AT_ONCE
 from consumers.ingest.lag import IngestState, ingest_state
 from consumers.reembedding import Reembedded, Reembedding
 from consumers.status import ModelDay, Status, read_status
@@ -46,7 +47,7 @@ from memory.settings import Settings
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    default=1,
+    default=AT_ONCE,
     show_default=True,
     help="Users to extract at once: more where a model is waited for.",
 )
