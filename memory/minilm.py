@@ -81,16 +81,17 @@ class MiniLM:
         model = self._loaded
         if model is None:
             model = await to_thread.run_sync(self._load, limiter=self._limiter)
-        starts = iter(range(0, len(texts), TURN))
+        size = min(TURN, -(-len(texts) // self._threads))  # few texts, too, are for every thread
+        starts = iter(range(0, len(texts), size))
 
         async def work() -> None:
             for start in starts:
-                turn = texts[start : start + TURN]
+                turn = texts[start : start + size]
                 rows = await to_thread.run_sync(model.run, turn, limiter=self._limiter)
-                vectors[start : start + TURN] = rows
+                vectors[start : start + size] = rows
 
         async with create_task_group() as group:
-            for _ in range(min(self._threads, -(-len(texts) // TURN))):
+            for _ in range(min(self._threads, -(-len(texts) // size))):
                 group.start_soon(work)
         return vectors
 

@@ -89,6 +89,22 @@ class TestPackagedModel:
         together = await MiniLM(cache_dir, threads=3).embed(crowd)
         assert np.array_equal(together, np.tile(alone, (5, 1)))
 
+    async def test_few_texts_are_shared_among_all_threads(
+        self, model: MiniLM, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        turns: list[int] = []
+        run = minilm._Model.run
+
+        def counting(self: minilm._Model, texts: Sequence[str]) -> Vectors:
+            turns.append(len(texts))
+            return run(self, texts)
+
+        monkeypatch.setattr(minilm._Model, "run", counting)
+        texts = TEXTS[:5]
+        shared = await MiniLM(cache_dir, threads=2).embed(texts)
+        assert sorted(turns) == [2, 3]
+        assert np.array_equal(shared, await model.embed(texts))
+
     async def test_vectors_are_unit_float32_rows_in_order(self, model: MiniLM) -> None:
         vectors = await model.embed([*TEXTS, ""])
         assert vectors.dtype == np.float32
