@@ -2,17 +2,22 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import psycopg
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
+from consumers.ingest.options import Options
 from consumers.ingest.reading import MAX_AHEAD
+from consumers.ingest.session import Session, open_session
 from consumers.ingest.store import Counts, Store, Stretch, Topic
+from consumers.topics import create_topics
 from memory.client import MemoryClient
 from memory.embedding import Embedder
 from memory.envelope import MAX_CONTENT_BYTES, to_json
@@ -340,6 +345,56 @@ class TestBrokenStreams:
         assert stream.drain(accept_loss=True) == Counts(appended=2)
         assert stream.drain() == Counts()
 
+    def test_records_of_a_topic_made_again_while_it_is_read_are_not_applied(
+        self, stream: Stream
+    ) -> None:
+        """Fetched by name from where the earlier one was, before anybody said that it is gone."""
+        stream.send(*numbered(5))
+        with session_of(stream) as session:
+            until(session.step, "the first five are applied")
+            fetcher = session._consumer._fetcher
+            until(lambda: not fetcher.in_flight_fetches(), "no fetch is under way")
+            make_again(stream)
+            stream.send(*numbered(8, start=101))
+            gather = session._gather
+
+            def gathered() -> Any:
+                parts = gather()
+                assert not parts or [r.offset for p in parts.values() for r in p.records] == [
+                    5,
+                    6,
+                    7,
+                ]
+                return parts
+
+            with (
+                patch.object(session, "_gather", gathered),
+                patch.object(session, "_check"),  # what kafka-python knows by chance
+                pytest.raises(TopicRecreated, match="it has another id"),
+            ):
+                until(session.step, "records of the new topic are read")
+        assert [name for name, _, _ in stream.log()] == [f"ana-{n}" for n in range(1, 6)]
+        assert stream.positions() == {0: 5}
+
+    def test_a_topic_deleted_while_it_is_read_is_named_and_nothing_applied(
+        self, stream: Stream
+    ) -> None:
+        stream.send(*numbered(5))
+        with session_of(stream) as session:
+            gather = session._gather
+
+            def gathered() -> Any:
+                if parts := gather():
+                    delete(stream)
+                return parts
+
+            with (
+                patch.object(session, "_gather", gathered),
+                pytest.raises(UnknownTopic, match="memory topics create"),
+            ):
+                until(session.step, "records are read")
+        assert stream.log() == []
+
     def test_a_topic_that_does_not_exist_is_named(self, stream: Stream) -> None:
         other = stream.settings.model_copy(update={"kafka_topic": "no.such.topic"})
         with pytest.raises(UnknownTopic, match=r"no\.such\.topic.*memory topics create"):
@@ -352,10 +407,21 @@ class TestBrokenStreams:
         assert stream.drain() == Counts(appended=2)
 
 
-def make_again(stream: Stream) -> None:
-    from consumers.topics import create_topics
+@contextmanager
+def session_of(stream: Stream) -> Iterator[Session]:
+    session = open_session(stream.settings, stream.url, Options(group=stream.topic))
+    try:
+        yield session
+    finally:
+        session.close()
 
+
+def delete(stream: Stream) -> None:
     with KafkaAdminClient(bootstrap_servers=list(stream.settings.kafka_servers or ())) as admin:
         admin.delete_topics([stream.topic])
         until(lambda: stream.topic not in admin.list_topics(), "the topic is gone")
+
+
+def make_again(stream: Stream) -> None:
+    delete(stream)
     create_topics(stream.settings, plan(stream.topic, partitions=1, replication=1))

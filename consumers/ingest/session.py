@@ -13,13 +13,14 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.structs import OffsetAndMetadata
 
 from consumers.ingest.assignment import Assignment, Owned
+from consumers.ingest.identity import Check, identity
 from consumers.ingest.options import Options
 from consumers.ingest.reading import Reader
 from consumers.ingest.records import Arrival, Reason, Record, record_time
 from consumers.ingest.sending import Sender
 from consumers.ingest.store import Counts, RowRefused, Store, Stretch, Topic
-from consumers.ingest.stream import out_of_range, recreated, refuse_recreated
-from memory.brokers import client_options, described, translated, unknown_topic
+from consumers.ingest.stream import OUT_OF_RANGE, out_of_range, recreated, refuse_recreated
+from memory.brokers import client_options, described, translated
 from memory.errors import BusRefused, ConcurrentWrite
 from memory.settings import Settings
 
@@ -110,14 +111,16 @@ class Session:
         """
         with self._kafka():
             parts = self._gather()
-            ends = {p: self._consumer.position(p, ANSWER_MS) for p in self._assignment.owned}
+            moved = self._moved()
+            check = Check(self._consumer, self._topic, moved)
         stretches = [
-            self._stretch(owned, parts.get(p), ends[p])
-            for p, owned in self._assignment.owned.items()
-            if ends[p] is not None and ends[p] > owned.next_offset
+            self._stretch(self._assignment.owned[p], parts.get(p), end) for p, end in moved.items()
         ]
-        counts = self._apply(stretches) if stretches else None
-        if counts:
+        counts = None
+        if stretches:
+            with self._kafka():
+                check.confirm()
+            counts = self._apply(stretches)
             self._tell_broker()
         self._letters.send(
             self._store,
@@ -147,13 +150,19 @@ class Session:
                 break
         return parts
 
+    def _moved(self) -> dict[TopicPartition, int]:
+        """Up to where what was read goes, of each partition where that is past what is applied."""
+        ends = {p: self._consumer.position(p, ANSWER_MS) for p in self._assignment.owned}
+        owned = self._assignment.owned
+        return {p: e for p, e in ends.items() if e is not None and e > owned[p].next_offset}
+
     def _owns(self, part: Part) -> bool:
         return self._assignment.owned.get(part.owned.partition) is part.owned
 
     def _check(self) -> None:
         if self._assignment.failure is not None:
             raise self._assignment.failure
-        # kafka-python keeps it with the topic's other metadata and has no public name for it.
+        # What a topic of that name has come to since kafka-python last looked; `Check` is exact.
         topic_id = self._consumer._cluster.topic_id(self._topic.name)  # noqa: SLF001
         if topic_id is not None and str(topic_id) != self._topic.topic_id:
             raise recreated(self._topic, f"it has another id, {topic_id}")
@@ -284,10 +293,12 @@ class Session:
 
     def _go_on_after(self, error: theirs.KafkaError) -> None:
         """Raises what is broken, where that is why; moves on first where loss is accepted."""
-        found = out_of_range(self._consumer, self._topic, self._assignment.owned, error)
-        if found is None:
+        if not isinstance(error, OUT_OF_RANGE):
             return
-        broken, moves = found
+        owned = self._assignment.owned
+        with consuming(self._settings):
+            Check(self._consumer, self._topic, owned).confirm()
+            broken, moves = out_of_range(self._consumer, self._topic, owned, error)
         if not self._options.accept_loss:
             raise broken from error
         logger.warning("%s; accepted", broken)
@@ -308,7 +319,7 @@ def open_session(settings: Settings, url: str, options: Options) -> Session:
             consumer = _consumer(settings, options)
         try:
             with consuming(settings):
-                topic = _identity(consumer, settings)
+                topic = identity(consumer, settings)
             refuse_recreated(store, topic, accept=options.accept_loss)
             return Session(consumer, store, topic, settings, options)
         except BaseException:
@@ -372,20 +383,11 @@ def _cut(stretch: Stretch, arrivals: int) -> tuple[Stretch, Stretch]:
     return before, after
 
 
-def _identity(consumer: Any, settings: Settings) -> Topic:
-    name = settings.kafka_topic
-    if not consumer.partitions_for_topic(name):
-        raise unknown_topic(settings, name)
-    # See `Session._check`.
-    cluster = consumer._cluster  # noqa: SLF001
-    return Topic(str(cluster.cluster_id), str(cluster.topic_id(name)), name)
-
-
 def _consumer(settings: Settings, options: Options) -> Any:
     """A consumer that neither commits nor chooses where to read: Postgres says both."""
     return KafkaConsumer(
         **{
-            "metadata_max_age_ms": 30_000,  # how long a topic that was made again goes unnoticed
+            "metadata_max_age_ms": 30_000,  # how long a topic made again goes unnoticed while idle
             **client_options(settings),
         },
         group_id=options.group,

@@ -13,6 +13,9 @@ from memory.errors import BrokenStream, LogTruncated, RetentionGap, TopicRecreat
 
 logger = logging.getLogger(__name__)
 
+OUT_OF_RANGE = (theirs.OffsetOutOfRangeError, theirs.LogTruncationError)
+"""What kafka-python says where a partition has nothing at the offset that it is to be read from."""
+
 ADVICE = "to go on without them run once: memory ingest --accept-loss"
 
 
@@ -43,17 +46,15 @@ def recreated(topic: Topic, what: str) -> TopicRecreated:
 
 def out_of_range(
     consumer: Any, topic: Topic, owned: Mapping[TopicPartition, Owned], error: theirs.KafkaError
-) -> tuple[BrokenStream, list[Stretch]] | None:
+) -> tuple[BrokenStream, list[Stretch]]:
     """What became of the partitions that `error` is about, and the moves that would go on.
 
-    None where the error is about something else.
+    `error` is one of OUT_OF_RANGE.
     """
-    if isinstance(error, theirs.OffsetOutOfRangeError):
-        stood = {p: offset for p, offset in error.args[0].items() if p in owned}
-    elif isinstance(error, theirs.LogTruncationError):
+    if isinstance(error, theirs.LogTruncationError):
         stood = {p: owned[p].next_offset for p in error.divergent_offsets if p in owned}
     else:
-        return None
+        stood = {p: offset for p, offset in error.args[0].items() if p in owned}
     begins, ends = consumer.beginning_offsets(list(stood)), consumer.end_offsets(list(stood))
     moves, gaps, cuts = [], [], []
     for partition, offset in sorted(stood.items()):

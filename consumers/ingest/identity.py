@@ -1,0 +1,102 @@
+"""Which topic records are of: a name can come to mean another topic while it is read.
+
+kafka-python fetches by name, so records do not tell. But an id never comes back: where brokers
+still give the name the old id after they handed records out, the records are of the old topic.
+"""
+
+from collections.abc import Collection
+from time import monotonic, sleep
+from typing import Any
+
+from kafka import TopicPartition
+from kafka import errors as theirs
+from kafka.protocol.metadata import MetadataRequest
+
+from consumers.ingest.store import Topic
+from consumers.ingest.stream import recreated
+from memory.brokers import unknown_topic
+from memory.settings import Settings
+
+ANSWER_SECONDS = 10.0
+AGAIN_SECONDS = 0.1
+_FIRST_WITH_IDS = 10
+"""The version of a metadata answer that has ids (Kafka 2.8); older brokers cannot be asked."""
+
+
+def identity(consumer: Any, settings: Settings) -> Topic:
+    """The topic that has the name now.
+
+    Raises:
+        UnknownTopic: there is none.
+    """
+    name = settings.kafka_topic
+    if not consumer.partitions_for_topic(name):
+        raise unknown_topic(settings, name)
+    # kafka-python keeps it with the topic's other metadata and has no public name for it.
+    cluster = consumer._cluster  # noqa: SLF001
+    return Topic(str(cluster.cluster_id), str(cluster.topic_id(name)), name)
+
+
+class Check:
+    """Asks the brokers, from now on, which topic has the name; `confirm` is what they said.
+
+    Those are asked that lead `partitions`, whose own view is what they answered fetches by: another
+    broker's may be older. So what was read before this was made is of `topic`, if it is confirmed.
+    """
+
+    def __init__(self, consumer: Any, topic: Topic, partitions: Collection[TopicPartition]) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._partitions = partitions
+        self._asked = self._ask()
+
+    def confirm(self) -> None:
+        """Waits for the answers; a broker that is away is asked again for a while.
+
+        Raises:
+            TopicRecreated: another topic has the name now.
+            KafkaError: there is no such topic any more, or no answer.
+        """
+        for answer in self._answers():
+            self._confirm(answer)
+
+    def _answers(self) -> Any:
+        manager = self._consumer._manager  # noqa: SLF001
+        deadline = monotonic() + ANSWER_SECONDS
+        while True:
+            left = max(0.0, deadline - monotonic())
+            try:
+                return manager.run(manager.wait_for, self._asked, left * 1000)
+            except theirs.KafkaError as error:
+                if not error.retriable or not left:
+                    raise
+            self._consumer._cluster.request_update()  # noqa: SLF001
+            sleep(AGAIN_SECONDS)
+            self._asked = self._ask()
+
+    def _ask(self) -> Any:
+        return self._consumer._manager.call_soon(self._sent)  # noqa: SLF001
+
+    async def _sent(self) -> list[Any]:
+        """In kafka-python's own thread: to all at once, then waits for each."""
+        cluster, manager = self._consumer._cluster, self._consumer._manager  # noqa: SLF001
+        leaders = {cluster.leader_for_partition(p) for p in self._partitions}
+        if leaders & {None, -1}:
+            raise theirs.LeaderNotAvailableError(self._topic.name)
+        sent = [manager.send(self._request(), node_id=leader) for leader in leaders]
+        return [await answer for answer in sent]
+
+    def _request(self) -> Any:
+        return MetadataRequest(
+            topics=[MetadataRequest.MetadataRequestTopic(name=self._topic.name)],
+            allow_auto_topic_creation=False,
+            include_cluster_authorized_operations=False,
+            include_topic_authorized_operations=False,
+        )
+
+    def _confirm(self, answer: Any) -> None:
+        (found,) = answer.topics
+        if found.error_code:
+            raise theirs.for_code(found.error_code)(self._topic.name)
+        if answer.API_VERSION >= _FIRST_WITH_IDS and str(found.topic_id) != self._topic.topic_id:
+            raise recreated(self._topic, f"it has another id, {found.topic_id}")
