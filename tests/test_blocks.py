@@ -1,14 +1,21 @@
 """Blocks of memories that recall reads at once: they say what the rows say, whatever happens."""
 
+import random
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
 
 import psycopg
 import pytest
+from psycopg.errors import UniqueViolation
 
+from memory import queries
+from memory.client import MemoryClient
 from memory.database import Database
 from memory.long_term import seal
 from memory.models import Scope
 from memory.ranking import Scores
+from memory.settings import Settings
 from tests.ingesting import until
 
 ANA = Scope("northwind", "ana")
@@ -190,3 +197,120 @@ class TestAtOnce:
         async with database:
             await seal(database, ANA)
             assert len((await same(database)).ids) == MEMORIES - 1
+
+
+ONE = "tenant_id = 'northwind' AND user_id = 'ana' AND memory_id = %(id)s"
+INSERTED = (
+    "INSERT INTO memories SELECT (jsonb_populate_record(m, jsonb_build_object('memory_id',"
+    " %(id)s::bigint))).* FROM memories m WHERE user_id = 'bob' AND memory_id = %(id)s"
+)
+"""Bob's memories are never changed: what comes is a copy of his."""
+
+MOVES = [
+    INSERTED.replace("%(id)s::bigint", "%(id)s::bigint, 'user_id', 'ana'"),
+    f"UPDATE memories SET believed_to = now() WHERE {ONE}",
+    f"UPDATE memories SET believed_to = NULL, archived_at = NULL WHERE {ONE}",
+    f"UPDATE memories SET archived_at = now() WHERE {ONE}",
+    f"UPDATE memories SET lexemes = to_tsvector('english', 'walk w' || %(id)s %% 7) WHERE {ONE}",
+    f"UPDATE memories SET agent_id = CASE WHEN agent_id IS NULL THEN 'scout' END WHERE {ONE}",
+    f"UPDATE memories SET ordinal = ordinal + 1, ordinal_to = ordinal_to + 1 WHERE {ONE}",
+    f"UPDATE memories SET support = support + 1 WHERE {ONE}",
+    f"DELETE FROM memories WHERE {ONE}",
+    f"DELETE FROM memories WHERE {ONE}",
+]
+WRITERS, TRANSACTIONS = 3, 60
+
+
+def change(url: str, seed: int, start: Barrier) -> None:
+    """Transactions of one to three changes each; every fourth is taken back."""
+    drawn = random.Random(seed)
+    with psycopg.connect(url) as writer:
+        writer.execute("SET search_path = memory, public")
+        writer.commit()
+        start.wait()
+        for _ in range(TRANSACTIONS):
+            # In the order of their ids, so that no two writers wait for each other.
+            for memory in sorted(drawn.sample(range(1, 520), drawn.randint(1, 3))):
+                try:
+                    with writer.transaction():
+                        writer.execute(drawn.choice(MOVES).encode(), {"id": memory})
+                except UniqueViolation:  # it is there already
+                    pass
+            if drawn.random() < 0.25:
+                writer.rollback()
+            else:
+                writer.commit()
+
+
+def seal_and_check(url: str, start: Barrier, done: Event) -> tuple[int, list[tuple[object, ...]]]:
+    """Seals for as long as others write; how many blocks it made, and those ever seen wrong."""
+    made, wrong = 0, []
+    users = {"tenant": "northwind", "users": ["ana"]}
+    with psycopg.connect(url, autocommit=True) as sealer:
+        sealer.execute("SET search_path = memory, public")
+        start.wait()
+        while not done.is_set():
+            row = sealer.execute("SELECT seal_block('northwind', 'ana', 1::smallint)").fetchone()
+            made += row == (True,)
+            wrong += sealer.execute(
+                queries.statement("verification.wrong_blocks"), users
+            ).fetchall()
+    return made, wrong
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_blocks_say_what_rows_say_at_every_moment(
+    filled: psycopg.Connection, database: Database, url: str, seed: int
+) -> None:
+    """Writers, two who seal, and who reads sees blocks and rows agree in every snapshot."""
+    start, done = Barrier(WRITERS + 2), Event()
+    with ThreadPoolExecutor(WRITERS + 2) as pool:
+        sealing = [pool.submit(seal_and_check, url, start, done) for _ in range(2)]
+        try:
+            writing = [pool.submit(change, url, 10 * seed + n, start) for n in range(WRITERS)]
+            for writer in writing:
+                writer.result()
+        finally:
+            done.set()
+        sealed = [sealer.result() for sealer in sealing]
+    assert sum(made for made, _ in sealed) > 2
+    assert [wrong for _, wrong in sealed] == [[], []]
+    async with database:
+        await same(database)
+        await seal(database, ANA)
+        await same(database)
+        await same(database, agent="scout")
+
+
+@pytest.fixture
+def repeatable(filled: psycopg.Connection) -> Iterator[None]:
+    """A database whose transactions would see nothing that was committed after they began."""
+    name = filled.info.dbname
+    setting = f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'"
+    filled.execute(setting.encode())
+    yield
+    filled.execute(f"ALTER DATABASE {name} RESET default_transaction_isolation".encode())
+
+
+@pytest.mark.usefixtures("repeatable")
+async def test_a_stricter_default_of_the_server_changes_nothing(
+    filled: psycopg.Connection, database: Database
+) -> None:
+    async with database, database.transaction(ANA) as transaction:
+        await transaction.fetch("long_term.changes", {"tenant": "northwind", "user": "ana"})
+        filled.execute("UPDATE users SET change_seq = 700 WHERE user_id = 'ana'")
+        keys = {"tenant": "northwind", "user": "ana"}
+        (row,) = await transaction.fetch("long_term.changes", keys)
+        assert row["change_seq"] == 700
+
+
+def test_nothing_of_a_forgotten_user_is_left_in_a_block(
+    filled: psycopg.Connection, settings: Settings, client: MemoryClient
+) -> None:
+    for user in ("ana", "bob"):
+        filled.execute("SELECT seal_block('northwind', %s, 1::smallint)", (user,))
+        filled.execute("SELECT seal_block('northwind', %s, 1::smallint)", (user,))
+    assert (blocks(filled), blocks(filled, "bob")) == ([0, 1], [0, 1])
+    client.forget(ANA, user=True)
+    left = filled.execute("SELECT DISTINCT user_id FROM recall_blocks").fetchall()
+    assert left == [("bob",)]

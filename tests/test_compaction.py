@@ -513,6 +513,21 @@ BREAKS: list[tuple[str, str, bool]] = [
     ),
     ("progress ahead of the log", "UPDATE progress SET ordinal = 50", True),
     (
+        "a block that says other than its memories",
+        "UPDATE memories SET lexemes = 'elsewhere' WHERE user_id = 'ana' AND memory_id = {fact}",
+        True,
+    ),
+    (
+        "a block that says other than its memories",
+        "UPDATE memories SET archived_at = now() WHERE user_id = 'ana'",
+        True,
+    ),
+    (
+        "a block that says other than its memories",
+        "DELETE FROM memories WHERE user_id = 'ana'",
+        True,
+    ),
+    (
         "support that does not add up",
         "UPDATE collective_memories SET support = 100",
         True,
@@ -541,6 +556,9 @@ def sound(client: MemoryClient, run: Compactor, worker: Extraction,
     hold(client, named(2))
     worker.drain()
     run("promote")
+    superuser.execute("UPDATE users SET change_seq = 300 WHERE user_id = 'ana'")  # fills a block
+    superuser.execute("SELECT seal_block(tenant_id, user_id, 1::smallint) FROM users")
+    assert superuser.execute("SELECT user_id FROM recall_blocks").fetchall() == [("ana",)]
     (report,) = run("verify")
     assert report.found == 0, report
     return str(client.history(ANA, attribute="lives_in")[0].id)

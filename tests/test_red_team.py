@@ -122,7 +122,7 @@ def test_functions_that_could_tell_are_closed(attack: Query, superuser: psycopg.
         " AND has_function_privilege('memory_client', p.oid, 'EXECUTE') ORDER BY 1"
     ).fetchall()
     assert [name.partition("(")[0] for (name,) in may] == [
-        "append_interaction", "block_lock", "bound_tenant", "bound_user", "change_of",
+        "append_interaction", "block_lock", "block_of", "bound_tenant", "bound_user", "change_of",
         "changes_are_kept", "collective_key", "collective_value", "counted_then",
         "forget_dead_letters", "held_then", "keep_changes", "keep_delete", "keep_insert",
         "keep_update", "leasable_at", "member", "register_embedder", "seal_block", "serving",

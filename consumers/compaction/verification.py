@@ -33,9 +33,9 @@ async def verify(work: Work) -> None:
     """Checks every invariant over all users, then the collective tier; mends with `repair`.
 
     Closing a memory without evidence, ending the older of two overlapping values, moving a
-    position or an extraction's progress to where the log is, removing and making vectors, and
-    taking back collective support are safe. Gaps in the log, evidence that does not fit it and
-    interactions that came back are for people.
+    position or an extraction's progress to where the log is, removing and making vectors, removing
+    blocks and taking back collective support are safe. Gaps in the log, evidence that does not fit
+    it and interactions that came back are for people.
     """
     embedder_id = await work.long_term.embedder_id()
     async for users in work.users():
@@ -107,6 +107,11 @@ INVARIANTS = (
         "progress ahead of the log", "ahead",
         "session {session_id!r} of length {length} is extracted to {ordinal}",
         _by("step_back", "generation", session="session_id"),
+    ),
+    Invariant(
+        "a block that says other than its memories", "wrong_blocks",
+        "block {block} of generation {generation}, memories {first} to {last}",
+        _by("delete_block", "generation", "block"),
     ),
 )  # fmt: skip
 

@@ -1,11 +1,13 @@
 -- settings --
--- What every pooled connection runs under. Custom plans, because a generic plan made while a
+-- What every pooled connection runs under. Each statement of a transaction sees what was committed
+-- before it: blocks of memories and much else rest on it, whatever the server's default. Custom plans, because a generic plan made while a
 -- table was empty stays on the wrong index as it grows. A transaction whose client was cut off ends
 -- soon, with its locks.
 -- unscoped: touches no table
 SELECT set_config('role', %(role)s, false),
        set_config('search_path', 'memory, public', false),
        set_config('timezone', 'UTC', false),
+       set_config('default_transaction_isolation', 'read committed', false),
        set_config('plan_cache_mode', 'force_custom_plan', false),
        set_config('statement_timeout', %(statement_timeout)s, false),
        set_config('idle_in_transaction_session_timeout', %(statement_timeout)s, false)

@@ -130,6 +130,22 @@ WHERE m.tenant_id = %(tenant)s AND m.user_id = ANY(%(users)s)
                         AND v.embedder_id = %(embedder_id)s)
 ORDER BY m.user_id, m.memory_id
 
+-- wrong_blocks --
+-- Blocks that say other than the memories do; recall believes them.
+-- unscoped: the jobs go through the users of a tenant
+SELECT b.user_id, b.generation, b.block, 256 * b.block AS first, 256 * b.block + 255 AS last
+FROM recall_blocks b
+CROSS JOIN LATERAL block_of(b.tenant_id, b.user_id, b.generation, b.block) w
+WHERE b.tenant_id = %(tenant)s AND b.user_id = ANY(%(users)s)
+    AND (b.members, b.postings) IS DISTINCT FROM (w.members, w.postings)
+ORDER BY b.user_id, b.generation, b.block
+
+-- delete_block --
+-- Removes a block; what it held is read row by row until it is made anew.
+DELETE FROM recall_blocks
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
+    AND block = %(block)s
+
 -- restore_vector --
 -- Adds a vector that was missing, if its memory still says what was embedded.
 INSERT INTO embeddings (tenant_id, user_id, embedder_id, generation, memory_id, vector)
