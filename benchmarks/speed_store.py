@@ -163,7 +163,14 @@ def grow_collective(url: str, memories: int, seed: int) -> None:
         connection.execute("DROP TABLE benchmark_stage")
         places = (("", n + 1) for n in range(memories))
         _copy_vectors(connection, SHARING, places, seed, "collective_embeddings")
-        for table in ("collective_memories", "collective_embeddings"):
+        connection.execute(
+            "INSERT INTO tenants (tenant_id, change_seq) VALUES (%s, %s)", (SHARING, memories)
+        )
+        while connection.execute("SELECT seal_collective_block(%s)", (SHARING,)).fetchone() == (
+            True,
+        ):
+            pass
+        for table in ("collective_memories", "collective_embeddings", "collective_blocks"):
             connection.execute(f"VACUUM ANALYZE {table}")
 
 

@@ -528,6 +528,16 @@ BREAKS: list[tuple[str, str, bool]] = [
         True,
     ),
     (
+        "a block that says other than its memories",
+        "UPDATE collective_memories SET lexemes = 'elsewhere'",
+        True,
+    ),
+    (
+        "a block that says other than its memories",
+        "DELETE FROM collective_memories",
+        True,
+    ),
+    (
         "support that does not add up",
         "UPDATE collective_memories SET support = 100",
         True,
@@ -559,6 +569,9 @@ def sound(client: MemoryClient, run: Compactor, worker: Extraction,
     superuser.execute("UPDATE users SET change_seq = 300 WHERE user_id = 'ana'")  # fills a block
     superuser.execute("SELECT seal_block(tenant_id, user_id, 1::smallint) FROM users")
     assert superuser.execute("SELECT user_id FROM recall_blocks").fetchall() == [("ana",)]
+    superuser.execute("UPDATE tenants SET change_seq = 300")
+    superuser.execute("SELECT seal_collective_block(tenant_id) FROM tenants")
+    assert superuser.execute("SELECT members FROM collective_blocks").fetchall() == [(1,)]
     (report,) = run("verify")
     assert report.found == 0, report
     return str(client.history(ANA, attribute="lives_in")[0].id)

@@ -43,7 +43,7 @@ USER_TABLES = {
 }  # fmt: skip
 TENANT_TABLES = {
     "tenants", "collective_memories", "collective_embeddings", "collective_support",
-    "collective_withdrawals", "job_progress", "model_spend",
+    "collective_blocks", "collective_withdrawals", "job_progress", "model_spend",
 }  # fmt: skip
 SYSTEM_TABLES = {
     "schema_migrations", "embedders", "generations", "positions", "dead_letters", "prompts",
@@ -51,7 +51,7 @@ SYSTEM_TABLES = {
 }  # fmt: skip
 KEPT_FROM_CLIENTS = {"dead_letters"}
 """System tables with rows of tenants: a worker that is bound to one sees none of another."""
-SHARED_WITH_CLIENTS = {"collective_memories", "collective_embeddings"}
+SHARED_WITH_CLIENTS = {"collective_memories", "collective_embeddings", "collective_blocks"}
 """Tenant tables that every client of the tenant may read; none it may write."""
 
 
@@ -140,6 +140,8 @@ SELECT tenant_id, 1, 1, 'k', 'fact', 'Many say ' || tenant_id, 'a', 'v', 1, 5, 5
 INSERT INTO collective_embeddings (tenant_id, embedder_id, memory_id, vector)
 SELECT tenant_id, (SELECT embedder_id FROM embedders), 1,
     array_fill(0.125::real, ARRAY[64])::vector::halfvec FROM tenants;
+INSERT INTO collective_blocks (tenant_id, block, members, total, words)
+SELECT tenant_id, 0, 0, 0, '{}' FROM tenants;
 INSERT INTO collective_support (tenant_id, memory_id, user_id, user_memory_id)
 SELECT tenant_id, 1, 'ana', 1 FROM tenants;
 INSERT INTO collective_withdrawals (tenant_id, belief_digest) SELECT tenant_id, 'd' FROM tenants;

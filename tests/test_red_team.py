@@ -124,9 +124,10 @@ def test_functions_that_could_tell_are_closed(attack: Query, superuser: psycopg.
     assert [name.partition("(")[0] for (name,) in may] == [
         "append_interaction", "block_lock", "block_of", "bound_tenant", "bound_user", "change_of",
         "changes_are_kept", "collective_key", "collective_value", "counted_then",
-        "forget_dead_letters", "held_then", "keep_changes", "keep_delete", "keep_insert",
-        "keep_update", "leasable_at", "member", "register_embedder", "seal_block", "serving",
-        "told", "unseal_changed", "unseal_moved", "user_hundredth", "wake", "withdraw_support",
+        "forget_dead_letters", "held_then", "inverted", "keep_changes", "keep_delete",
+        "keep_insert", "keep_update", "leasable_at", "member", "register_embedder", "seal_block",
+        "serving", "told", "unseal_changed", "unseal_moved", "user_hundredth", "wake",
+        "withdraw_support",
     ]  # fmt: skip
     assert attack("SELECT withdraw_support()::text") == [("",)]  # says nothing of what it did
 

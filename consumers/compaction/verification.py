@@ -15,6 +15,8 @@ from memory.wire import Rows
 
 Repair = Callable[[Work, DictRow], Awaitable[None]]
 
+WRONG_BLOCK = "a block that says other than its memories"
+
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
@@ -109,7 +111,7 @@ INVARIANTS = (
         _by("step_back", "generation", session="session_id"),
     ),
     Invariant(
-        "a block that says other than its memories", "wrong_blocks",
+        WRONG_BLOCK, "wrong_blocks",
         "block {block} of generation {generation}, memories {first} to {last}",
         _by("delete_block", "generation", "block"),
     ),
@@ -145,6 +147,11 @@ async def _collective(work: Work, embedder_id: int) -> None:
             f" lists {row['listed']} and is held by {row['supporters']}; k is {row['k']}"
         )
         work.report.find(Finding("support that does not add up", None, where, mend))
+    for row in await work.fetch("verification.wrong_collective_blocks"):
+        if mend:
+            await work.fetch("verification.delete_collective_block", {"block": row["block"]})
+        where = f"collective block {row['block']}, memories {row['first']} to {row['last']}"
+        work.report.find(Finding(WRONG_BLOCK, None, where, mend))
     rows = await work.fetch("verification.collective_without_vector", {"embedder_id": embedder_id})
     vectors = await _embedded(work, rows) if mend else []
     for row, vector in zip(rows, vectors, strict=False):

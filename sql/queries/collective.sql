@@ -1,50 +1,80 @@
 -- candidates --
 -- The tenant's collective memories that are near a question by meaning or share words with it, with
 -- both scores: the exact cosine, and BM25 over the question's lexemes, OR-ed, each counted once a
--- memory.
+-- memory. Of those that blocks hold no row is read unless it is among the best.
 -- unscoped: the collective tier belongs to the tenant; row-level security binds it
 -- one plan: planning takes long, and there is nothing to choose
 WITH terms AS MATERIALIZED (
     SELECT lexeme,
         ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS query
     FROM unnest(tsvector_to_array(to_tsvector(%(language)s::regconfig, %(text)s))) AS lexeme
-), shared AS MATERIALIZED (
-    SELECT memory_id, length(lexemes) AS words,
-        CASE WHEN lexemes @@ (SELECT string_agg(query::text, ' | ')::tsquery FROM terms)
-            THEN lexemes END AS matched
-    FROM collective_memories
-    WHERE tenant_id = %(tenant)s AND believed_to IS NULL
-        AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s))
+), blocks AS MATERIALIZED (
+    SELECT block, members, total, words,
+        ts_filter(setweight(postings, 'A', ARRAY(SELECT lexeme FROM terms)), '{a}') AS held
+    FROM collective_blocks
+    WHERE tenant_id = %(tenant)s AND postings IS NOT NULL AND %(kinds)s::text[] IS NULL
+), gaps AS MATERIALIZED (
+    SELECT first, upto FROM (
+        SELECT 256 * (block + 1) AS first,
+            COALESCE(256 * lead(block) OVER (ORDER BY block), 9223372036854775807) AS upto
+        FROM blocks
+        UNION ALL
+        SELECT 0, COALESCE(256 * min(block), 9223372036854775807) FROM blocks
+    ) g
+    WHERE first < upto
+), loose AS MATERIALIZED (
+    SELECT memory_id, words, matched FROM gaps CROSS JOIN LATERAL (
+        SELECT memory_id, length(lexemes) AS words,
+            CASE WHEN lexemes @@ (SELECT string_agg(query::text, ' | ')::tsquery FROM terms)
+                THEN lexemes END AS matched
+        FROM collective_memories
+        WHERE tenant_id = %(tenant)s AND memory_id >= first AND memory_id < upto
+            AND believed_to IS NULL AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s))
+        OFFSET 0  -- so that a match is looked for once, not once for each use
+    ) m
 ), corpus AS MATERIALIZED (
-    SELECT count(*)::float8 AS n, GREATEST(avg(words), 1)::float8 AS mean_words FROM shared
+    SELECT sum(n)::float8 AS n, GREATEST(sum(words) / NULLIF(sum(n), 0), 1)::float8 AS mean_words
+    FROM (
+        SELECT sum(members) AS n, sum(total) AS words FROM blocks
+        UNION ALL
+        SELECT count(*), sum(words) FROM loose
+    ) c
 ), hits AS MATERIALIZED (
-    SELECT s.memory_id, s.words, t.lexeme
-    FROM (SELECT memory_id, words, matched FROM shared WHERE matched IS NOT NULL OFFSET 0) s
-    JOIN terms t ON s.matched @@ t.query
+    SELECT 256 * b.block + place - 1 AS memory_id, b.words[place]::float8 AS words, h.lexeme
+    FROM blocks b CROSS JOIN LATERAL unnest(b.held) h CROSS JOIN LATERAL unnest(h.positions) place
+    UNION ALL
+    SELECT l.memory_id, l.words, t.lexeme FROM loose l JOIN terms t ON l.matched @@ t.query
 ), rarity AS MATERIALIZED (
-    SELECT h.lexeme, ln(1 + (c.n - count(*) + 0.5) / (count(*) + 0.5)) AS idf
-    FROM hits h CROSS JOIN corpus c GROUP BY h.lexeme, c.n
+    SELECT lexeme, ln(1 + (n - holding + 0.5) / (holding + 0.5)) AS idf
+    FROM (SELECT lexeme, count(*) AS holding FROM hits GROUP BY lexeme) h CROSS JOIN corpus
 ), lexical AS MATERIALIZED (
-    SELECT h.memory_id,
-        sum(r.idf * 2.2 / (1 + 1.2 * (0.25 + 0.75 * h.words / c.mean_words))) AS bm25
-    FROM hits h JOIN rarity r USING (lexeme) CROSS JOIN corpus c
-    GROUP BY h.memory_id
+    SELECT memory_id,
+        sum(idf * 2.2 / (1 + 1.2 * (0.25 + 0.75 * words / mean_words))) AS bm25
+    FROM hits JOIN rarity USING (lexeme) CROSS JOIN corpus
+    GROUP BY memory_id
 ), near AS MATERIALIZED (
     SELECT memory_id, 1 - (vector <=> %(vector)s) AS dense
     FROM collective_embeddings
     WHERE tenant_id = %(tenant)s AND embedder_id = %(embedder_id)s
         AND (vector <=> %(vector)s <= 1 - %(nearest)s::float8
              OR memory_id IN (SELECT memory_id FROM lexical))
-), best AS (
-    SELECT memory_id, COALESCE(dense, 0)::real AS dense, COALESCE(bm25, 0)::real AS bm25
-    FROM shared LEFT JOIN near USING (memory_id) LEFT JOIN lexical USING (memory_id)
-    WHERE bm25 IS NOT NULL OR dense >= %(nearest)s::float8
-    ORDER BY COALESCE(dense, 0) + COALESCE(bm25, 0) / (COALESCE(bm25, 0) + 2) DESC, memory_id
-    LIMIT %(limit)s
 )
-SELECT c.*, b.dense, b.bm25
-FROM best b JOIN collective_memories c ON c.tenant_id = %(tenant)s AND c.memory_id = b.memory_id
-ORDER BY b.dense + b.bm25 / (b.bm25 + 2) DESC, c.memory_id
+SELECT c.*, b.dense::real AS dense, b.bm25::real AS bm25
+FROM (
+    SELECT memory_id, COALESCE(dense, 0) AS dense, COALESCE(bm25, 0) AS bm25,
+        COALESCE(dense, 0) + COALESCE(bm25, 0) / (COALESCE(bm25, 0) + 2) AS score
+    FROM near FULL JOIN lexical USING (memory_id)
+    WHERE bm25 IS NOT NULL OR dense >= %(nearest)s::float8
+    ORDER BY score DESC, memory_id
+) b
+CROSS JOIN LATERAL (
+    SELECT * FROM collective_memories
+    WHERE tenant_id = %(tenant)s AND memory_id = b.memory_id AND believed_to IS NULL
+        AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s))
+    OFFSET 0  -- so that only the best are looked up, in their order
+) c
+ORDER BY b.score DESC, b.memory_id
+LIMIT %(limit)s
 
 -- memory --
 -- One collective memory.
@@ -279,3 +309,8 @@ ON CONFLICT (tenant_id, memory_id, user_id) DO UPDATE SET user_memory_id = exclu
 -- Removes collective memories for good; see the function.
 -- unscoped: the collective tier belongs to the tenant
 SELECT withdraw_collective(%(memories)s) AS withdrawn
+
+-- seal --
+-- Makes the tenant's next block of what questions look at, and says whether there was one to be made.
+-- unscoped: the collective tier belongs to the tenant
+SELECT seal_collective_block(%(tenant)s) AS sealed

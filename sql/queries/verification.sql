@@ -140,6 +140,22 @@ WHERE b.tenant_id = %(tenant)s AND b.user_id = ANY(%(users)s)
     AND (b.members, b.postings) IS DISTINCT FROM (w.members, w.postings)
 ORDER BY b.user_id, b.generation, b.block
 
+-- wrong_collective_blocks --
+-- As `wrong_blocks`, of the collective tier.
+-- unscoped: the collective tier belongs to the tenant
+SELECT b.block, 256 * b.block AS first, 256 * b.block + 255 AS last
+FROM collective_blocks b
+LEFT JOIN LATERAL collective_block_of(b.tenant_id, b.block) w ON true
+WHERE b.tenant_id = %(tenant)s
+    AND (b.members, b.total, b.words, b.postings)
+        IS DISTINCT FROM (w.members, w.total, w.words, w.postings)
+ORDER BY b.block
+
+-- delete_collective_block --
+-- As `delete_block`, of the collective tier.
+-- unscoped: the collective tier belongs to the tenant
+DELETE FROM collective_blocks WHERE tenant_id = %(tenant)s AND block = %(block)s
+
 -- delete_block --
 -- Removes a block; what it held is read row by row until it is made anew.
 DELETE FROM recall_blocks
