@@ -327,7 +327,10 @@ class Database(Statements):
         async with await connect(self._url, self._settings.connect_timeout) as connection:
             with translated():
                 await self._configure(connection)
-        await self._pool.open()
+        # A pool that is asked before it has a connection opens another, and goes round both from
+        # then on: a lone caller would keep two of the server's processes warm instead of one.
+        with translated():
+            await self._pool.open(wait=True, timeout=self._settings.connect_timeout)
 
     async def close(self) -> None:
         """Closes the pool; calls under way end first."""

@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from memory.client import AsyncMemoryClient, AsyncTaskState, MemoryClient, TaskState
+from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
 from memory.errors import (
     ConfigurationError,
@@ -308,3 +309,10 @@ class TestDefault:
             finally:
                 connection.execute("DROP DATABASE memory_default WITH (FORCE)")
         assert asked == [Path("/tmp/nowhere")]  # noqa: S108
+
+
+async def test_who_calls_alone_keeps_one_connection_warm(settings: Settings, url: str) -> None:
+    async with Database(settings, url, DatabaseRole.CLIENT) as database:
+        for _ in range(3):
+            await database.fetch(ANA, "log.position")
+        assert database._pool.get_stats()["pool_size"] == 1
