@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
+from consumers.ingest import session as sessions
 from consumers.ingest.options import Options
 from consumers.ingest.reading import MAX_AHEAD
 from consumers.ingest.session import Session, open_session
@@ -375,6 +377,13 @@ class TestBrokenStreams:
                 until(session.step, "records of the new topic are read")
         assert [name for name, _, _ in stream.log()] == [f"ana-{n}" for n in range(1, 6)]
         assert stream.positions() == {0: 5}
+
+    def test_asking_which_topic_it_is_does_not_wait_for_a_fetch(self, stream: Stream) -> None:
+        stream.send(*numbered(3))
+        patient = partial(KafkaConsumer, fetch_max_wait_ms=25_000)
+        with patch.object(sessions, "KafkaConsumer", patient), session_of(stream) as session:
+            until(session.step, "they are applied")
+        assert len(stream.log()) == 3
 
     def test_a_topic_deleted_while_it_is_read_is_named_and_nothing_applied(
         self, stream: Stream

@@ -8,16 +8,16 @@ from collections.abc import Collection
 from time import monotonic, sleep
 from typing import Any
 
-from kafka import TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 from kafka import errors as theirs
 from kafka.protocol.metadata import MetadataRequest
 
 from consumers.ingest.store import Topic
 from consumers.ingest.stream import recreated
-from memory.brokers import unknown_topic
+from memory.brokers import client_options, unknown_topic
 from memory.settings import Settings
 
-ANSWER_SECONDS = 10.0
+ANSWER_MS = 10_000
 AGAIN_SECONDS = 0.1
 _FIRST_WITH_IDS = 10
 """The version of a metadata answer that has ids (Kafka 2.8); older brokers cannot be asked."""
@@ -37,16 +37,38 @@ def identity(consumer: Any, settings: Settings) -> Topic:
     return Topic(str(cluster.cluster_id), str(cluster.topic_id(name)), name)
 
 
+class Witness:
+    """Asks brokers over connections of its own: one that a fetch waits on answers nothing else."""
+
+    def __init__(self, consumer: Any, topic: Topic, settings: Settings) -> None:
+        self.topic = topic
+        self.consumer = consumer
+        self.client = KafkaAdminClient(
+            **client_options(settings),
+            bootstrap_timeout_ms=ANSWER_MS,
+            request_timeout_ms=ANSWER_MS,
+        )
+
+    def ask(self, partitions: Collection[TopicPartition]) -> "Check":
+        """Whether what was read of these partitions before is of the topic."""
+        return Check(self, partitions)
+
+    def close(self) -> None:
+        """Disconnects."""
+        self.client.close()
+
+
 class Check:
     """Asks the brokers, from now on, which topic has the name; `confirm` is what they said.
 
     Those are asked that lead `partitions`, whose own view is what they answered fetches by: another
-    broker's may be older. So what was read before this was made is of `topic`, if it is confirmed.
+    broker's may be older. So if it is confirmed, what was read before it was made is of the topic.
     """
 
-    def __init__(self, consumer: Any, topic: Topic, partitions: Collection[TopicPartition]) -> None:
-        self._consumer = consumer
-        self._topic = topic
+    def __init__(self, witness: Witness, partitions: Collection[TopicPartition]) -> None:
+        self._topic = witness.topic
+        self._leaders_in = witness.consumer._cluster  # noqa: SLF001 - no public name
+        self._manager = witness.client._manager  # noqa: SLF001 - no public name
         self._partitions = partitions
         self._asked = self._ask()
 
@@ -61,29 +83,28 @@ class Check:
             self._confirm(answer)
 
     def _answers(self) -> Any:
-        manager = self._consumer._manager  # noqa: SLF001
-        deadline = monotonic() + ANSWER_SECONDS
+        deadline = monotonic() + ANSWER_MS / 1000
         while True:
             left = max(0.0, deadline - monotonic())
             try:
-                return manager.run(manager.wait_for, self._asked, left * 1000)
-            except theirs.KafkaError as error:
-                if not error.retriable or not left:
+                return self._manager.run(self._manager.wait_for, self._asked, left * 1000)
+            except (theirs.RetriableError, theirs.UnknownBrokerIdError):
+                if not left:
                     raise
-            self._consumer._cluster.request_update()  # noqa: SLF001
+            for cluster in (self._leaders_in, self._manager.cluster):
+                cluster.request_update()
             sleep(AGAIN_SECONDS)
             self._asked = self._ask()
 
     def _ask(self) -> Any:
-        return self._consumer._manager.call_soon(self._sent)  # noqa: SLF001
+        return self._manager.call_soon(self._sent)
 
     async def _sent(self) -> list[Any]:
-        """In kafka-python's own thread: to all at once, then waits for each."""
-        cluster, manager = self._consumer._cluster, self._consumer._manager  # noqa: SLF001
-        leaders = {cluster.leader_for_partition(p) for p in self._partitions}
+        """In the client's own thread: to all at once, then waits for each."""
+        leaders = {self._leaders_in.leader_for_partition(p) for p in self._partitions}
         if leaders & {None, -1}:
             raise theirs.LeaderNotAvailableError(self._topic.name)
-        sent = [manager.send(self._request(), node_id=leader) for leader in leaders]
+        sent = [self._manager.send(self._request(), node_id=leader) for leader in leaders]
         return [await answer for answer in sent]
 
     def _request(self) -> Any:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -13,12 +13,12 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.structs import OffsetAndMetadata
 
 from consumers.ingest.assignment import Assignment, Owned
-from consumers.ingest.identity import Check, identity
+from consumers.ingest.identity import Witness, identity
 from consumers.ingest.options import Options
 from consumers.ingest.reading import Reader
 from consumers.ingest.records import Arrival, Reason, Record, record_time
 from consumers.ingest.sending import Sender
-from consumers.ingest.store import Counts, RowRefused, Store, Stretch, Topic
+from consumers.ingest.store import Counts, RowRefused, Store, Stretch
 from consumers.ingest.stream import OUT_OF_RANGE, out_of_range, recreated, refuse_recreated
 from memory.brokers import client_options, described, translated
 from memory.errors import BusRefused, ConcurrentWrite
@@ -81,9 +81,11 @@ class Session:
     """A consumer, what it was assigned, and the connection its batches commit on."""
 
     def __init__(
-        self, consumer: Any, store: Store, topic: Topic, settings: Settings, options: Options
+        self, consumer: Any, store: Store, witness: Witness, settings: Settings, options: Options
     ) -> None:
+        topic = witness.topic
         self._consumer = consumer
+        self._witness = witness
         self._store = store
         self._topic = topic
         self._settings = settings
@@ -112,7 +114,7 @@ class Session:
         with self._kafka():
             parts = self._gather()
             moved = self._moved()
-            check = Check(self._consumer, self._topic, moved)
+            check = self._witness.ask(moved)
         stretches = [
             self._stretch(self._assignment.owned[p], parts.get(p), end) for p, end in moved.items()
         ]
@@ -162,7 +164,7 @@ class Session:
     def _check(self) -> None:
         if self._assignment.failure is not None:
             raise self._assignment.failure
-        # What a topic of that name has come to since kafka-python last looked; `Check` is exact.
+        # What a topic of that name has come to since kafka-python last looked; `Witness` asks.
         topic_id = self._consumer._cluster.topic_id(self._topic.name)  # noqa: SLF001
         if topic_id is not None and str(topic_id) != self._topic.topic_id:
             raise recreated(self._topic, f"it has another id, {topic_id}")
@@ -258,8 +260,8 @@ class Session:
             self._letters.close()
             with suppress(theirs.KafkaError):
                 self._tell_broker(at_last=True)
-            with suppress(theirs.KafkaError):
-                self._consumer.close(timeout_ms=ANSWER_MS)
+            _closed(self._consumer)
+            self._witness.close()
         finally:
             self._store.close()
 
@@ -297,7 +299,7 @@ class Session:
             return
         owned = self._assignment.owned
         with consuming(self._settings):
-            Check(self._consumer, self._topic, owned).confirm()
+            self._witness.ask(owned).confirm()
             broken, moves = out_of_range(self._consumer, self._topic, owned, error)
         if not self._options.accept_loss:
             raise broken from error
@@ -313,22 +315,23 @@ def open_session(settings: Settings, url: str, options: Options) -> Session:
         UnknownTopic, BusRefused: the brokers have no such topic, or refuse.
         TopicRecreated: positions are of an earlier topic of this name.
     """
-    store = Store.open(url, settings)
-    try:
+    with ExitStack() as opened:
+        store = opened.enter_context(Store.open(url, settings))
         with consuming(settings):
             consumer = _consumer(settings, options)
-        try:
-            with consuming(settings):
-                topic = identity(consumer, settings)
-            refuse_recreated(store, topic, accept=options.accept_loss)
-            return Session(consumer, store, topic, settings, options)
-        except BaseException:
-            with suppress(theirs.KafkaError):
-                consumer.close(timeout_ms=ANSWER_MS)
-            raise
-    except BaseException:
-        store.close()
-        raise
+            opened.callback(_closed, consumer)
+            topic = identity(consumer, settings)
+            witness = Witness(consumer, topic, settings)
+            opened.callback(witness.close)
+        refuse_recreated(store, topic, accept=options.accept_loss)
+        session = Session(consumer, store, witness, settings, options)
+        opened.pop_all()  # the session's own from here on
+        return session
+
+
+def _closed(consumer: Any) -> None:
+    with suppress(theirs.KafkaError):
+        consumer.close(timeout_ms=ANSWER_MS)
 
 
 @contextmanager
