@@ -52,7 +52,7 @@ from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder, create_embedder
 from memory.long_term import LongTerm
 from memory.models import Scope
-from memory.recall import Recaller
+from memory.recall import Recaller, Search
 from memory.settings import Settings
 
 GIANT = "giant"
@@ -256,26 +256,31 @@ async def trips(bench: Bench) -> dict[str, Any]:
 
 async def exact(bench: Bench, questions: int) -> float:
     """Share of the giant's 60 nearest, by meaning and by words, that recall's scores agree on."""
-    agreed = []
+    scope = Scope(TENANT, GIANT)
+    agreed = [
+        await exact_nearest(bench.url, scope, *await scored(bench, scope)) for _ in range(questions)
+    ]
+    return float(np.mean(agreed))
+
+
+async def scored(bench: Bench, scope: Scope) -> tuple[Search, Mapping[str, Any]]:
+    """A question about a user, and the row of scores that recall chooses by."""
     async with Database(bench.settings, bench.url, DatabaseRole.CLIENT) as database:
         long_term = LongTerm(database, bench.random, bench.settings.language)
         recaller = Recaller(database, long_term, bench.random, bench.settings.language)
-        for _ in range(questions):
-            scope, question = Scope(TENANT, GIANT), bench.words.question()
-            search = await recaller.search(scope, question)
-            scored = await database.fetch(scope, *search.call)
-            agreed.append(await exact_nearest(bench.url, scope, search, scored[0]))
-    return float(np.mean(agreed))
+        search = await recaller.search(scope, bench.words.question())
+        return search, (await database.fetch(scope, *search.call))[0]
 
 
 async def growth(bench: Bench, rounds: int) -> dict[str, Any]:
     """p50 of recall and the pages it reads, of users of constant size."""
     ways = bench.ways(bench.users[:10])
     found = await alternating({"recall": ways["recall"], "floor": ways["floor"]}, rounds)
+    scope = Scope(TENANT, bench.users[3])
     return {
         "p50_ms": quantiles(found["recall"])["p50_ms"],
         "floor_p50_ms": quantiles(found["floor"])["p50_ms"],
-        **await pages(bench.url, Scope(TENANT, bench.users[3]), bench.words.question()),
+        **await pages(bench.url, scope, *await scored(bench, scope)),
     }
 
 

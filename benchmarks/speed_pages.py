@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 import psycopg
 from anyio import to_thread
-from pgvector import HalfVector
 from psycopg import sql
 
-from benchmarks.speed_store import DIMENSIONS
 from memory import queries
 from memory.models import Scope
-from memory.ranking import POOL, Scores
+from memory.ranking import POOL, Scores, pool
 from memory.recall import Search
 
 NEAREST = """
@@ -66,20 +64,28 @@ def _computed(url: str, params: Mapping[str, Any]) -> tuple[list[int], list[floa
         return nearest, [float(row[0]) for row in connection.execute(MATCHING, vector)]
 
 
-async def pages(url: str, scope: Scope, question: str) -> dict[str, int]:
-    """Pages that the statements of one recall touch, whether cached or not."""
-    return await to_thread.run_sync(_pages, url, scope, question)
+async def pages(
+    url: str, scope: Scope, search: Search, scored: Mapping[str, Any]
+) -> dict[str, int]:
+    """Pages that the statements of one recall touch, whether cached or not.
 
-
-def _pages(url: str, scope: Scope, question: str) -> dict[str, int]:
-    vector = np.random.default_rng(1).normal(size=DIMENSIONS)
+    `read_in_full` says how many memories the second of them reads.
+    """
+    scores = Scores.of(scored)
+    chosen = scores.ids[pool(scores, search.question).at].tolist()
     params = {
-        "tenant": scope.tenant, "user": scope.user, "text": question, "language": "english",
-        "vector": HalfVector(vector).to_text(), "embedder_id": 1, "agent": None,
-        "only_agent": False, "kinds": None, "names": False, "generation": None,
-        "by_row": False,
-        "memories": list(range(1, 2 * POOL + 1)), "lexemes": question.split(),
-    }  # fmt: skip
+        **search.call[1],
+        "tenant": scope.tenant,
+        "user": scope.user,
+        "names": False,
+        "memories": chosen,
+        "lexemes": list(scores.rarity),
+    }
+    found = await to_thread.run_sync(_pages, url, {**params, "vector": params["vector"].to_text()})
+    return {**found, "read_in_full": len(chosen)}
+
+
+def _pages(url: str, params: Mapping[str, Any]) -> dict[str, int]:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET search_path TO memory, public")
         scores = touched(connection, "recall.scores", params)
