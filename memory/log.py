@@ -134,10 +134,14 @@ class Log:
         interaction = item.interaction
         params = _append_one_params(item, self._settings.session_ttl)
         try:
-            rows = await self._database.fetch_binding(interaction.scope, "log.append_one", params)
+            (place,) = await self._database.fetch_binding(
+                interaction.scope, "log.append_one", params
+            )
         except ConcurrentWrite:
             return None
-        return Receipt(interaction.id, interaction.session, **rows[0]) if rows else None
+        if place["position"] is None:
+            return None
+        return Receipt(interaction.id, interaction.session, **place)
 
     async def read_session(
         self, scope: Scope, after: int = 0, limit: int = 1000

@@ -350,7 +350,7 @@ def statements_of(role: str) -> list[str]:
 def everyones(connection: Look, name: str) -> dict[str, Any]:
     """Parameters of a statement that name rows of every user."""
     text, names = numbered(name)
-    connection.execute(f"PREPARE typed AS {text}".encode())
+    connection.pgconn.prepare(b"typed", text.encode())  # PREPARE takes no CALL
     row = connection.execute(
         "SELECT parameter_types::text[] AS types FROM pg_prepared_statements WHERE name = 'typed'"
     ).fetchone()

@@ -1,9 +1,9 @@
 -- append_one --
--- Appends one interaction that is new, in a statement that binds tenant and user itself. No row: its
--- id is known or forgotten; `append` says which.
-SELECT ordinal, position FROM append_interaction(%(tenant)s, %(user)s, %(session)s, %(agent)s,
+-- Appends one interaction that is new, in a statement that binds tenant and user itself. A row of
+-- NULLs: its id is known or forgotten; `append` says which.
+CALL append_interaction(%(tenant)s, %(user)s, %(session)s, %(agent)s,
     %(private)s, %(id)s, %(digest)s, %(kind)s, %(role)s, %(actor)s, %(content)s, %(payload)s,
-    %(time)s, %(source)s, %(hash)s, %(session_ttl)s)
+    %(time)s, %(source)s, %(hash)s, %(session_ttl)s, NULL, NULL)
 
 -- append --
 -- Appends one user's interactions in the order given, each at the next place of its session and
