@@ -1,6 +1,7 @@
 """From a topic into the log: each record once, in order, whoever dies or takes over."""
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from consumers.ingest import session as sessions
 from consumers.ingest.options import Options
-from consumers.ingest.reading import MAX_AHEAD
+from consumers.ingest.reading import MAX_AHEAD, Reader
 from consumers.ingest.session import Session, open_session
 from consumers.ingest.store import Counts, Store, Stretch, Topic
 from consumers.topics import create_topics
@@ -24,16 +25,29 @@ from memory.client import MemoryClient
 from memory.embedding import Embedder
 from memory.envelope import MAX_CONTENT_BYTES, to_json
 from memory.errors import (
+    ConcurrentWrite,
     ForgottenId,
     InteractionConflict,
     PositionLost,
     RetentionGap,
+    StoreUnavailable,
     TopicRecreated,
     UnknownTopic,
 )
 from memory.models import Interaction, Scope
 from memory.topics import key_of, plan
-from tests.ingesting import ANA, NOON, TOM, Stream, message, numbered, raw, said, until
+from tests.ingesting import (
+    ANA,
+    DEADLINE,
+    NOON,
+    TOM,
+    Stream,
+    message,
+    numbered,
+    raw,
+    said,
+    until,
+)
 from tests.kafka_topics import kafka_settings
 
 
@@ -304,6 +318,79 @@ class TestOwnership:
         stream.send(*numbered(2, start=11))
         assert stream.drain() == Counts(appended=2, duplicates=2)
         assert stream.positions() == {0: 12}
+
+
+class TestOverlap:
+    """The next batch is read while one is applied."""
+
+    def test_a_batch_is_read_while_the_one_before_is_applied(self, stream: Stream) -> None:
+        stream.send(*numbered(8))
+        read, apply = threading.Event(), Store.apply
+
+        def applied(store: Store, topic: Topic, stretches: Any) -> Any:
+            assert read.wait(DEADLINE), "nothing was read meanwhile"
+            return apply(store, topic, stretches)
+
+        class Watched(Reader):
+            def read(self, record: Any) -> Any:
+                if record.offset >= 4:
+                    read.set()
+                return super().read(record)
+
+        with (
+            few_at_once(4),
+            patch.object(Store, "apply", applied),
+            patch.object(sessions, "Reader", Watched),
+        ):
+            assert stream.drain() == Counts(appended=8)
+
+    def test_each_is_applied_once_whatever_a_commit_ends_with_while_the_next_is_read(
+        self, stream: Stream
+    ) -> None:
+        stream.send(*numbered(24))
+        apply, ends = Store.apply, iter(["after", None, "before", None, "conflict", "after"])
+
+        def applied(store: Store, topic: Topic, stretches: Any) -> Any:
+            how = next(ends, None)
+            if how == "conflict":
+                raise ConcurrentWrite("another writer won")
+            if how == "before":
+                store.close()
+            counts = apply(store, topic, stretches)
+            if how == "after":
+                raise StoreUnavailable("the answer to COMMIT was lost")
+            return counts
+
+        with few_at_once(4), patch.object(Store, "apply", applied):
+            stream.drain()
+        assert next(ends, "all of them happened") == "all of them happened"
+        assert stream.log() == [(f"ana-{n}", n, n) for n in range(1, 25)]
+        assert stream.positions() == {0: 24}
+
+    def test_what_is_under_way_at_the_end_is_waited_for_and_counted(self, stream: Stream) -> None:
+        stream.send(*numbered(3))
+        apply = Store.apply
+
+        with stream.running() as ingest:
+
+            def applied(store: Store, topic: Topic, stretches: Any) -> Any:
+                ingest.stop()
+                return apply(store, topic, stretches)
+
+            with patch.object(Store, "apply", applied):
+                until(lambda: ingest.done.appended, "the batch is applied")
+        assert ingest.done == Counts(appended=3)
+        assert len(stream.log()) == 3
+
+
+@contextmanager
+def few_at_once(records: int) -> Iterator[None]:
+    """Batches of so many records."""
+    with (
+        patch.object(sessions, "MAX_RECORDS", 4 * records),
+        patch.object(sessions.Limit, "learn", lambda *_: None),
+    ):
+        yield
 
 
 class TestBrokenStreams:

@@ -132,7 +132,7 @@ def broker_offsets() -> None:
     gather = session.Session._gather
 
     def stand(self: "Assignment", partition: Any, epoch: int, _: int = 0) -> None:
-        self.owned[partition] = assignment.Owned(partition, epoch, 0)
+        self.owned[partition] = assignment.Owned(partition, epoch, 0, 0)
 
     def gather_and_tell(self: "Session") -> Any:
         parts = gather(self)

@@ -1,7 +1,7 @@
 """Which partitions are this process's, since when, and up to where it has come in each."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,38 +14,49 @@ from memory.errors import PositionLost
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Owned:
-    """One partition under one epoch; `next_offset` is what the log holds everything before.
+    """One partition under one epoch; another object for it is another ownership.
 
-    Another object for the same partition is another ownership of it.
+    `applied` is what the log holds everything before, `next_offset` what was read up to and is in
+    the log or on its way there.
     """
 
     partition: TopicPartition
     epoch: int
     next_offset: int
+    applied: int
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     """Takes partitions over in Postgres as the group hands them to this process, and seeks there.
 
-    Called by kafka-python in its own thread while `poll()` waits for it: nothing else runs on the
-    store's connection then. A failure here must end the consumer, which would otherwise go on from
-    the broker's offsets; `failure` is what it was.
+    Called by kafka-python in its own thread while `poll()` waits for it. `quiet` returns once no
+    batch is under way on the store's connection. A failure here must end the consumer, which would
+    otherwise go on from the broker's offsets; `failure` is what it was.
     """
 
-    def __init__(self, consumer: Any, store: Store, topic: Topic, owner: str) -> None:
+    def __init__(
+        self,
+        consumer: Any,
+        store: Store,
+        topic: Topic,
+        owner: str,
+        quiet: Callable[[], None] = lambda: None,
+    ) -> None:
         self.owned: dict[TopicPartition, Owned] = {}
         self.failure: Exception | None = None
         self._consumer = consumer
         self._store = store
         self._topic = topic
         self._owner = owner
+        self._quiet = quiet
         self._unbegun: dict[TopicPartition, int] = {}
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Raises the epoch of each, and reads on from where Postgres says."""
         try:
+            self._quiet()
             numbers = [p.partition for p in assigned]
             taken = self._store.take(self._topic, numbers, self._owner) if numbers else {}
             for partition in assigned:
@@ -61,6 +72,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Lets go of them: what was read of them and not committed is read by their next owner."""
+        self._quiet()
         for partition in revoked:
             self.owned.pop(partition, None)
             self._unbegun.pop(partition, None)
@@ -78,6 +90,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         """
         if not self._unbegun:
             return
+        self._quiet()
         unbegun = self._unbegun
         starts = self._consumer.beginning_offsets(list(unbegun))
         epochs = {p.partition: epoch for p, epoch in unbegun.items()}
@@ -105,7 +118,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             self._stand(partition, owned.epoch, standing.next_offset)
 
     def _stand(self, partition: TopicPartition, epoch: int, next_offset: int) -> None:
-        self.owned[partition] = Owned(partition, epoch, next_offset)
+        self.owned[partition] = Owned(partition, epoch, next_offset, next_offset)
         self._consumer.seek(partition, next_offset)
 
     def _wait(self, partition: TopicPartition, epoch: int) -> None:

@@ -87,19 +87,17 @@ class Ingest:
 
     def _membership(self) -> None:
         """Follows the topic as one member of the group, to the end or to what ends the session."""
-        session = open_session(self._settings, self._locate(), self._options)
+        session = open_session(self._settings, self._locate(), self._options, self._count)
         try:
             while not self._stopping.is_set():
                 try:
-                    counts = session.step()
+                    went_on = session.step()
                 except (StoreUnavailable, ConcurrentWrite) as error:
                     if session.failed:
                         raise
                     self._hold(session, error)
                     continue
-                if counts is not None:
-                    self._count(counts)
-                elif self._options.drain and session.drained():
+                if not went_on and self._options.drain and session.drained():
                     return
         finally:
             session.close()

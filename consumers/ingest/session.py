@@ -1,9 +1,10 @@
 """One membership in the consumer group, over one connection to Postgres."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -13,6 +14,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.structs import OffsetAndMetadata
 
 from consumers.ingest.assignment import Assignment, Owned
+from consumers.ingest.committing import Committing
 from consumers.ingest.identity import Witness, identity
 from consumers.ingest.options import Options
 from consumers.ingest.reading import Reader
@@ -21,10 +23,13 @@ from consumers.ingest.sending import Sender
 from consumers.ingest.store import Counts, RowRefused, Store, Stretch
 from consumers.ingest.stream import OUT_OF_RANGE, out_of_range, recreated, refuse_recreated
 from memory.brokers import client_options, described, translated
-from memory.errors import BusRefused, ConcurrentWrite
+from memory.errors import BusRefused, ConcurrentWrite, ExperientialMemoryError
 from memory.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+Applied = Callable[[Counts], None]
+"""Told what became of a batch's records."""
 
 MAX_RECORDS = 5_000
 MIN_RECORDS = 100
@@ -78,10 +83,19 @@ class Limit:
 
 
 class Session:
-    """A consumer, what it was assigned, and the connection its batches commit on."""
+    """A consumer, what it was assigned, and the connection its batches commit on.
+
+    While one batch is applied the next is read. `applied` is told of each that was, once.
+    """
 
     def __init__(
-        self, consumer: Any, store: Store, witness: Witness, settings: Settings, options: Options
+        self,
+        consumer: Any,
+        store: Store,
+        witness: Witness,
+        settings: Settings,
+        options: Options,
+        applied: Applied,
     ) -> None:
         topic = witness.topic
         self._consumer = consumer
@@ -94,7 +108,9 @@ class Session:
         self._limit = Limit()
         self._told_at = monotonic()
         self._letters = Sender(settings, topic)
-        self._assignment = Assignment(consumer, store, topic, options.owner)
+        self._applied = applied
+        self._under_way: Committing | None = None
+        self._assignment = Assignment(consumer, store, topic, options.owner, self._quiet)
         consumer.subscribe([topic.name], listener=self._assignment)
 
     @property
@@ -102,8 +118,10 @@ class Session:
         """Whether an assignment failed: this session reads from nowhere in particular, and ends."""
         return self._assignment.failure is not None
 
-    def step(self) -> Counts | None:
-        """Applies what is there to be read; None where there was nothing.
+    def step(self) -> bool:
+        """Reads what is there and has it applied; whether the batch before is applied now.
+
+        False where there was none before, so that nothing is under way but what was read here.
 
         Raises:
             PositionLost: another process took a partition over.
@@ -118,18 +136,46 @@ class Session:
         stretches = [
             self._stretch(self._assignment.owned[p], parts.get(p), end) for p, end in moved.items()
         ]
-        counts = None
         if stretches:
             with self._kafka():
                 check.confirm()
-            counts = self._apply(stretches)
+        counts = self._settled()
+        if counts:
             self._tell_broker()
         self._letters.send(
             self._store,
             [p.partition for p in self._assignment.owned],
             new=counts is not None and counts.set_aside > 0,
         )
+        if stretches:
+            self._begin(stretches)
+        return counts is not None
+
+    def _begin(self, stretches: Sequence[Stretch]) -> None:
+        """Has them applied while the next batch is read."""
+        ends = {}
+        for stretch in stretches:
+            owned = self._assignment.owned[TopicPartition(self._topic.name, stretch.partition)]
+            owned.next_offset = ends[owned] = stretch.end
+        self._under_way = Committing(partial(self._apply, stretches), ends)
+
+    def _settled(self) -> Counts | None:
+        """What became of the batch under way, once that is over; None where there is none.
+
+        If it failed, what was read after it must be read again: the session ends, or goes on from
+        what the log holds (`reconnect`).
+        """
+        under_way, self._under_way = self._under_way, None
+        if under_way is None:
+            return None
+        counts = under_way.result()
+        self._applied(counts)
         return counts
+
+    def _quiet(self) -> None:
+        """Waits for the batch under way, however it goes."""
+        if self._under_way is not None:
+            self._under_way.wait()
 
     def _gather(self) -> dict[TopicPartition, Part]:
         """What is there to be read, up to the limits of a batch; waits only for the first of it."""
@@ -137,7 +183,7 @@ class Session:
         records = size = 0
         enough = monotonic() + GATHER_SECONDS
         while records < self._limit.records and size < MAX_BYTES:
-            wait = 0 if parts else POLL_MS
+            wait = 0 if parts or self._under_way else POLL_MS
             found = self._consumer.poll(wait, max_records=self._limit.records - records)
             self._check()
             self._assignment.begin()
@@ -208,9 +254,6 @@ class Session:
         total = Counts()
         for counts in self._committed(stretches).values():
             total.add(counts)
-        for stretch in stretches:
-            owned = self._assignment.owned[TopicPartition(self._topic.name, stretch.partition)]
-            owned.next_offset = stretch.end
         return total
 
     def _committed(self, stretches: Sequence[Stretch]) -> dict[int, Counts]:
@@ -225,11 +268,11 @@ class Session:
     def drained(self) -> bool:
         """Whether this process has partitions, and has applied all that is in them."""
         owned = self._assignment.owned
-        if not owned:
+        if not owned or self._under_way:
             return False
         with self._kafka():
             ends = self._consumer.end_offsets(list(owned), ANSWER_MS)
-        return all(o.next_offset >= ends[p] for p, o in owned.items())
+        return all(o.applied >= ends[p] for p, o in owned.items())
 
     def pause(self) -> None:
         """Reads no more, and stays in the group."""
@@ -255,8 +298,15 @@ class Session:
         self._consumer.resume(*self._assignment.owned)
 
     def close(self) -> None:
-        """Leaves the group; what was read and not committed is read again by whoever is next."""
+        """Leaves the group once the batch under way is over.
+
+        What was read and not committed is read again by whoever is next.
+        """
         try:
+            try:
+                self._settled()
+            except ExperientialMemoryError as error:
+                logger.warning("the last batch will be read again: %s", error)
             self._letters.close()
             with suppress(theirs.KafkaError):
                 self._tell_broker(at_last=True)
@@ -271,7 +321,7 @@ class Session:
             return
         self._told_at = monotonic()
         offsets = {
-            partition: OffsetAndMetadata(owned.next_offset, "", -1)
+            partition: OffsetAndMetadata(owned.applied, "", -1)
             for partition, owned in self._assignment.owned.items()
         }
         if at_last and offsets:
@@ -297,6 +347,7 @@ class Session:
         """Raises what is broken, where that is why; moves on first where loss is accepted."""
         if not isinstance(error, OUT_OF_RANGE):
             return
+        self._quiet()
         owned = self._assignment.owned
         with consuming(self._settings):
             self._witness.ask(owned).confirm()
@@ -307,7 +358,9 @@ class Session:
         self._commit(moves)
 
 
-def open_session(settings: Settings, url: str, options: Options) -> Session:
+def open_session(
+    settings: Settings, url: str, options: Options, applied: Applied = lambda _: None
+) -> Session:
     """Joins the group.
 
     Raises:
@@ -324,7 +377,7 @@ def open_session(settings: Settings, url: str, options: Options) -> Session:
             witness = Witness(consumer, topic, settings)
             opened.callback(witness.close)
         refuse_recreated(store, topic, accept=options.accept_loss)
-        session = Session(consumer, store, witness, settings, options)
+        session = Session(consumer, store, witness, settings, options, applied)
         opened.pop_all()  # the session's own from here on
         return session
 

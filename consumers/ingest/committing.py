@@ -1,0 +1,40 @@
+"""A batch on its way into the log, in a thread of its own, while the next one is read."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
+from threading import Thread
+
+from consumers.ingest.assignment import Owned
+from consumers.ingest.store import Counts
+
+
+class Committing:
+    """One batch that is being applied; `ends` is where its part of each partition ends.
+
+    Nothing else may use the connection until it is over.
+    """
+
+    def __init__(self, apply: Callable[[], Counts], ends: Mapping[Owned, int]) -> None:
+        self._ends = ends
+        self._done: Future[Counts] = Future()
+        # A process that is told to end at once does not wait for a database that is silent.
+        Thread(target=self._run, args=(apply,), name="ingest-commit", daemon=True).start()
+
+    def wait(self) -> None:
+        """Returns once it is over, however it went."""
+        wait([self._done])
+
+    def result(self) -> Counts:
+        """What became of its records, once it is over; raises what it failed with."""
+        counts = self._done.result()
+        for owned, end in self._ends.items():
+            owned.applied = end
+        return counts
+
+    def _run(self, apply: Callable[[], Counts]) -> None:
+        try:
+            counts = apply()
+        except BaseException as error:  # noqa: BLE001 - raised by whoever asks for the result
+            self._done.set_exception(error)
+        else:
+            self._done.set_result(counts)
