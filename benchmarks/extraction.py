@@ -7,9 +7,10 @@ of a user's row by its key, and how often a user was held by two of them (never)
 second of `--clients` clients, each call the first of a new user, so that each turns somebody due:
 without the triggers that notify, with them, and with one that always notifies; then of users that
 are due already. `remember`: calls a second without the triggers of the change stream, with the
-stream off, and with it on. `at once`: interactions a second of one process that extracts several
-users at once, with the packaged extractors and a cheap embedder, and with a model that takes 0.2 s
-to answer.
+stream off, and with it on. `blocks`: milliseconds of a statement that inserts memories, and of it
+those of the trigger that takes blocks away, for a user without blocks and one with, and to make a
+block. `at once`: interactions a second of one process that extracts several users at once, with the
+packaged extractors and a cheap embedder, and with a model that takes 0.2 s to answer.
 
 Ways take turns, in another order each round, on a durable embedded server of its own; printed are
 medians, and the median of each way's share of the first in the same round.
@@ -35,16 +36,19 @@ import anyio
 import anyio.lowlevel
 import psycopg
 from psycopg.conninfo import make_conninfo
+from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from benchmarks.chaos.extractors import DigestEmbedder, Digests
+from benchmarks.speed_store import TENANT
+from benchmarks.speed_writing import interactions
 from consumers.claims import Claims, Whose
 from consumers.demo import sample_path
 from consumers.extraction import Worker, installed_extractors
 from consumers.groups import together
 from consumers.importing import read_jsonl
 from extractors.protocol import Extractor, LogSlice
-from memory import embedded
+from memory import embedded, queries
 from memory.client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole
 from memory.migrate import migrate
@@ -233,6 +237,65 @@ async def remember(store: Store) -> dict[str, Any]:
     return found
 
 
+async def blocks(store: Store) -> dict[str, Any]:
+    """What blocks cost those who write memories: as EXPLAIN says, in statements rolled back."""
+    async with store.client() as client:
+        for user, said in (("unsealed", 40), ("sealed", 4_800)):
+            await client.record_many(list(interactions(user, said, 1)))
+    async with store.worker_side() as database:
+        worker = Worker(
+            database, DigestEmbedder(), installed_extractors(store.settings), store.settings
+        )
+        await worker.drain(TENANT)
+    with psycopg.connect(store.url, options="-c search_path=memory,public") as connection:
+        found = {
+            f"{user}, {memories} at once": inserted(connection, user, memories, store.args.rounds)
+            for user in ("unsealed", "sealed")
+            for memories in (1, 20)
+        }
+        sealing = [sealed(connection, 50 * (n + 1)) for n in range(store.args.rounds)]
+    return {**found, "to make a block, ms": round(statistics.median(sealing), 2)}
+
+
+def inserted(
+    connection: psycopg.Connection, user: str, memories: int, rounds: int
+) -> dict[str, float]:
+    """Milliseconds to insert so many memories that the user does not have."""
+    query = "SELECT to_jsonb(m) FROM memories m WHERE user_id = 'unsealed' LIMIT %s"
+    rows = [row for (row,) in connection.execute(query, [memories])]
+    whole, triggers = [], []
+    for number in range(rounds):
+        for nth, row in enumerate(rows):
+            row |= {"memory_id": 100_000 + nth, "belief_key": f"{number:016x}{nth:016x}"}
+        said = explained(connection, "long_term.insert_memories", user, rows=Jsonb(rows))
+        whole.append(said["Execution Time"])
+        triggers.append(sum(t["Time"] for t in said["Triggers"] if "unsealed" in t["Trigger Name"]))
+    return {
+        "statement_ms": round(statistics.median(whole), 3),
+        "of_it_trigger_ms": round(statistics.median(triggers), 3),
+    }
+
+
+def sealed(connection: psycopg.Connection, memory: int) -> float:
+    """Milliseconds to make a block again after one of its memories was believed no longer."""
+    closed = "UPDATE memories SET believed_to = now() WHERE user_id = 'sealed' AND memory_id = %s"
+    connection.execute(closed, [memory])
+    return float(explained(connection, "long_term.seal", "sealed")["Execution Time"])
+
+
+def explained(
+    connection: psycopg.Connection, name: str, user: str, **params: object
+) -> dict[str, Any]:
+    """What EXPLAIN ANALYZE says of a named statement; nothing of it stays."""
+    keys = {"tenant": TENANT, "user": user, "generation": 1, "language": "english"}
+    text = "EXPLAIN (ANALYZE, FORMAT JSON) " + queries.statement(name)
+    row = connection.execute(text.encode(), {**keys, **params}).fetchone()
+    connection.rollback()
+    assert row is not None
+    said: dict[str, Any] = row[0][0]
+    return said
+
+
 async def at_once(store: Store) -> dict[str, Any]:
     """Interactions a second of one process, by how many users it extracts at once."""
     makers: dict[str, Callable[[], list[Extractor]]] = {
@@ -278,6 +341,7 @@ PARTS: dict[str, Callable[[Store], Awaitable[dict[str, Any]]]] = {
     "leases": leases,
     "record": record,
     "remember": remember,
+    "blocks": blocks,
     "at once": at_once,
 }
 
