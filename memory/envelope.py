@@ -8,9 +8,11 @@ import hashlib
 import json
 import reprlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -36,16 +38,19 @@ MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
 
 _Choice = TypeVar("_Choice", InteractionKind, Role)
 
+_BITS = 1024  # of an integer, which is a double's range, as RFC 8259 advises
 _EXACT_INTEGERS = 2**53  # below it every whole float is exactly the integer it prints as
 
 _SHOWN = 80  # characters of a value in a message
 _brief = reprlib.Repr()  # keeps huge values from being written out just to be cut
 _brief.maxstring = _brief.maxother = _brief.maxlong = _SHOWN
 
-# Made once: json.dumps makes an encoder for each call.
+# Made once: json.dumps makes an encoder for each call. What it is given are trees.
 _CANONICAL = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), check_circular=False
 )
+
+_scope = lru_cache(maxsize=4096)(Scope)  # whose names are checked each time one is made
 
 
 def _usable(name: str) -> str:
@@ -68,6 +73,24 @@ def _written_out(moment: object) -> object:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS), AfterValidator(_usable)]
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A valid interaction on its way into the log.
+
+    `payload` is its payload as canonical JSON, `content_hash` what `content_hash` says of it.
+    """
+
+    interaction: Interaction
+    payload: str
+    content_hash: bytes
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The user and the id it is known by."""
+        scope = self.interaction.scope
+        return (scope.tenant, scope.user, self.interaction.id)
 
 
 class Envelope(BaseModel):
@@ -104,20 +127,31 @@ class Envelope(BaseModel):
         Raises:
             InteractionTooLarge, InvalidInteraction: as `validated`.
         """
+        return self._carried()[0]
+
+    def _carried(self) -> tuple[Interaction, str]:
+        """The interaction, and its payload as canonical JSON; the schema has seen to the names."""
+        occurred_at = _in_utc(self.occurred_at)
+        _check_privacy(self.id, self.agent, self.private)
+        payload, written = _plain_payload(self.payload)
+        _check_content(self.content, alone=not payload)
         carried = Interaction(
-            scope=Scope(self.tenant, self.user, self.agent, self.session),
+            scope=_scope(self.tenant, self.user, self.agent, self.session),
             id=self.id,
             kind=self.kind,
             role=self.role,
             content=self.content,
-            occurred_at=_in_utc(self.occurred_at),
-            payload=self.payload,
+            occurred_at=occurred_at,
+            payload=payload,
             actor=self.actor,
             private=self.private,
             source=self.source,
         )
-        _check_privacy(carried)
-        return _within_limits(carried)  # the schema has seen to the names
+        return carried, written
+
+    def incoming(self) -> Incoming:
+        """As `interaction`, ready for the log."""
+        return _incoming(*self._carried())
 
 
 def validated(interaction: Interaction) -> Interaction:
@@ -133,13 +167,26 @@ def validated(interaction: Interaction) -> Interaction:
         InvalidInteraction: anything else; the message names the field and the value.
         InvalidScope: the scope names no session.
     """
+    return _sound(interaction)[0]
+
+
+def incoming(interaction: Interaction) -> Incoming:
+    """`interaction` as `validated` gives it, ready for the log.
+
+    Raises:
+        InvalidInput: as `validated`.
+    """
+    return _incoming(*_sound(interaction))
+
+
+def _incoming(sound: Interaction, payload: str) -> Incoming:
+    return Incoming(sound, payload, _hashed(sound, payload))
+
+
+def _sound(interaction: Interaction) -> tuple[Interaction, str]:
+    """As `validated`, with the payload as canonical JSON."""
     _check_names(interaction)
-    return _within_limits(interaction)
-
-
-def _within_limits(interaction: Interaction) -> Interaction:
-    """As `validated`, of an interaction whose names are sound."""
-    payload = _plain_payload(interaction.payload)
+    payload, written = _plain_payload(interaction.payload)
     _check_content(interaction.content, alone=not payload)
     kind = _member(InteractionKind, "kind", interaction.kind)
     role = _member(Role, "role", interaction.role)
@@ -150,8 +197,9 @@ def _within_limits(interaction: Interaction) -> Interaction:
         and role is interaction.role
         and occurred_at is interaction.occurred_at
     ):
-        return interaction  # most messages are sound as they are; a copy costs more than the checks
-    return replace(interaction, kind=kind, role=role, occurred_at=occurred_at, payload=payload)
+        return interaction, written  # sound as it is, as most are: a copy costs more than checks
+    sound = replace(interaction, kind=kind, role=role, occurred_at=occurred_at, payload=payload)
+    return sound, written
 
 
 def from_json(raw: str | bytes) -> Interaction:
@@ -160,15 +208,23 @@ def from_json(raw: str | bytes) -> Interaction:
     Raises:
         NaiveTime, InteractionTooLarge, InvalidInteraction: as `validated`.
     """
+    return _read(raw).interaction()
+
+
+def incoming_from_json(raw: str | bytes) -> Incoming:
+    """As `from_json`, ready for the log."""
+    return _read(raw).incoming()
+
+
+def _read(raw: str | bytes) -> Envelope:
     if len(raw) > MAX_ENVELOPE_BYTES:
         raise InteractionTooLarge(
             f"envelope has {len(raw):,} bytes, the limit is {MAX_ENVELOPE_BYTES:,}"
         )
     try:
-        envelope = Envelope.model_validate_json(raw)
+        return Envelope.model_validate_json(raw)
     except ValidationError as error:
         raise _refusal(error) from error
-    return envelope.interaction()
 
 
 def to_json(interaction: Interaction) -> str:
@@ -211,17 +267,21 @@ def content_hash(interaction: Interaction) -> bytes:
     Raises:
         InvalidInteraction: a payload that is not JSON.
     """
-    parts = [
-        interaction.session,
-        interaction.scope.agent,
-        interaction.kind,
-        interaction.role,
-        interaction.actor,
-        interaction.content,
-        _plain_payload(interaction.payload),
-        interaction.private,
-    ]
-    return hashlib.sha256(_canonical_json(parts).encode()).digest()
+    return _hashed(interaction, _plain_payload(interaction.payload)[1])
+
+
+def _hashed(interaction: Interaction, payload: str) -> bytes:
+    """The hash of the canonical JSON of an array, which is quicker written out than encoded."""
+    agent, actor = interaction.scope.agent, interaction.actor
+    text = (
+        f"[{encode_basestring(interaction.session)},"
+        f"{'null' if agent is None else encode_basestring(agent)},"
+        f"{encode_basestring(interaction.kind)},{encode_basestring(interaction.role)},"
+        f"{'null' if actor is None else encode_basestring(actor)},"
+        f"{encode_basestring(interaction.content)},"
+        f"{payload},{'true' if interaction.private else 'false'}]"
+    )
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _check_names(interaction: Interaction) -> None:
@@ -238,14 +298,14 @@ def _check_names(interaction: Interaction) -> None:
         _check_name("agent", scope.agent)
     if interaction.actor is not None:
         _check_name("actor", interaction.actor)
-    _check_privacy(interaction)
+    _check_privacy(interaction.id, scope.agent, interaction.private)
 
 
-def _check_privacy(interaction: Interaction) -> None:
-    if not isinstance(interaction.private, bool):
-        raise InvalidInteraction(f"private must be true or false, got {interaction.private!r}")
-    if interaction.private and interaction.scope.agent is None:
-        raise InvalidInteraction(f"private to whom? interaction {interaction.id!r} has no agent")
+def _check_privacy(interaction_id: str, agent: str | None, private: object) -> None:
+    if not isinstance(private, bool):
+        raise InvalidInteraction(f"private must be true or false, got {private!r}")
+    if private and agent is None:
+        raise InvalidInteraction(f"private to whom? interaction {interaction_id!r} has no agent")
 
 
 def _check_name(field: str, name: object) -> None:
@@ -288,6 +348,8 @@ def _fault_of(text: str) -> str | None:
 
 
 def _member(choices: type[_Choice], field: str, value: str) -> _Choice:
+    if isinstance(value, choices):
+        return value
     try:
         return choices(value)
     except ValueError:
@@ -313,8 +375,8 @@ def _iso(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def _plain_payload(payload: object) -> dict[str, Any]:
-    return plain_object(payload, "payload")
+def _plain_payload(payload: object) -> tuple[dict[str, Any], str]:
+    return _plain_and_written(payload, "payload")
 
 
 def plain_object(value: object, place: str) -> dict[str, Any]:
@@ -323,13 +385,65 @@ def plain_object(value: object, place: str) -> dict[str, Any]:
     Raises:
         InteractionTooLarge, InvalidInteraction: naming what is wrong, and where, from `place` on.
     """
+    return _plain_and_written(value, place)[0]
+
+
+def _plain_and_written(value: object, place: str) -> tuple[dict[str, Any], str]:
+    """As `plain_object`, with its canonical JSON."""
     if not isinstance(value, Mapping):
         raise InvalidInteraction(f"{place} must be a JSON object, got {_shown(value)}")
     if not value:
-        return {}
+        return {}, "{}"
+    plain, written = _quickly_plain(value) or _slowly_plain(value, place)
+    size = len(written) if written.isascii() else len(written.encode())
+    _check_size(place, size, MAX_PAYLOAD_BYTES)
+    return plain, written
+
+
+def _slowly_plain(value: Mapping[Any, Any], place: str) -> tuple[dict[str, Any], str]:
+    """Any mapping; says what is wrong, and where."""
     plain = _plain_object(value, place, 1)
-    _check_size(place, len(_canonical_json(plain).encode()), MAX_PAYLOAD_BYTES)
-    return plain
+    return plain, _CANONICAL.encode(plain)
+
+
+def _quickly_plain(value: Mapping[Any, Any]) -> tuple[dict[str, Any], str] | None:
+    """The same of what is plain and sound already, as most is; None of anything else."""
+    try:
+        plain = _copied(value, 1)
+        written = _CANONICAL.encode(plain)
+        if not written.isascii():
+            written.encode()
+    except (_Odd, UnicodeEncodeError):  # half of a surrogate pair
+        return None
+    return None if "\\u0000" in written else (plain, written)  # NUL as JSON writes it
+
+
+class _Odd(Exception):
+    """A value is not of the plain JSON types, or not within the limits."""
+
+
+def _copied(value: Any, depth: int) -> Any:
+    """As `_plain`, of a value of plain types alone, whose texts are still to be looked at.
+
+    Raises:
+        _Odd: it is for `_plain` to say what is wrong, and where, or to make it plain.
+    """
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return value
+    if kind is int and value.bit_length() <= _BITS:
+        return value
+    if kind is float and value - value == 0:
+        return _plain_number(value, "") if value.is_integer() else value
+    if depth > MAX_PAYLOAD_DEPTH:
+        raise _Odd
+    if kind is dict:
+        if any(type(key) is not str for key in value):
+            raise _Odd
+        return {key: _copied(item, depth + 1) for key, item in value.items()}
+    if kind is list:
+        return [_copied(item, depth + 1) for item in value]
+    raise _Odd
 
 
 def _plain_object(value: Mapping[Any, Any], place: str, depth: int) -> dict[str, Any]:
@@ -367,7 +481,7 @@ def _plain(value: object, place: str, depth: int) -> Any:
 def _plain_number(number: float, place: str) -> float:
     """`number` as Postgres' jsonb hands it back: whole floats are the integers they print as."""
     if isinstance(number, int):
-        if number.bit_length() > 1024:  # noqa: PLR2004 - a double's range, as RFC 8259 advises
+        if number.bit_length() > _BITS:
             raise InvalidInteraction(f"{_cut(place)} must fit a double, got {_shown(number)}")
         return int(number)
     if number - number != 0:  # NaN or infinite
@@ -383,11 +497,6 @@ def _shown(value: object) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-
-
-def _canonical_json(value: object) -> str:
-    """One text for equal JSON values: keys sorted, no spaces, no escapes but the needed."""
-    return _CANONICAL.encode(value)
 
 
 def _refusal(error: ValidationError) -> InvalidInteraction:

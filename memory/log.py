@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from memory import envelope
 from memory.clocks import Then
 from memory.database import Statements
+from memory.envelope import Incoming
 from memory.errors import ConcurrentWrite, ForgottenId, InteractionConflict, InvalidInput
 from memory.models import Interaction, InteractionKind, Receipt, Role, Scope
 from memory.settings import Settings
@@ -57,20 +58,6 @@ class Position:
     change_seq: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A valid interaction on its way into the log."""
-
-    interaction: Interaction
-    content_hash: bytes
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """The user and the id it is known by."""
-        scope = self.interaction.scope
-        return (scope.tenant, scope.user, self.interaction.id)
-
-
 class Log:
     """One store's interactions and sessions, over one database role."""
 
@@ -90,8 +77,7 @@ class Log:
             InteractionConflict: ids that are there with other content.
             ForgottenId: ids that were forgotten.
         """
-        valid = map(envelope.validated, interactions)
-        incoming = [Incoming(i, envelope.content_hash(i)) for i in valid]
+        incoming = [envelope.incoming(i) for i in interactions]
         if len(incoming) == 1 and (receipt := await self._append_one(incoming[0])):
             return [receipt]
         first: dict[tuple[str, str, str], Incoming] = {}
@@ -338,7 +324,7 @@ def _append_one_params(item: Incoming, session_ttl: float) -> dict[str, Any]:
         "role": interaction.role.value,
         "actor": interaction.actor,
         "content": interaction.content,
-        "payload": Jsonb(interaction.payload),
+        "payload": item.payload,
         "time": interaction.occurred_at,
         "source": interaction.source,
         "hash": item.content_hash,

@@ -1,10 +1,12 @@
 """The gate into the log: what the envelope lets through, what it refuses, and how it says so."""
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from enum import Enum
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +22,8 @@ from memory.envelope import (
     MAX_PAYLOAD_DEPTH,
     content_hash,
     from_json,
+    incoming,
+    incoming_from_json,
     to_json,
     validated,
 )
@@ -317,6 +321,62 @@ def test_the_hash_does_not_see_how_an_event_was_delivered(changes: dict[str, Any
 def test_the_hash_sees_every_part_of_the_event(changes: dict[str, Any]) -> None:
     event = an_interaction(payload={"a": 2})
     assert content_hash(replace(event, **changes)) != content_hash(event)
+
+
+def plainly(value: Any) -> Any:
+    """As Postgres' jsonb hands it back."""
+    if isinstance(value, float) and value.is_integer():
+        return int(Decimal(repr(value)))
+    if isinstance(value, dict):
+        return {key: plainly(item) for key, item in value.items()}
+    return [plainly(item) for item in value] if isinstance(value, list) else value
+
+
+def canonical(value: Any) -> str:
+    return json.dumps(
+        value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+    )
+
+
+@quick
+@given(interactions)
+def test_the_hash_is_that_of_a_canonical_array_however_the_event_came(i: Interaction) -> None:
+    scope, payload = i.scope, plainly(i.payload)
+    parts = [scope.session, scope.agent, i.kind, i.role, i.actor, i.content, payload, i.private]
+    expected = hashlib.sha256(canonical(parts).encode()).digest()
+    assert content_hash(i) == expected
+    for came in (
+        incoming(i),
+        incoming_from_json(to_json(i)),
+        incoming_from_json(to_json(i).encode()),
+    ):
+        assert came.content_hash == expected
+        assert came.payload == canonical(payload)
+        assert came.interaction == validated(i)
+
+
+@pytest.mark.parametrize(
+    ("changes", "digest"),
+    [
+        ({}, "d7deb083705f49cd0256aadf739307c7aeb9db0cf558b44c4b3ea4c04245d10a"),
+        (
+            {"payload": {"b": [1.0, 2.5, 1e22, None, True], "a": {"ü": '\t"\\ \u2028'}}},
+            "98a18d39e02ab22e3bd07d2338a5893904123b6065b20baf87b8ed20a839a365",
+        ),
+        (
+            {
+                "scope": Scope("t", "u", None, "s/\\u0000"),
+                "kind": InteractionKind.TOOL_RESULT,
+                "role": Role.TOOL,
+                "actor": "Zoë",
+                "content": "\U0001f600\x7f",
+            },
+            "b12dc76fc1f8d999f412844a980204f0608a788049368de8a9edcbf71485c655",
+        ),
+    ],
+)
+def test_a_hash_in_the_log_stays_that_of_its_event(changes: dict[str, Any], digest: str) -> None:
+    assert content_hash(an_interaction(**changes)).hex() == digest
 
 
 def bushy(levels: int) -> Any:

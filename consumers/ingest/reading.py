@@ -13,9 +13,8 @@ from pydantic import ValidationError
 from consumers.ingest import cloudevents
 from consumers.ingest.mapping import FieldMapping
 from consumers.ingest.records import Arrival, Reason, Record, Rejected, Unreadable, Whose
-from memory.envelope import MAX_ENVELOPE_BYTES, VERSION, content_hash, from_json
+from memory.envelope import MAX_ENVELOPE_BYTES, VERSION, Incoming, incoming_from_json
 from memory.errors import InteractionTooLarge, InvalidInput
-from memory.log import Incoming
 from memory.models import MAX_NAME_CHARACTERS, Interaction, Scope
 from memory.topics import key_of
 
@@ -55,17 +54,16 @@ class Reader:
     def read(self, record: Record) -> Arrival | Rejected:
         """The record as an arrival; a dead letter where it cannot be one."""
         try:
-            interaction, trace = self._interaction(record)
-            self._check(record, interaction)
+            incoming, trace = self._incoming(record)
+            self._check(record, incoming.interaction)
         except Unreadable as fault:
             return Rejected(record, fault.reason, _storable(str(fault)), self._whose(record))
-        incoming = Incoming(interaction, content_hash(interaction))
         if not record.headers and not trace:
             return Arrival(record, incoming)
         return Arrival(record, incoming, *_trace_context(record, trace))
 
-    def _interaction(self, record: Record) -> tuple[Interaction, Mapping[str, Any]]:
-        """The interaction, and the attributes beside it that may hold a trace context."""
+    def _incoming(self, record: Record) -> tuple[Incoming, Mapping[str, Any]]:
+        """What the record brings, and the attributes beside it that may hold a trace context."""
         if record.value is None:
             raise Unreadable(Reason.NO_VALUE, "the record has no value: it deletes nothing here")
         if len(record.value) > MAX_ENVELOPE_BYTES:
@@ -119,9 +117,9 @@ class Reader:
         return Whose(**{name: _storable(value) for name, value in found.items()})
 
 
-def _refusing(value: str | bytes) -> Interaction:
+def _refusing(value: str | bytes) -> Incoming:
     try:
-        return from_json(value)
+        return incoming_from_json(value)
     except InteractionTooLarge as error:
         raise Unreadable(Reason.OVERSIZE, str(error)) from error
     except InvalidInput as error:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol
 
-from memory.log import Incoming
+from memory.envelope import Incoming
 
 
 class Record(Protocol):
