@@ -20,7 +20,11 @@ from memory.envelope import from_json
 from memory.errors import ForgottenId, InteractionConflict, InvalidImport, InvalidScope
 from memory.models import Interaction, Receipt
 
-BATCH_SIZE = 500  # interactions handed to the recorder at a time
+BATCH_SIZE = 2_000
+"""Interactions handed to the recorder at a time: each batch is planned and synced to disk once."""
+
+BATCH_CHARACTERS = 4_000_000
+"""After so many a batch is handed over as it is: the server reads it as one value."""
 
 
 class Format(StrEnum):
@@ -80,7 +84,7 @@ async def import_interactions(
     batch_size: int = BATCH_SIZE,
     progress: Callable[[ImportReport], None] = lambda _: None,
 ) -> ImportReport:
-    """Record what a reader yields, `batch_size` at a time; `progress` hears of every batch.
+    """Record what a reader yields, up to `batch_size` at a time; `progress` hears of every batch.
 
     An interaction that the log refuses for its id is reported and does not stop the others.
 
@@ -97,18 +101,28 @@ async def import_interactions(
             raise InvalidImport(
                 f"{broken} ({report} before it; mend it and import again: nothing is doubled)"
             ) from broken
-        if len(batch) < batch_size:
+        if not batch:
             return report
 
 
 def _next_batch(source: Iterator[Placed], size: int) -> tuple[list[Placed], InvalidImport | None]:
+    """What comes next, nothing at the end; and what is wrong with what comes after it."""
     batch: list[Placed] = []
+    characters = 0
     try:
         for placed in islice(source, size):
-            batch.append(placed)  # noqa: PERF402 - what came before a broken place is kept
+            batch.append(placed)
+            characters += _characters(placed.interaction)
+            if characters >= BATCH_CHARACTERS:
+                break
     except InvalidImport as error:
         return batch, error
     return batch, None
+
+
+def _characters(interaction: Interaction) -> int:
+    payload = interaction.payload
+    return len(interaction.content) + (len(repr(payload)) if payload else 0)
 
 
 async def _recorded(recorder: Recorder, batch: Sequence[Placed]) -> ImportReport:

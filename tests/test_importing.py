@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumers import importing
 from consumers.files import Placed, pieces
 from consumers.foreign_formats import read_beam, read_chatgpt, read_locomo
 from consumers.importing import (
@@ -489,6 +490,17 @@ async def test_an_import_records_in_batches_and_tells_its_progress(tmp_path: Pat
     assert recorder.batches == [4, 4, 2]
     assert [step.read for step in seen] == [4, 8, 10]
     assert report == seen[-1] == ImportReport(accepted=10, duplicates=0)
+
+
+async def test_large_interactions_make_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "BATCH_CHARACTERS", 1_000)
+    long = replace(an_interaction(1), content="long " * 200)
+    heavy = replace(an_interaction(3), payload={"result": "x" * 990})
+    sent = [an_interaction(0), long, an_interaction(2), heavy, an_interaction(4)]
+    recorder = RecorderInMemory()
+    report = await import_interactions(recorder, (Placed(i, Path("made-up"), "") for i in sent))
+    assert recorder.batches == [2, 2, 1]
+    assert report.accepted == 5
 
 
 async def test_an_empty_import_records_nothing() -> None:
