@@ -23,19 +23,25 @@ Facts = dict[Turn, list[str]]
 
 
 def recorded_facts(data: DataSet) -> Facts:
-    """The annotated facts of each turn; those of several turns stand at the first of them."""
-    noted: dict[str, list[str]] = {}
+    """The annotated facts of each turn."""
+    facts = noted(data)
+    return {
+        _turn(placed.interaction): facts[placed.interaction.id]
+        for placed in data.interactions()
+        if placed.interaction.id in facts
+    }
+
+
+def noted(data: DataSet) -> dict[str, list[str]]:
+    """The annotated facts by interaction; those of several stand at the first of them."""
+    found: dict[str, list[str]] = {}
     for path in data.files:
         for sample in json.loads(path.read_text(encoding="utf-8")):
             speakers = [s for of in sample["observation"].values() for s in of.values()]
             for text, dialogs in (fact for facts in speakers for fact in facts):
                 first = dialogs[0] if isinstance(dialogs, list) else dialogs
-                noted.setdefault(f"{sample['sample_id']}:{first}", []).append(text)
-    return {
-        _turn(placed.interaction): noted[placed.interaction.id]
-        for placed in data.interactions()
-        if placed.interaction.id in noted
-    }
+                found.setdefault(f"{sample['sample_id']}:{first}", []).append(text)
+    return found
 
 
 def _turn(said: Any) -> Turn:

@@ -21,6 +21,7 @@ from extractors.dating import when_payload, with_dates
 from extractors.model.asking import Asker, create_asker, shipped
 from extractors.model.grounding import Refused, Shown, by_person, found_in, grounded
 from extractors.model.ledger import Grounded, Ledger
+from extractors.model.support import Quoted, bears_out, unsupported
 from extractors.prompts.answers import Extracted, Proposal, Steps
 from extractors.protocol import Extractor, LogSlice, Reading
 from extractors.statements import Statements
@@ -247,10 +248,16 @@ class Reader:
             found: tuple[Evidence, ...] | Refused = Refused.EMPTY
         else:
             found = grounded(self._shown, text, said.quotes)
+        if not isinstance(found, Refused):
+            steps = isinstance(said, Steps)
+            found = unsupported(text, self._quoted(said), steps=steps) or found
         if isinstance(found, Refused):
             self.refused[found.value] += 1
             return ()
         return found
+
+    def _quoted(self, said: Proposal | Steps) -> Quoted:
+        return Quoted.of(self._shown, said.quotes, self._believed)
 
     def _proposed(self, kind: MemoryKind, proposal: Proposal) -> Iterator[Candidate]:
         evidence = self._evidence(proposal.text, proposal)
@@ -258,6 +265,8 @@ class Reader:
             return
         said = self._newest(evidence)
         attribute, value = normalised(proposal.attribute, proposal.value)
+        if value and not bears_out(value, proposal.text, self._quoted(proposal)):
+            attribute, value = None, None
         leaning = LEANINGS[proposal.tense]
         mentions = _times(proposal, evidence, leaning)
         yield Candidate(

@@ -28,6 +28,9 @@ _ASSENT = re.compile(
 STEM = 5
 """Letters by which words are taken for forms of one another."""
 
+_ENDING = re.compile(r"(?:ings?|ed|es|er|e|s|ly)$")
+_LEAST = 3  # letters that an ending leaves
+
 
 class Refused(StrEnum):
     """Why a proposal is not believed.
@@ -38,7 +41,10 @@ class Refused(StrEnum):
     NOT_THE_PERSON: no person said it: the words are an assistant's, a tool's or the system's, and
         nobody agreed to them.
     NOT_OWN_WORDS: a person pasted or quoted the words.
-    UNRELATED: the words and what is read off them have nothing in common.
+    UNRELATED: the words and what is read off them have nothing in common, or too little.
+    UNSAID: it names a number, a date or a person that the words do not.
+    REVERSED: it says "not" where the words do not, or leaves theirs out.
+    ANOTHER_PERSON: the words are about somebody else.
     OLD: all its words were read before.
     UNKNOWN_MEMORY: it ends a memory that was not shown.
     UNKNOWN_VALUE: it decides for a value, or on a contest, that was not shown.
@@ -52,6 +58,9 @@ class Refused(StrEnum):
     NOT_THE_PERSON = "not_the_person"
     NOT_OWN_WORDS = "not_own_words"
     UNRELATED = "unrelated"
+    UNSAID = "unsaid"
+    REVERSED = "reversed"
+    ANOTHER_PERSON = "another_person"
     OLD = "old"
     UNKNOWN_MEMORY = "unknown_memory"
     UNKNOWN_VALUE = "unknown_value"
@@ -199,8 +208,16 @@ def related(text: str, words: str) -> bool:
 
 
 def stems(text: str) -> frozenset[str]:
-    """The beginnings of the words of meaning in `text`."""
-    return frozenset(word[:STEM] for word in content_words(text))
+    """The beginnings of the words of meaning in `text`, without their commonest endings."""
+    return frozenset(_stem(word) for word in content_words(text))
+
+
+def _stem(word: str) -> str:
+    short = _ENDING.sub("", word)
+    if len(short) < _LEAST:
+        return word[:STEM]
+    doubled = len(short) > _LEAST and short[-1] == short[-2] and short[-1] not in "aeiou"
+    return short[: -1 if doubled else None][:STEM]
 
 
 def _agreed(shown: Shown, number: int) -> bool:
