@@ -3,8 +3,10 @@
     python -m benchmarks.ingest [--messages N] [--one] [--json]
 
 `--one` leaves out all but one ingest process: for its memory over many messages.
-The floors: kafka-python merely consuming the same topic, and the same rows staged and inserted by
-hand. Needs Java and Maven, or Docker, for the broker (`benchmarks.broker`).
+The floors: kafka-python merely consuming such a topic, and the same rows staged and inserted by
+hand. Every measurement has a topic of its own, written in one transaction that is committed once
+all processes have their partitions: so none starts before another, and none has read anything.
+Needs Java and Maven, or Docker, for the broker (`benchmarks.broker`).
 """
 
 import argparse
@@ -19,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic, sleep, thread_time
 from typing import Any
 from unittest.mock import patch
 
@@ -30,12 +32,13 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from benchmarks.broker import launch
+from consumers.ingest import store
 from consumers.ingest.options import Options
 from consumers.ingest.reading import Reader
 from consumers.ingest.records import Arrival
 from consumers.ingest.running import Ingest
 from consumers.ingest.session import MAX_RECORDS, Session
-from consumers.ingest.store import Store, _staged_row
+from consumers.ingest.store import Counts, Store, _staged_row
 from consumers.topics import create_topics
 from memory import embedded
 from memory.envelope import to_json
@@ -63,7 +66,10 @@ FROM staged
 
 @dataclass
 class Measured:
-    """Messages a second; `rss_mb` of the one process after each tenth of the topic."""
+    """Messages a second; `rss_mb` of the one process after each tenth of the topic.
+
+    profile: microseconds of CPU for each message, and of the clock, in one process.
+    """
 
     messages: int
     bytes_each: int
@@ -93,11 +99,15 @@ def said(n: int) -> Interaction:
     )
 
 
-def produce(settings: Settings, messages: int) -> int:
+def produce(settings: Settings, messages: int) -> tuple[int, Any]:
+    """Bytes a message, and a producer whose transaction is to be committed."""
     producer = KafkaProducer(
         bootstrap_servers=list(settings.kafka_servers or ()), linger_ms=20, batch_size=256 * 1024,
+        transactional_id=settings.kafka_topic, transaction_timeout_ms=900_000,
         metrics_enabled=False,
     )  # fmt: skip
+    producer.init_transactions()
+    producer.begin_transaction()
     size = 0
     for n in range(messages):
         interaction = said(n)
@@ -105,8 +115,15 @@ def produce(settings: Settings, messages: int) -> int:
         size += len(value)
         producer.send(settings.kafka_topic, key=key_of(interaction.scope), value=value)
     producer.flush()
+    return size // messages, producer
+
+
+def produced(settings: Settings, messages: int) -> int:
+    """Bytes a message, of a topic that can be read."""
+    size, producer = produce(settings, messages)
+    producer.commit_transaction()
     producer.close()
-    return size // messages
+    return size
 
 
 @contextmanager
@@ -134,8 +151,8 @@ def rows_by_hand(settings: Settings, url: str, messages: int) -> float:
     """The same rows, read beforehand: staged by COPY, then one plain INSERT … SELECT."""
     reader = Reader(settings.kafka_topic)
     spent, done = 0.0, 0
-    with consuming(settings) as consumer, Store.open(url, settings) as store:
-        connection = store._connection
+    with consuming(settings) as consumer, Store.open(url, settings) as opened:
+        connection = opened._connection
         while done < messages:
             found = consumer.poll(500, max_records=MAX_RECORDS)
             read = [reader.read(record) for records in found.values() for record in records]
@@ -155,7 +172,7 @@ def rows_by_hand(settings: Settings, url: str, messages: int) -> float:
 def processes(
     settings: Settings, url: str, messages: int, number: int
 ) -> tuple[float, list[float]]:
-    """Messages a second once all processes have partitions, and the first one's RSS by steps."""
+    """Messages a second from where all can be read, and the first process's RSS by steps."""
     environment = {
         **os.environ,
         "MEMORY_DATABASE_URL": url,
@@ -170,30 +187,35 @@ def processes(
         for _ in range(number)
     ]
     rss: list[float] = []
+    _, producer = produce(settings, messages)
     try:
         with psycopg.connect(url, autocommit=True) as connection:
-            began, first = 0.0, 0
-            while True:
+
+            def state() -> tuple[int, int]:
                 row = connection.execute(
                     "SELECT coalesce(sum(appended), 0)::bigint, count(DISTINCT owner)"
                     " FROM memory.positions"
                 ).fetchone()
                 assert row is not None
-                done, owners = row
-                if not began and done and owners == number:
-                    began, first = monotonic(), done
-                if done >= (len(rss) + 1) * messages // STEPS:
-                    rss.append(rss_mb(running[0].pid))
-                if done >= messages:
-                    return (done - first) / (monotonic() - began), rss
                 if any(p.poll() is not None for p in running):
                     raise RuntimeError("an ingest process ended")
+                return row[0], row[1]
+
+            while state()[1] < number:
+                sleep(0.1)
+            producer.commit_transaction()
+            began = monotonic()
+            while (done := state()[0]) < messages:
+                if done >= (len(rss) + 1) * messages // STEPS:
+                    rss.append(rss_mb(running[0].pid))
                 sleep(0.02)
+            return messages / (monotonic() - began), [*rss, rss_mb(running[0].pid)]
     finally:
         for process in running:
             process.terminate()
         for process in running:
             process.wait(60)
+        producer.close()
 
 
 def rss_mb(pid: int) -> float:
@@ -202,33 +224,52 @@ def rss_mb(pid: int) -> float:
     return round(int(line.split()[1]) / 1024, 1)
 
 
-def profiled(settings: Settings, url: str) -> dict[str, float]:
-    """Where one process spends its time, in shares: waiting for Kafka, reading, and Postgres."""
-    spent = dict.fromkeys(("kafka", "read", "copy and append", "rest of the transaction"), 0.0)
+def profiled(settings: Settings, url: str, messages: int) -> dict[str, float]:
+    """Microseconds a message in one process: of CPU by part, Postgres' own beside it, and of clock.
+
+    From the first batch's end on, as connecting is no part of it.
+    """
+    spent = dict.fromkeys(("kafka-python", "reading", "staging"), 0.0)
+    backends: list[int] = []
+    seen: list[tuple[int, float, float, dict[str, float]]] = []
 
     def timed(owner: type, method: str, name: str) -> Any:
         original = getattr(owner, method)
 
         def call(*arguments: Any) -> Any:
-            began = monotonic()
+            began = thread_time()
             try:
                 return original(*arguments)
             finally:
-                spent[name] += monotonic() - began
+                spent[name] += thread_time() - began
 
         return patch.object(owner, method, call)
 
+    def opened(connection: Any, *arguments: Any) -> None:
+        backends.append(connection.info.backend_pid)
+        configure(connection, *arguments)
+
+    def note(counts: Counts) -> None:
+        seen.append((counts.records, monotonic(), cpu_seconds(backends[-1]), dict(spent)))
+
+    configure = store._configure
     with (
-        timed(Session, "_gather", "kafka"),
-        timed(Session, "_stretch", "read"),
-        timed(Store, "_append_staged", "copy and append"),
-        timed(Store, "apply", "rest of the transaction"),
+        timed(Session, "_gather", "kafka-python"),
+        timed(Session, "_stretch", "reading"),
+        timed(Store, "apply", "staging"),
+        patch.object(store, "_configure", opened),
     ):
-        options = Options(group="bench-profile", drain=True)
-        Ingest(settings, lambda: url, options).run()
-    spent["rest of the transaction"] -= spent["copy and append"]
-    whole = sum(spent.values())
-    return {name: round(seconds / whole, 3) for name, seconds in spent.items()}
+        Ingest(settings, lambda: url, Options(group="bench-profile", drain=True), note).run()
+    (start, *_), end = seen, next(at for at in seen if at[0] >= messages)
+    parts = {name: end[3][name] - start[3][name] for name in spent}
+    parts |= {"Postgres": end[2] - start[2], "the clock": end[1] - start[1]}
+    return {name: round(1e6 * s / (end[0] - start[0]), 1) for name, s in parts.items()}
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(messages: int, *, only_one: bool) -> Measured:
@@ -245,18 +286,23 @@ def measure(messages: int, *, only_one: bool) -> Measured:
 
 
 def measured(server: str, bootstrap: str, messages: int, *, only_one: bool) -> Measured:
-    settings = Settings(
-        database_url=SecretStr(server), kafka_servers=(bootstrap,), kafka_topic="bench"
-    )
-    create_topics(settings, plan("bench", partitions=PARTITIONS, replication=1))
-    found = Measured(messages, produce(settings, messages))
-    found.one, found.rss_mb = processes(settings, database(server, "one"), messages, 1)
+    def topic(name: str) -> Settings:
+        servers = (bootstrap,)
+        settings = Settings(
+            database_url=SecretStr(server), kafka_servers=servers, kafka_topic=f"bench.{name}"
+        )
+        create_topics(settings, plan(settings.kafka_topic, partitions=PARTITIONS, replication=1))
+        return settings
+
+    read = topic("read")
+    found = Measured(messages, produced(read, 1_000 if only_one else messages))
+    found.one, found.rss_mb = processes(topic("one"), database(server, "one"), messages, 1)
     if only_one:
         return found
-    found.consume_only = consume_only(settings, messages)
-    found.rows_by_hand = rows_by_hand(settings, database(server, "by_hand"), messages)
-    found.two, _ = processes(settings, database(server, "two"), messages, 2)
-    found.profile = profiled(settings, database(server, "profile"))
+    found.consume_only = consume_only(read, messages)
+    found.rows_by_hand = rows_by_hand(read, database(server, "by_hand"), messages)
+    found.two, _ = processes(topic("two"), database(server, "two"), messages, 2)
+    found.profile = profiled(read, database(server, "profile"), messages)
     return found
 
 
@@ -289,7 +335,8 @@ def main() -> None:
         f"one ingest process       {found.one:10,.0f}/s, {found.share_of_floor:.0%} of the slower"
     )
     print(f"two ingest processes     {found.two:10,.0f}/s, {found.two / found.one:.2f} times one")
-    print("time of one process      " + ", ".join(f"{k} {v:.0%}" for k, v in found.profile.items()))
+    parts = (f"{name} {us:.1f}" for name, us in found.profile.items())
+    print("microseconds a message   " + ", ".join(parts))
 
 
 if __name__ == "__main__":
