@@ -12,10 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol, assert_never
 
-import anyio.to_thread
+import anyio
+from anyio.streams.memory import MemoryObjectSendStream
 
 from consumers.files import Placed, beginning, elements, lines, refusing
 from consumers.foreign_formats import CHAT_FILE, read_beam, read_chatgpt, read_locomo
+from consumers.groups import alone
 from memory.envelope import from_json
 from memory.errors import ForgottenId, InteractionConflict, InvalidImport, InvalidScope
 from memory.models import Interaction, Receipt
@@ -25,6 +27,9 @@ BATCH_SIZE = 2_000
 
 BATCH_CHARACTERS = 4_000_000
 """After so many a batch is handed over as it is: the server reads it as one value."""
+
+Batch = tuple[list[Placed], InvalidImport | None]
+"""What a reader gave next, nothing at its end, and what is wrong with what comes after it."""
 
 
 class Format(StrEnum):
@@ -86,27 +91,42 @@ async def import_interactions(
 ) -> ImportReport:
     """Record what a reader yields, up to `batch_size` at a time; `progress` hears of every batch.
 
-    An interaction that the log refuses for its id is reported and does not stop the others.
+    An interaction that the log refuses for its id is reported and does not stop the others. While
+    a batch is recorded the next one is read.
 
     Raises:
         InvalidImport: the file breaks; everything before the named place has been recorded.
     """
-    source, report = iter(placed), ImportReport()
-    while True:
-        batch, broken = await anyio.to_thread.run_sync(_next_batch, source, batch_size)
-        if batch:
-            report += await _recorded(recorder, batch)
-            progress(report)
-        if broken:
-            raise InvalidImport(
-                f"{broken} ({report} before it; mend it and import again: nothing is doubled)"
-            ) from broken
-        if not batch:
-            return report
+    report = ImportReport()
+    send, receive = anyio.create_memory_object_stream[Batch]()
+    with alone():
+        async with receive, anyio.create_task_group() as group:
+            group.start_soon(_read_on, iter(placed), batch_size, send)
+            async for batch, broken in receive:
+                if batch:
+                    report += await _recorded(recorder, batch)
+                    progress(report)
+                if broken:
+                    raise InvalidImport(
+                        f"{broken} ({report} before it; mend it and import again: nothing is"
+                        " doubled)"
+                    ) from broken
+    return report
 
 
-def _next_batch(source: Iterator[Placed], size: int) -> tuple[list[Placed], InvalidImport | None]:
-    """What comes next, nothing at the end; and what is wrong with what comes after it."""
+async def _read_on(
+    source: Iterator[Placed], size: int, send: MemoryObjectSendStream[Batch]
+) -> None:
+    async with send:
+        while True:
+            batch, broken = await anyio.to_thread.run_sync(_next_batch, source, size)
+            if batch or broken:
+                await send.send((batch, broken))
+            if broken or not batch:
+                return
+
+
+def _next_batch(source: Iterator[Placed], size: int) -> Batch:
     batch: list[Placed] = []
     characters = 0
     try:

@@ -3,12 +3,14 @@
 import json
 import tracemalloc
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -501,6 +503,25 @@ async def test_large_interactions_make_small_batches(monkeypatch: pytest.MonkeyP
     report = await import_interactions(recorder, (Placed(i, Path("made-up"), "") for i in sent))
     assert recorder.batches == [2, 2, 1]
     assert report.accepted == 5
+
+
+async def test_the_next_batch_is_read_while_one_is_recorded() -> None:
+    read_on, waited = Event(), list[bool]()
+
+    def reading() -> Iterator[Placed]:
+        for n in range(3):
+            if n == 2:
+                read_on.set()
+            yield Placed(an_interaction(n), Path("made-up"), "")
+
+    class Waiting(RecorderInMemory):
+        async def record_many(self, interactions: Sequence[Interaction], /) -> list[Receipt]:
+            waited.append(await anyio.to_thread.run_sync(read_on.wait, 20))
+            return await super().record_many(interactions)
+
+    report = await import_interactions(Waiting(), reading(), batch_size=2)
+    assert waited == [True, True]
+    assert report.accepted == 3
 
 
 async def test_an_empty_import_records_nothing() -> None:
