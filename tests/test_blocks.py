@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from threading import Barrier, Event
 
 import psycopg
@@ -10,10 +11,10 @@ import pytest
 from psycopg.errors import UniqueViolation
 
 from memory import queries
-from memory.client import MemoryClient
+from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database
 from memory.long_term import seal
-from memory.models import Scope
+from memory.models import MemoryKind, Scope
 from memory.ranking import Scores
 from memory.settings import Settings
 from tests.ingesting import until
@@ -116,6 +117,32 @@ async def test_more_support_leaves_blocks_as_they_are(
         await seal(database, ANA)
         filled.execute("UPDATE memories SET support = 2, confidence = 0.9, importance = 0.1")
         assert blocks(filled) == [0, 1]
+
+
+async def test_the_past_is_read_row_by_row(
+    filled: psycopg.Connection, async_client: AsyncMemoryClient, database: Database
+) -> None:
+    """A block that lies shows which questions believe it."""
+    async with database:
+        await seal(database, ANA)
+    filled.execute("UPDATE recall_blocks SET members = '', postings = ''")
+    now = datetime.now(UTC)
+    for past, found in (
+        ({}, False),
+        ({"as_of": now}, True),
+        ({"believed_at": now}, True),
+        ({"kinds": [MemoryKind.EPISODE]}, True),
+    ):
+        recall = await async_client.recall(ANA, "walk w42", k=3, **past)
+        assert any(item.memory.id < 512 for item in recall.items) == found, past
+
+
+async def test_odd_lexemes_keep_their_places(filled: psycopg.Connection) -> None:
+    odd = ["it's", "back\\slash", "'", "\\", "a b", "c:1A", "d,2", "é"]
+    row = filled.execute("SELECT inverted(ARRAY[NULL, array_to_tsvector(%s)])", (odd,)).fetchone()
+    assert row is not None
+    held = filled.execute("SELECT lexeme, positions FROM unnest(%s::tsvector)", row).fetchall()
+    assert dict(held) == {lexeme: [2] for lexeme in odd}
 
 
 async def test_what_serves_one_agent_is_read_row_by_row(
