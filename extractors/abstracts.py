@@ -15,6 +15,7 @@ from extractors.language_model import talk, turn_line
 from extractors.model.asking import Asked, Asker, create_asker, shipped
 from extractors.model.grounding import Refused, Shown, summary_evidence
 from extractors.model.ledger import Grounded, Ledger
+from extractors.model.support import Quoted, adds
 from extractors.prompts.answers import Summarised
 from extractors.summaries import Summaries, summarise
 from memory.errors import BudgetSpent, ExtractionWaits, ModelFailed, UnusableAnswer
@@ -105,6 +106,8 @@ class Abstracts:
         for sentence in asked.answer.sentences:
             text = " ".join(sentence.text.split())
             found = summary_evidence(shown, text, sentence.quotes)
+            if not isinstance(found, Refused) and adds(text, Quoted.of(shown, sentence.quotes)):
+                found = Refused.UNSAID
             if not isinstance(found, Refused) and _tokens([*kept, text]) > budget_tokens:
                 found = Refused.TOO_MUCH
             if isinstance(found, Refused):

@@ -95,6 +95,8 @@ def test_a_model_tells_it_and_quotes_what_each_sentence_rests_on(
         ([], {"sentences": [INVENTED]}, "answered", "ungrounded"),
         ([], {"sentences": [sentence("Ana owns a yacht.", (1, "Friday"))]}, "answered",
          "ungrounded"),
+        ([], {"sentences": [sentence("The shortlist has 7 names.", (1, "The shortlist"))]},
+         "answered", "ungrounded"),
         ([Fault(refusal="I cannot help")], {}, "refused", "unavailable"),
         ([Fault(500)] * 4, {}, "unavailable", "unavailable"),
         ([BROKEN, BROKEN], {}, "unusable", "unusable"),

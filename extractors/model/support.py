@@ -66,13 +66,18 @@ def unsupported(text: str, quoted: Quoted, *, steps: bool = False) -> Refused | 
     """
     if not related(text, quoted):
         return Refused.UNRELATED
-    if not counted(text, quoted) or not named(text, quoted):
+    if adds(text, quoted):
         return Refused.UNSAID
     if not steps and not upright(text, quoted):
         return Refused.REVERSED
     if not steps and not own(text, quoted):
         return Refused.ANOTHER_PERSON
     return None
+
+
+def adds(text: str, quoted: Quoted) -> bool:
+    """Whether `text` names a number, a date or somebody that was not said."""
+    return not counted(text, quoted) or not named(text, quoted)
 
 
 def bears_out(value: str, text: str, quoted: Quoted) -> bool:
