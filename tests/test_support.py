@@ -90,6 +90,16 @@ def test_each_rule_has_its_reason(text: str, reason: str) -> None:
     assert read(Pair("", said, ("I eat fish",), text))[1] == {reason: 1}
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("Wohnt in einer alten Wohnung am Hafen", 1), ("Wohnt seit 12 Jahren am Hafen", 0),
+     ("Sammelt Briefmarken", 0)],
+)  # fmt: skip
+def test_of_another_language_numbers_and_words_are_compared(text: str, kept: int) -> None:
+    said = ("Wir wohnen in Hamburg, direkt am Hafen, in einem Altbau.",)
+    assert len(read(Pair("", said, ("direkt am Hafen",), text))[0]) == kept
+
+
 def test_a_way_of_doing_something_may_say_not() -> None:
     shown = turns(("To make rice, rinse it, boil it for 10 minutes and leave the lid on.",))
     quote = Quote(turn=1, words="rinse it, boil it for 10 minutes and leave the lid on")

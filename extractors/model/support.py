@@ -21,6 +21,14 @@ FEW, SHARE = 4, 0.3
 """Of more words of meaning than these few, the least share that has to be said, there or beside."""
 
 
+_FREQUENT = """
+the i to and is you my that it of have for with this are be not your but what how do does did had
+has she he they we our his her their who when from at been would could will just about or if there
+"""
+_ENGLISH = frozenset(_FREQUENT.split())
+"""Frequent words that are seldom words of its neighbours."""
+
+
 @dataclass(frozen=True, slots=True)
 class Quoted:
     """What a proposal rests on.
@@ -58,6 +66,12 @@ class Quoted:
         """All quotes as one text."""
         return "\n".join(words for words, _ in self.words)
 
+    @property
+    def english(self) -> bool:
+        """Whether every eighth word is one that English sentences are made with."""
+        words = _WORDS.findall(self.around.lower())
+        return 8 * sum(word in _ENGLISH for word in words) >= len(words)
+
 
 def unsupported(text: str, quoted: Quoted, *, steps: bool = False) -> Refused | None:
     """What the words do not bear out of `text`; None where nothing speaks against it.
@@ -68,11 +82,11 @@ def unsupported(text: str, quoted: Quoted, *, steps: bool = False) -> Refused | 
         return Refused.UNRELATED
     if adds(text, quoted):
         return Refused.UNSAID
-    if not steps and not upright(text, quoted):
+    if steps or not quoted.english:
+        return None
+    if not upright(text, quoted):
         return Refused.REVERSED
-    if not steps and not own(text, quoted):
-        return Refused.ANOTHER_PERSON
-    return None
+    return None if own(text, quoted) else Refused.ANOTHER_PERSON
 
 
 def adds(text: str, quoted: Quoted) -> bool:
@@ -107,8 +121,10 @@ def related(text: str, quoted: Quoted) -> bool:
     topic = _topic(text, quoted)
     if not topic:
         return bool(stems(text))
-    enough = len(topic & stems(quoted.around)) >= SHARE * len(topic)
-    return not topic.isdisjoint(stems(quoted.text)) and (enough or len(topic) <= FEW)
+    if topic.isdisjoint(stems(quoted.text)):
+        return False
+    few = len(topic) <= FEW or not quoted.english
+    return few or len(topic & stems(quoted.around)) >= SHARE * len(topic)
 
 
 # Numbers and dates --------------------------------------------------------------------------------
@@ -162,7 +178,12 @@ _NAMED = re.compile(r"(?<=[\w,;)] )[A-Z][^\W\d_]+")
 
 
 def named(text: str, quoted: Quoted) -> bool:
-    """Whether every name in `text` was said there or beside it."""
+    """Whether every name in `text` was said there or beside it.
+
+    In languages that write other words with a capital, too, that cannot be told.
+    """
+    if not quoted.english:
+        return True
     names = {n.casefold()[:STEM] for n in _NAMED.findall(text) if not _DATES.fullmatch(n)}
     known = {w.casefold()[:STEM] for w in _WORDS.findall(" ".join([quoted.shown, *quoted.people]))}
     return names <= known
