@@ -1,6 +1,7 @@
 """`memory ingest`: brings a topic into the log."""
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ from memory.extras import extra
 if TYPE_CHECKING:
     from consumers.ingest.running import Ingest
     from consumers.ingest.store import Counts
+
+SWITCH_SECONDS = 0.001
+"""How long a thread that reads may keep one waiting that Postgres has answered; 5 ms otherwise."""
 
 
 @click.command(
@@ -67,6 +71,7 @@ def ingest_command(
     )
     with extra("kafka"):
         from consumers.ingest.running import Ingest
+    sys.setswitchinterval(SWITCH_SECONDS)
     with screen.progress("ingesting", "records") as advance:
         ingest = Ingest(
             settings,
