@@ -82,7 +82,7 @@ async def _redriven(
         done.refused.append(f"{letter}: {read.reason}: {read.detail}")
         return
     try:
-        (receipt,) = await log.append([read.incoming.interaction])
+        (receipt,) = await log.append([read.incoming.interaction], read.trace)
     except InteractionConflict as error:
         done.refused.append(f"{letter}: {Reason.CONFLICT}: {error}")
         return

@@ -7,6 +7,7 @@ extraction follows it by its progress in each session. `memory.kafka_bus` is the
 from collections.abc import Sequence
 from typing import Protocol
 
+from memory import tracing
 from memory.log import Log
 from memory.models import Interaction, Receipt
 
@@ -42,13 +43,10 @@ class PostgresBus:
         self._log = log
 
     async def publish(
-        self,
-        interactions: Sequence[Interaction],
-        *,
-        traceparent: str | None = None,  # noqa: ARG002 - nothing travels that would carry it
+        self, interactions: Sequence[Interaction], *, traceparent: str | None = None
     ) -> list[Receipt]:
         """See `Bus.publish`; one transaction a user."""
-        return await self._log.append(interactions)
+        return await self._log.append(interactions, tracing.given(traceparent))
 
     async def aclose(self) -> None:
         """Holds nothing: the log is its owner's."""

@@ -5,7 +5,6 @@ stand in it as they were given: what waits behind a message that failed fails wi
 would otherwise overtake what is sent again.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
 from time import monotonic
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from anyio import CapacityLimiter, Semaphore, fail_after, to_thread
 
-from memory import envelope
+from memory import envelope, tracing
 from memory.errors import BusUnavailable, InvalidInput
 from memory.extras import extra
 from memory.models import Interaction, Place, Receipt
@@ -35,8 +34,6 @@ WINDOW_BYTES = 1024 * 1024
 
 CALLS = 32
 """Windows under way in one process, each in a thread of its own; other calls wait for a turn."""
-
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class KafkaBus:
@@ -131,11 +128,8 @@ class KafkaBus:
 
 
 def _headers(traceparent: str | None) -> list[tuple[str, bytes]]:
-    if traceparent is None:
-        return []
-    if not _TRACEPARENT.fullmatch(traceparent):
-        raise InvalidInput(f"not a W3C traceparent: {traceparent[:80]!r}")
-    return [("traceparent", traceparent.encode())]
+    parent = tracing.given(traceparent).parent
+    return [] if parent is None else [("traceparent", parent.encode())]
 
 
 def _message(interaction: Interaction, headers: list[tuple[str, bytes]]) -> Message:

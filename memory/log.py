@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
@@ -21,6 +21,7 @@ from memory.envelope import Incoming
 from memory.errors import ConcurrentWrite, ForgottenId, InteractionConflict, InvalidInput
 from memory.models import Interaction, InteractionKind, Receipt, Role, Scope
 from memory.settings import Settings
+from memory.tracing import NO_TRACE, Trace
 from memory.wire import Params
 
 APPEND_ATTEMPTS = 5
@@ -65,8 +66,12 @@ class Log:
         self._database = database
         self._settings = settings
 
-    async def append(self, interactions: Sequence[Interaction]) -> list[Receipt]:
+    async def append(
+        self, interactions: Sequence[Interaction], trace: Trace = NO_TRACE
+    ) -> list[Receipt]:
         """Appends interactions, grouped by user, and returns a receipt for each in order.
+
+        `trace` is kept beside those that are new.
 
         What is already there with the same content is answered with its place and
         `duplicate=True`. Everything acceptable is committed before anything is refused, and the
@@ -78,14 +83,18 @@ class Log:
             ForgottenId: ids that were forgotten.
         """
         incoming = [envelope.incoming(i) for i in interactions]
-        if len(incoming) == 1 and (receipt := await self._append_one(incoming[0])):
+        if (
+            len(incoming) == 1
+            and trace == NO_TRACE
+            and (receipt := await self._append_one(incoming[0]))
+        ):
             return [receipt]
         first: dict[tuple[str, str, str], Incoming] = {}
         for item in incoming:
             first.setdefault(item.key, item)
         rows: dict[tuple[str, str, str], DictRow] = {}
         for scope, group in _by_user(first.values()).items():
-            for row in await self._append_user(scope, group):
+            for row in await self._append_user(scope, group, trace):
                 rows[scope.tenant, scope.user, row["interaction_id"]] = row
         placed = [_fated(item, first[item.key], rows[item.key]) for item in incoming]
         _refuse(placed)
@@ -100,8 +109,10 @@ class Log:
             for row in placed
         ]
 
-    async def _append_user(self, scope: Scope, incoming: Sequence[Incoming]) -> Sequence[DictRow]:
-        params = _append_params(incoming, self._settings.session_ttl)
+    async def _append_user(
+        self, scope: Scope, incoming: Sequence[Incoming], trace: Trace
+    ) -> Sequence[DictRow]:
+        params = _append_params(incoming, trace, self._settings.session_ttl)
         for attempt in range(APPEND_ATTEMPTS):
             try:
                 return await self._database.fetch(scope, "log.append", params)
@@ -308,9 +319,15 @@ def _fated(item: Incoming, first: Incoming, row: DictRow) -> DictRow:
     """What became of `item`, given what became of the first of the batch with its id."""
     if item is first:
         return row
-    if item.content_hash != first.content_hash:
-        return {**row, "fate": "conflict"}
-    return {**row, "fate": "duplicate"} if row["fate"] == "appended" else row
+    held = first.content_hash if row["fate"] == "appended" else row["known_hash"]
+    return {**row, "fate": judged(item, held)}
+
+
+def judged(item: Incoming, held: bytes | None) -> Literal["duplicate", "conflict", "forgotten"]:
+    """What becomes of an interaction whose id has this content in the log; None: forgotten."""
+    if held is None:
+        return "forgotten"
+    return "duplicate" if item.content_hash == held else "conflict"
 
 
 def _append_one_params(item: Incoming, session_ttl: float) -> dict[str, Any]:
@@ -333,10 +350,17 @@ def _append_one_params(item: Incoming, session_ttl: float) -> dict[str, Any]:
     }
 
 
-def _append_params(incoming: Sequence[Incoming], session_ttl: float) -> dict[str, Any]:
+def _append_params(
+    incoming: Sequence[Incoming], trace: Trace, session_ttl: float
+) -> dict[str, Any]:
     # One JSON text, because psycopg writes an array element by element.
     rows = [_incoming_row(item.interaction, item.content_hash) for item in incoming]
-    return {"incoming": json.dumps(rows, ensure_ascii=False), "session_ttl": session_ttl}
+    return {
+        "incoming": json.dumps(rows, ensure_ascii=False),
+        "traceparent": trace.parent,
+        "tracestate": trace.state,
+        "session_ttl": session_ttl,
+    }
 
 
 def _incoming_row(interaction: Interaction, content_hash: bytes) -> dict[str, Any]:

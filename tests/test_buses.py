@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from memory.client import MemoryClient
-from memory.errors import ForgottenId, InteractionConflict, InvalidInteraction
+from memory.errors import ForgottenId, InteractionConflict, InvalidInput, InvalidInteraction
 from memory.models import Interaction, InteractionKind, Receipt, Role, Scope
 from memory.settings import Settings
 from tests.conftest import Extraction, WordEmbedder
@@ -125,6 +125,23 @@ class TestBothBuses:
             assert [i.id for i in read] == [i.id for i in sent if i.scope == scope]
             assert [i.ordinal for i in read] == list(range(1, 21))
         assert other.position(ANA).recorded == 40
+
+    def test_the_trace_it_came_with_is_kept_beside_it(
+        self, client: MemoryClient, settings: Settings, url: str
+    ) -> None:
+        parent = f"00-{'a' * 32}-{'b' * 16}-01"
+        with pytest.raises(InvalidInput, match="traceparent"):
+            client.record(ANA, "Never.", traceparent="yesterday")
+        client.record(ANA, "One.", id="m1", traceparent=parent)
+        client.record_many([said("m2", "Two."), said("m3", "Three.")], traceparent=parent)
+        receipt = client.record(ANA, "Four.", id="m4")
+        assert client.context(ANA, "?", after=receipt, timeout=SOON).fresh
+        client.record(ANA, "One.", id="m1", traceparent=parent.replace("a", "c"))
+        found = Stream(settings, url).rows(
+            "SELECT interaction_id, traceparent FROM interactions ORDER BY position"
+        )
+        kept = {row["interaction_id"]: row["traceparent"] for row in found}
+        assert kept == {"m1": parent, "m2": parent, "m3": parent, "m4": None}
 
     def test_a_known_id_keeps_its_first_content(
         self, client: MemoryClient, other: MemoryClient, settings: Settings

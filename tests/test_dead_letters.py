@@ -68,7 +68,10 @@ class TestRedrive:
         self, stream: Stream, tmp_path: Path
     ) -> None:
         foreign = {"event": "e1", "who": "ana", "text": "I moved.", "ts": 1_770_000_000_000}
-        stream.send(raw(json.dumps(foreign).encode()), raw(b"never"), said("m1"))
+        parent = f"00-{'a' * 32}-{'b' * 16}-01"
+        headers = [("traceparent", parent.encode()), ("tracestate", b"vendor=x")]
+        traced = raw(json.dumps(foreign).encode(), headers=headers)
+        stream.send(traced, raw(b"never"), said("m1"))
         assert stream.drain() == Counts(appended=1, set_aside=2)
         mapping = read_mapping(written(tmp_path, MAPPING))
         async with Database(stream.settings, stream.url, DatabaseRole.WORKER) as database:
@@ -78,6 +81,8 @@ class TestRedrive:
         assert "not_json" in done.refused[0]
         assert (again.appended, len(again.refused)) == (0, 1)
         assert [name for name, _, _ in stream.log()] == ["m1", "e1"]
+        traces = "SELECT traceparent, tracestate FROM interactions WHERE interaction_id = 'e1'"
+        assert stream.rows(traces) == [{"traceparent": parent, "tracestate": "vendor=x"}]
         redriven, refused = stream.letters()
         assert redriven["redriven_at"]
         assert redriven["value"] is None

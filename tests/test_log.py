@@ -135,6 +135,18 @@ class TestIdempotency:
         ]
         assert len(client.interactions(tom)) == 1
 
+    def test_each_of_a_repeated_id_is_judged_by_what_the_log_holds(
+        self, client: MemoryClient
+    ) -> None:
+        client.record_many([a_message("m1"), a_message("m2", scope=ANA.in_session("s2"))])
+        batch = [a_message("m1", content="Bye."), a_message("m1"), a_message("m3")]
+        with pytest.raises(InteractionConflict, match=r"interaction 'm1' is .* 2 other"):
+            client.record_many(batch)
+        client.forget(ANA, session="s2")
+        with pytest.raises(ForgottenId, match=r"'m2', 'm2' was forgotten"):
+            client.record_many([a_message("m2"), a_message("m2", content="Bye.")])
+        assert [i.id for i in client.interactions(ANA)] == ["m1", "m3"]
+
     def test_a_retry_without_a_time_repeats_the_event(self, client: MemoryClient) -> None:
         first = client.record(ANA, "Hello.", id="m1")
         again = client.record(ANA, "Hello.", id="m1")

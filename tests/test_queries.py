@@ -167,7 +167,7 @@ HOT: dict[str, dict[str, Any]] = {
             "kind": "message", "role": "user", "actor": "Ana", "content": "Hello.", "payload": {},
             "occurred_at": NOW.isoformat(), "source": "client", "content_hash": "00",
         } for name in ("new", "newer")]),
-        "session_ttl": 3600.0,
+        "session_ttl": 3600.0, "traceparent": None, "tracestate": None,
     },
     "log.window": {"session": SESSION, "agent": None, "tokens": 600, "limit": 200},
     "log.read_session": {"session": SESSION, "after": 3, "limit": 100},

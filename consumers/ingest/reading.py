@@ -1,7 +1,6 @@
 """Reads a record: which envelope it is in, whose it is, and whether it may enter the log."""
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from memory.envelope import MAX_ENVELOPE_BYTES, VERSION, Incoming, incoming_from
 from memory.errors import InteractionTooLarge, InvalidInput
 from memory.models import MAX_NAME_CHARACTERS, Interaction, Scope
 from memory.topics import key_of
+from memory.tracing import NO_TRACE, Trace, is_traceparent
 
 MAX_AHEAD = timedelta(days=1)
 """How far a message's own time may lie ahead of this machine's clock."""
@@ -24,7 +24,6 @@ MAX_AHEAD = timedelta(days=1)
 MAX_TRACESTATE = 512
 """Characters of `tracestate` that every system must pass on, by W3C's recommendation."""
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _NAMES = ("tenant", "user", "session", "id")
 
 
@@ -60,7 +59,7 @@ class Reader:
             return Rejected(record, fault.reason, _storable(str(fault)), self._whose(record))
         if not record.headers and not trace:
             return Arrival(record, incoming)
-        return Arrival(record, incoming, *_trace_context(record, trace))
+        return Arrival(record, incoming, _trace_context(record, trace))
 
     def _incoming(self, record: Record) -> tuple[Incoming, Mapping[str, Any]]:
         """What the record brings, and the attributes beside it that may hold a trace context."""
@@ -169,17 +168,17 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARACTERS
 
 
-def _trace_context(record: Record, event: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """`traceparent` and `tracestate`, from the headers or an event's extension of that name."""
+def _trace_context(record: Record, event: Mapping[str, Any]) -> Trace:
+    """What travels with it, from the headers or an event's extension of that name."""
     found = {name: event.get(name) for name in ("traceparent", "tracestate")}
     for name, value in record.headers:
         if name in found and value is not None:
             found[name] = value.decode("ascii", errors="replace")
     parent, state = found["traceparent"], found["tracestate"]
-    if not isinstance(parent, str) or not _TRACEPARENT.fullmatch(parent):
-        return None, None
+    if not is_traceparent(parent):
+        return NO_TRACE
     sound = isinstance(state, str) and state.isprintable() and state.isascii()
-    return parent, state if sound and len(state or "") <= MAX_TRACESTATE else None
+    return Trace(parent, state if sound and len(state or "") <= MAX_TRACESTATE else None)
 
 
 def _shown(value: object) -> str:

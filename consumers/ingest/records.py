@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from memory.envelope import Incoming
+from memory.tracing import NO_TRACE, Trace
 
 
 class Record(Protocol):
@@ -66,8 +67,7 @@ class Arrival:
 
     record: Record
     incoming: Incoming
-    traceparent: str | None = None
-    tracestate: str | None = None
+    trace: Trace = NO_TRACE
 
     def rejected(self, reason: Reason, detail: str) -> Rejected:
         """The same message as a dead letter."""

@@ -19,6 +19,7 @@ from consumers.ingest.records import Arrival, Reason, Record, Rejected, record_t
 from memory import queries
 from memory.database import DatabaseRole, refused_or_unavailable, translated
 from memory.errors import PositionLost, StoreError
+from memory.log import judged
 from memory.settings import Settings
 
 Fate = Literal["duplicate", "forgotten", "conflict"] | None
@@ -311,12 +312,9 @@ def _fate(arrival: Arrival, first: Arrival, known: bytes | None, is_first: bool)
 
     None: it was appended.
     """
-    if known is None:
-        return "forgotten"
     if known == _APPENDED and is_first:
         return None
-    held = first.incoming.content_hash if known == _APPENDED else known
-    return "duplicate" if arrival.incoming.content_hash == held else "conflict"
+    return judged(arrival.incoming, first.incoming.content_hash if known == _APPENDED else known)
 
 
 def _conflict(arrival: Arrival) -> str:
@@ -342,8 +340,7 @@ def _staged_row(n: int, arrival: Arrival) -> tuple[Any, ...]:
         str(interaction.occurred_at),
         interaction.source,
         arrival.incoming.content_hash,
-        arrival.traceparent,
-        arrival.tracestate,
+        *arrival.trace,
     )
 
 

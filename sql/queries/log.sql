@@ -7,7 +7,8 @@ CALL append_interaction(%(tenant)s, %(user)s, %(session)s, %(agent)s,
 
 -- append --
 -- Appends one user's interactions in the order given, each at the next place of its session and
--- of its user, and says for each what became of it: appended, duplicate, conflict or forgotten.
+-- of its user, and says for each what became of it: appended, duplicate, conflict or forgotten; and
+-- the hash of what the log had under its id. `traceparent` and `tracestate` are kept beside all.
 -- The user's row is locked first, so that concurrent writers take turns and leave no gap.
 WITH incoming AS (
     SELECT r.interaction_id, r.session_id, r.agent_id, r.private, r.kind, r.role, r.actor,
@@ -23,7 +24,8 @@ WITH incoming AS (
 ), known AS (
     -- LIMIT 1 keeps this one look into the index for each, also where the planner knows nothing of
     -- the user yet and would rather read all of the user's rows.
-    SELECT i.nth, l.session_id, l.ordinal, l.position, l.content_hash = i.content_hash AS same
+    SELECT i.nth, l.session_id, l.ordinal, l.position, l.content_hash,
+        l.content_hash = i.content_hash AS same
     FROM incoming i
     CROSS JOIN LATERAL (
         SELECT session_id, ordinal, position, content_hash FROM interactions
@@ -71,12 +73,13 @@ WITH incoming AS (
     RETURNING s.session_id, s.length
 ), appended AS (
     INSERT INTO interactions (tenant_id, user_id, session_id, ordinal, position, interaction_id,
-        agent_id, private, kind, role, actor, content, payload, occurred_at, source, content_hash)
+        agent_id, private, kind, role, actor, content, payload, occurred_at, source, content_hash,
+        traceparent, tracestate)
     SELECT %(tenant)s, %(user)s, f.session_id,
         t.length - count(*) OVER (PARTITION BY f.session_id) + f.nth_of_session,
         w.position - count(*) OVER () + f.nth_of_user,
         f.interaction_id, f.agent_id, f.private, f.kind, f.role, f.actor, f.content,
-        f.payload, f.occurred_at, f.source, f.content_hash
+        f.payload, f.occurred_at, f.source, f.content_hash, %(traceparent)s, %(tracestate)s
     FROM fresh f JOIN touched t USING (session_id) CROSS JOIN writer w
     RETURNING interaction_id, session_id, ordinal, position
 )
@@ -85,7 +88,8 @@ SELECT i.nth, i.interaction_id, COALESCE(a.session_id, k.session_id) AS session_
     CASE WHEN a.position IS NOT NULL THEN 'appended'
          WHEN k.same THEN 'duplicate'
          WHEN NOT k.same THEN 'conflict'
-         ELSE 'forgotten' END AS fate
+         ELSE 'forgotten' END AS fate,
+    k.content_hash AS known_hash
 FROM incoming i
 LEFT JOIN known k ON k.nth = i.nth
 LEFT JOIN appended a ON a.interaction_id = i.interaction_id
