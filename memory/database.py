@@ -112,7 +112,7 @@ def _translate(error: psycopg.Error) -> ExperientialMemoryError:
     return StoreError(message)
 
 
-def _noticing(url: str) -> dict[str, Any]:
+def noticing(url: str) -> dict[str, Any]:
     """What makes a connection notice in half a minute that the other side is gone.
 
     What the URL says of it stays; the system's own defaults are hours.
@@ -143,7 +143,7 @@ async def connect(url: str, timeout: float) -> Connection:
             autocommit=True,
             connect_timeout=max(1, int(timeout)),
             row_factory=dict_row,
-            **_noticing(url),
+            **noticing(url),
         )
     except psycopg.ProgrammingError:
         # The driver's message repeats the URL, and its password with it.
@@ -220,7 +220,7 @@ def _of_a_connection(error: StoreUnavailable) -> bool:
 def connecting(settings: Settings, url: str) -> dict[str, Any]:
     """How every pooled connection is made."""
     return {
-        **_noticing(url),
+        **noticing(url),
         "autocommit": True,
         "row_factory": dict_row,
         "prepare_threshold": None,  # `Connection.run` prepares

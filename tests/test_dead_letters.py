@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from consumers.ingest.mapping import read_mapping
 from consumers.ingest.reading import MAX_AHEAD
 from consumers.ingest.store import Counts
 from consumers.letters import redrive
+from consumers.topics import create_topics
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
 from memory.envelope import to_json
-from memory.topics import dead_letters, key_of
-from tests.ingesting import ANA, MAPPING, NOON, Stream, command, raw, said, written
+from memory.topics import dead_letters, key_of, plan
+from tests.ingesting import ANA, MAPPING, NOON, Stream, command, raw, said, until, written
 from tests.kafka_topics import kafka_settings
 
 
@@ -61,6 +62,24 @@ class TestTopic:
         stream.send(said("m1"))
         stream.drain()
         assert [m.value for m in letters_sent(stream)] == [b"hello", b"hello"]
+
+    def test_without_the_topic_they_stay_in_the_table_and_the_flow_goes_on(
+        self, stream: Stream, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        name = dead_letters(stream.topic)
+        with KafkaAdminClient(bootstrap_servers=list(stream.settings.kafka_servers or ())) as admin:
+            admin.delete_topics([name])
+            until(lambda: name not in admin.list_topics(), "the topic is gone")
+            stream.send(raw(b"hello"), said("m1"))
+            assert stream.drain() == Counts(appended=1, set_aside=1)
+            assert f"no topic '{name}'" in caplog.text
+            assert "run: memory topics create" in caplog.text
+            assert name not in admin.list_topics()
+        (letter,) = stream.letters()
+        assert (letter["value"], letter["sent_at"]) == (b"hello", None)
+        create_topics(stream.settings, plan(stream.topic, partitions=1, replication=1))
+        stream.drain()
+        assert [m.value for m in letters_sent(stream)] == [b"hello"]
 
 
 class TestRedrive:

@@ -16,8 +16,10 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from consumers.ingest import session as sessions
+from consumers.ingest import store as stores
 from consumers.ingest.options import Options
 from consumers.ingest.reading import MAX_AHEAD, Reader
+from consumers.ingest.running import Ingest
 from consumers.ingest.session import Session, open_session
 from consumers.ingest.store import Counts, Store, Stretch, Topic
 from consumers.topics import create_topics
@@ -25,6 +27,7 @@ from memory.client import MemoryClient
 from memory.embedding import Embedder
 from memory.envelope import MAX_CONTENT_BYTES, to_json
 from memory.errors import (
+    BusRefused,
     ConcurrentWrite,
     ForgottenId,
     InteractionConflict,
@@ -301,6 +304,76 @@ class TestOwnership:
             until(lambda: all(len(wide.log(u)) == 3 for u in users), "the third round is")
         for user in users:
             assert wide.log(user) == [(f"{user.user}-{n}", n, n) for n in (1, 2, 3)]
+
+    def test_a_static_member_finds_its_partitions_again_and_the_others_keep_theirs(
+        self, wide: Stream
+    ) -> None:
+        """Known by name, it comes back before the group misses it."""
+        users = [Scope("acme", f"user-{n}", "scout", "s") for n in range(12)]
+
+        def held() -> list[Any]:
+            return wide.rows("SELECT partition, epoch, owner FROM positions ORDER BY partition")
+
+        def patient(**options: Any) -> Any:
+            return KafkaConsumer(**{**options, "session_timeout_ms": 120_000})
+
+        with (
+            patch.object(sessions, "KafkaConsumer", patient),
+            wide.running(owner="one", instance_id="first"),
+        ):
+            with wide.running(owner="two", instance_id="second"):
+                until(lambda: len({row["owner"] for row in held()}) == 2, "both have partitions")
+            before = held()
+            wide.send(*[said(f"{u.user}-1", u) for u in users])
+            with wide.running(owner="two, again", instance_id="second"):
+                until(lambda: all(wide.log(u) for u in users), "all is applied")
+                after = held()
+        for old, new in zip(before, after, strict=True):
+            kept = old["owner"] == "one"
+            assert new["owner"] == ("one" if kept else "two, again")
+            assert new["epoch"] == (old["epoch"] if kept else old["epoch"] + 1)
+
+    def test_of_two_processes_of_one_static_name_one_ends_and_says_so(self, stream: Stream) -> None:
+        refused: list[BusRefused] = []
+
+        def run(ingest: Ingest) -> None:
+            try:
+                ingest.run()
+            except BusRefused as error:
+                refused.append(error)
+
+        both = [stream.ingest(owner=owner, instance_id="same") for owner in ("one", "two")]
+        threads = [threading.Thread(target=run, args=(ingest,)) for ingest in both]
+        for thread in threads:
+            thread.start()
+        until(lambda: refused, "one is refused")
+        stream.send(said("m1"))
+        until(lambda: stream.log() == [("m1", 1, 1)], "the other goes on")
+        for ingest, thread in zip(both, threads, strict=True):
+            ingest.stop()
+            thread.join(DEADLINE)
+        (said_of_one,) = refused
+        assert "FencedInstanceId" in str(said_of_one)
+
+    def test_a_lock_that_somebody_holds_is_waited_out_and_told(
+        self, stream: Stream, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        stream.send(*numbered(2))
+        stream.drain()
+        with (
+            patch.object(stores, "LOCK_SECONDS", 1),
+            psycopg.connect(stream.url) as other,
+            stream.running() as ingest,
+        ):
+            other.execute("SELECT FROM memory.users FOR UPDATE")
+            stream.send(*numbered(3, start=3))
+            until(lambda: caplog.text.count("ingest waits") >= 2, "it tried twice")
+            assert "lock timeout" in caplog.text
+            assert ingest.done == Counts()
+            other.rollback()
+            until(lambda: ingest.done.appended == 3, "they are applied")
+        assert "ingest goes on" in caplog.text
+        assert stream.log() == [(f"ana-{n}", n, n) for n in range(1, 6)]
 
     def test_postgres_position_counts_and_the_brokers_does_not(self, stream: Stream) -> None:
         stream.send(*numbered(10))

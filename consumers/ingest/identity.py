@@ -53,6 +53,11 @@ class Witness:
         """Whether what was read of these partitions before is of the topic."""
         return Check(self, partitions)
 
+    def knows(self, name: str) -> bool:
+        """Whether there is a topic of this name; raises KafkaError where nobody answers."""
+        (found,) = self.client.describe_topics([name])
+        return not found["error_code"]
+
     def close(self) -> None:
         """Disconnects."""
         self.client.close()

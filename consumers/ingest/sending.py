@@ -2,7 +2,7 @@
 
 import logging
 from base64 import b64decode
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -11,7 +11,8 @@ from kafka import KafkaProducer
 from kafka import errors as theirs
 
 from consumers.ingest.store import Store, Topic
-from memory.brokers import client_options
+from memory.brokers import client_options, unknown_topic
+from memory.errors import UnknownTopic
 from memory.settings import Settings
 from memory.topics import dead_letters
 
@@ -28,13 +29,15 @@ SEND_SECONDS = 5.0
 class Sender:
     """Sends what the table has and the topic lacks; the table stays what counts.
 
-    Trouble here never stops ingestion: it is logged, and tried again later.
+    Trouble here never stops ingestion: it is logged, and tried again later. `known` says whether
+    there is a topic of a name; a producer would hold ingestion up until it gave up.
     """
 
-    def __init__(self, settings: Settings, topic: Topic) -> None:
+    def __init__(self, settings: Settings, topic: Topic, known: Callable[[str], bool]) -> None:
         self._settings = settings
         self._topic = topic
         self._name = dead_letters(topic.name)
+        self._known = known
         self._next_look = 0.0
         self._producer: Any = None
         self._failing = False
@@ -52,10 +55,10 @@ class Sender:
         while rows := store.fetch("letters.unsent", params):
             try:
                 self._deliver(rows)
-            except (theirs.KafkaError, OSError) as error:
+            except (theirs.KafkaError, OSError, UnknownTopic) as error:
                 self._failing = True
                 self._next_look = monotonic() + AGAIN_SECONDS
-                logger.warning("dead letters wait for topic %s: %r", self._name, error)
+                logger.warning("dead letters wait in the table: %s: %r", self._name, error)
                 return
             self._failing = False
             store.fetch("letters.sent", {"letters": [row["letter_id"] for row in rows]})
@@ -67,6 +70,8 @@ class Sender:
                 self._producer.close(timeout=SEND_SECONDS)
 
     def _deliver(self, rows: list[dict[str, Any]]) -> None:
+        if not self._known(self._name):
+            raise unknown_topic(self._settings, self._name)
         if self._producer is None:
             self._producer = KafkaProducer(
                 **client_options(self._settings),

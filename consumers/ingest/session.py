@@ -107,7 +107,7 @@ class Session:
         self._reader = Reader(topic.name, options.mapping)
         self._limit = Limit()
         self._told_at = monotonic()
-        self._letters = Sender(settings, topic)
+        self._letters = Sender(settings, topic, witness.knows)
         self._applied = applied
         self._under_way: Committing | None = None
         self._assignment = Assignment(consumer, store, topic, options.owner, self._quiet)

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from consumers.ingest.records import Arrival, Reason, Record, Rejected, record_time
 from memory import queries
-from memory.database import DatabaseRole, refused_or_unavailable, translated
+from memory.database import DatabaseRole, noticing, refused_or_unavailable, translated
 from memory.errors import PositionLost, StoreError
 from memory.log import judged
 from memory.settings import Settings
@@ -118,6 +118,7 @@ class Store:
                 connect_timeout=timeout,
                 row_factory=dict_row,
                 prepare_threshold=1,
+                **noticing(url),
             )
         except psycopg.OperationalError as error:
             raise refused_or_unavailable(error) from error
