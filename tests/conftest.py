@@ -140,6 +140,16 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def _fast() -> str:
+    """A folder in memory where there is room: the 400 files of a database are then copied at once.
+
+    On a disk it takes as long as most of the tests do.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 - what is made in it has a name nobody can guess
+    roomy = memory.is_mount() and shutil.disk_usage(memory).free >= 4 * 2**30
+    return str(memory) if roomy else "/tmp"  # noqa: S108 - as above
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """The URL of a server with nothing of ours in it but what this run makes."""
@@ -147,11 +157,12 @@ def server() -> Iterator[str]:
     if given:
         yield given
         return
-    directory = Path(tempfile.mkdtemp(prefix="memory-tests-", dir="/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix="memory-tests-", dir=_fast()))
     directory.chmod(0o755)  # as root the server's own account must be able to enter
     options = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    sizes = {"shared_buffers": "128MB", "max_wal_size": "256MB"}
     try:
-        yield embedded.start(directory, {**options, "shared_buffers": "128MB"})
+        yield embedded.start(directory, {**options, **sizes})
     finally:
         embedded.stop(directory)
         shutil.rmtree(directory)
@@ -192,38 +203,61 @@ def template(server: str) -> Iterator[str]:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-@contextmanager
-def databases(server: str) -> Iterator[Callable[[str], str]]:
-    """Hands out databases made from a template, and drops them in the end."""
-    made: list[sql.Identifier] = []
-    with psycopg.connect(server, autocommit=True) as connection:
+@dataclass(frozen=True)
+class Databases:
+    """Makes databases, and drops those that are done with when the next one is made.
+
+    Dropped at once, each would have the server wait 100 ms for clients that have just left.
+    """
+
+    server: str
+    connection: psycopg.Connection
+    left: list[sql.Identifier] = field(default_factory=list)
+
+    @contextmanager
+    def making(self) -> Iterator[Callable[[str], str]]:
+        """Hands out databases made from a template, done with in the end."""
+        made: list[sql.Identifier] = []
 
         def make(source: str) -> str:
+            self.drop()
             name = f"memory_test_{os.getpid()}_{next(_numbers)}"
             made.append(sql.Identifier(name))
-            connection.execute(
+            self.connection.execute(
                 sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
                     made[-1], sql.Identifier(source)
                 )
             )
-            return _at(server, name)
+            return _at(self.server, name)
 
         yield make
-        for name in made:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        self.left.extend(made)
+
+    def drop(self) -> None:
+        while self.left:
+            name = self.left.pop()
+            self.connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture(scope="session")
+def databases(server: str) -> Iterator[Databases]:
+    with psycopg.connect(server, autocommit=True) as connection:
+        found = Databases(server, connection)
+        yield found
+        found.drop()
 
 
 @pytest.fixture
-def make_database(server: str) -> Iterator[Callable[[str], str]]:
+def make_database(databases: Databases) -> Iterator[Callable[[str], str]]:
     """Makes a database from a template (`template1` is an empty one) and returns its URL."""
-    with databases(server) as make:
+    with databases.making() as make:
         yield make
 
 
 @pytest.fixture(scope="class")
-def make_class_database(server: str) -> Iterator[Callable[[str], str]]:
+def make_class_database(databases: Databases) -> Iterator[Callable[[str], str]]:
     """As `make_database`, for a class whose tests leave nothing behind for each other."""
-    with databases(server) as make:
+    with databases.making() as make:
         yield make
 
 

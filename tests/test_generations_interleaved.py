@@ -21,7 +21,7 @@ from memory.client import MemoryClient
 from memory.errors import UnknownMemory
 from memory.models import Scope
 from memory.settings import Settings
-from tests.conftest import Residence, Verbatim, WordEmbedder, databases
+from tests.conftest import Databases, Residence, Verbatim, WordEmbedder
 from tests.replaying import ANA, House, content, day, opened
 
 READ_FIRST = (11, 12, 13, 19)
@@ -48,8 +48,8 @@ class Store:
 
 
 @pytest.fixture(scope="module")
-def store(server: str, template: str) -> Iterator[Store]:
-    with databases(server) as make:
+def store(databases: Databases, template: str) -> Iterator[Store]:
+    with databases.making() as make:
         url = make(template)
         chosen = Settings(database_url=SecretStr(url), debounce=0.0)
         extractors: list[Extractor] = [ExplicitExtractor(), Verbatim(), Residence()]

@@ -27,7 +27,7 @@ from memory.errors import InvalidScope, StoreError
 from memory.models import Scope
 from memory.queries import numbered
 from memory.settings import Settings
-from tests.conftest import Extraction, Residence, Verbatim, WordEmbedder, databases
+from tests.conftest import Databases, Extraction, Residence, Verbatim, WordEmbedder
 from tests.test_queries import APPENDED, STATEMENTS, copies, defines, roles
 
 ANA = Scope("northwind", "ana", session="s1")
@@ -81,9 +81,9 @@ def counted(connection: psycopg.Connection[Any], table: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def filled_url(server: str, template: str) -> Iterator[str]:
+def filled_url(databases: Databases, template: str) -> Iterator[str]:
     """A store with rows of three users in every table; the tests here leave it as it is."""
-    with databases(server) as make, start_blocking_portal() as portal:
+    with databases.making() as make, start_blocking_portal() as portal:
         url = make(template)
         settings = Settings(database_url=SecretStr(url))
         database = Database(settings, url, DatabaseRole.WORKER)
