@@ -369,6 +369,7 @@ class TestOwnership:
             stream.send(*numbered(3, start=3))
             until(lambda: caplog.text.count("ingest waits") >= 2, "it tried twice")
             assert "lock timeout" in caplog.text
+            assert 'relation "users"' in caplog.text
             assert ingest.done == Counts()
             other.rollback()
             until(lambda: ingest.done.appended == 3, "they are applied")
