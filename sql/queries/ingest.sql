@@ -93,18 +93,24 @@ WITH incoming AS MATERIALIZED (
 ), fresh AS (
     SELECT i.*,
         row_number() OVER (PARTITION BY i.user_id ORDER BY i.nth) AS nth_of_user,
-        count(*) OVER (PARTITION BY i.user_id) AS of_user,
-        row_number() OVER (PARTITION BY i.user_id, i.session_id ORDER BY i.nth) AS nth_of_session,
-        count(*) OVER (PARTITION BY i.user_id, i.session_id) AS of_session
+        row_number() OVER (PARTITION BY i.user_id, i.session_id ORDER BY i.nth) AS nth_of_session
     FROM incoming i
     WHERE i.known_hash IS NULL AND NOT i.forgotten
+), of_session AS (
+    SELECT user_id, session_id, min(agent_id) AS agent_id, count(*) AS added,
+        min(occurred_at) AS started_at, max(occurred_at) AS last_at,
+        bool_and(starts_with(source, 'import:')) AS imported
+    FROM fresh
+    GROUP BY user_id, session_id
+), of_user AS (
+    SELECT user_id, sum(added)::bigint AS added, bool_and(imported) AS imported
+    FROM of_session
+    GROUP BY user_id
 ), writer AS (
     INSERT INTO users AS u (tenant_id, user_id, position, recorded_at, due_at, backfill)
-    SELECT %(tenant)s, f.user_id, count(*), now(), now(),
-        bool_and(starts_with(f.source, 'import:'))
-    FROM fresh f
-    GROUP BY f.user_id
-    ORDER BY f.user_id
+    SELECT %(tenant)s, o.user_id, o.added, now(), now(), o.imported
+    FROM of_user o
+    ORDER BY o.user_id
     ON CONFLICT (tenant_id, user_id) DO UPDATE
         SET position = u.position + excluded.position, recorded_at = now(),
             due_at = LEAST(u.due_at, now()),
@@ -113,11 +119,9 @@ WITH incoming AS MATERIALIZED (
 ), touched AS (
     INSERT INTO sessions AS s (tenant_id, user_id, session_id, agent_id, length, started_at,
         last_at, expires_at)
-    SELECT %(tenant)s, f.user_id, f.session_id, min(f.agent_id), count(*), min(f.occurred_at),
-        max(f.occurred_at),
-        GREATEST(max(f.occurred_at), now()) + make_interval(secs => %(session_ttl)s)
-    FROM fresh f JOIN writer w USING (user_id)
-    GROUP BY f.user_id, f.session_id
+    SELECT %(tenant)s, o.user_id, o.session_id, o.agent_id, o.added, o.started_at, o.last_at,
+        GREATEST(o.last_at, now()) + make_interval(secs => %(session_ttl)s)
+    FROM of_session o JOIN writer w USING (user_id)
     ON CONFLICT (tenant_id, user_id, session_id) DO UPDATE
         SET length = s.length + excluded.length,
             started_at = LEAST(s.started_at, excluded.started_at),
@@ -125,15 +129,20 @@ WITH incoming AS MATERIALIZED (
             expires_at = GREATEST(s.expires_at, excluded.expires_at),
             closed_at = NULL
     RETURNING s.user_id, s.session_id, s.length
+), places AS (
+    -- Where each session of the batch was before it, in itself and in its user's log.
+    SELECT s.user_id, s.session_id, t.length - s.added AS length, w.position - u.added AS position
+    FROM of_session s JOIN touched t USING (user_id, session_id)
+        JOIN of_user u USING (user_id) JOIN writer w USING (user_id)
 ), appended AS (
     INSERT INTO interactions (tenant_id, user_id, session_id, ordinal, position, interaction_id,
         agent_id, private, kind, role, actor, content, payload, occurred_at, source, content_hash,
         traceparent, tracestate)
-    SELECT %(tenant)s, f.user_id, f.session_id, t.length - f.of_session + f.nth_of_session,
-        w.position - f.of_user + f.nth_of_user, f.interaction_id, f.agent_id, f.private, f.kind,
+    SELECT %(tenant)s, f.user_id, f.session_id, p.length + f.nth_of_session,
+        p.position + f.nth_of_user, f.interaction_id, f.agent_id, f.private, f.kind,
         f.role, f.actor, f.content, f.payload, f.occurred_at, f.source, f.content_hash,
         f.traceparent, f.tracestate
-    FROM fresh f JOIN writer w USING (user_id) JOIN touched t USING (user_id, session_id)
+    FROM fresh f JOIN places p USING (user_id, session_id)
 )
 SELECT nth, known_hash FROM incoming
 WHERE known_hash IS NOT NULL OR forgotten
