@@ -32,6 +32,7 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from benchmarks.broker import launch
+from consumers.console.ingesting import settle_in
 from consumers.ingest import store
 from consumers.ingest.options import Options
 from consumers.ingest.reading import Reader
@@ -253,6 +254,7 @@ def profiled(settings: Settings, url: str, messages: int) -> dict[str, float]:
         seen.append((counts.records, monotonic(), cpu_seconds(backends[-1]), dict(spent)))
 
     configure = store._configure
+    settle_in()
     with (
         timed(Session, "_gather", "kafka-python"),
         timed(Session, "_stretch", "reading"),

@@ -8,12 +8,12 @@ import hashlib
 import json
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from json.encoder import encode_basestring
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -75,8 +75,7 @@ def _written_out(moment: object) -> object:
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS), AfterValidator(_usable)]
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A valid interaction on its way into the log.
 
     `payload` is its payload as canonical JSON, `content_hash` what `content_hash` says of it.
@@ -154,6 +153,21 @@ class Envelope(BaseModel):
         return _incoming(*self._carried())
 
 
+_ReadName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
+
+
+class _Read(Envelope):
+    """An envelope of JSON that escapes no NUL: it has none, and JSON no half surrogate pairs."""
+
+    id: _ReadName
+    tenant: _ReadName
+    user: _ReadName
+    agent: _ReadName | None = None
+    session: _ReadName
+    actor: _ReadName | None = None
+    source: _ReadName = "client"
+
+
 def validated(interaction: Interaction) -> Interaction:
     """`interaction` as the log will hold it: its time in UTC, its payload a plain JSON object.
 
@@ -222,9 +236,13 @@ def _read(raw: str | bytes) -> Envelope:
             f"envelope has {len(raw):,} bytes, the limit is {MAX_ENVELOPE_BYTES:,}"
         )
     try:
-        return Envelope.model_validate_json(raw)
+        return (Envelope if _escapes_nul(raw) else _Read).model_validate_json(raw)
     except ValidationError as error:
         raise _refusal(error) from error
+
+
+def _escapes_nul(raw: str | bytes) -> bool:
+    return "\\u0000" in raw if isinstance(raw, str) else b"\\u0000" in raw
 
 
 def to_json(interaction: Interaction) -> str:

@@ -75,7 +75,7 @@ def ingest_command(
     )
     with extra("kafka"):
         from consumers.ingest.running import Ingest
-    _settle_in()
+    settle_in()
     with screen.progress("ingesting", "records") as advance:
         ingest = Ingest(
             settings,
@@ -89,10 +89,10 @@ def ingest_command(
     screen.answer(done, as_json, lambda: _ingested(done))
 
 
-def _settle_in() -> None:
+def settle_in() -> None:
     """Suits the interpreter to one thread that reads while another waits for Postgres."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    # A batch is many objects without a cycle: looking for some took a tenth of the reading.
+    # A batch is many objects without a cycle: looking for some took a quarter of the reading.
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
 

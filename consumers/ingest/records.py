@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from memory.envelope import Incoming
 from memory.tracing import NO_TRACE, Trace
@@ -61,8 +61,7 @@ class Rejected:
     whose: Whose = Whose()
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A message that can be applied, with the W3C trace context it came with."""
 
     record: Record
