@@ -173,7 +173,7 @@ def rows_by_hand(settings: Settings, url: str, messages: int) -> float:
 def processes(
     settings: Settings, url: str, messages: int, number: int
 ) -> tuple[float, list[float]]:
-    """Messages a second from where all can be read, and the first process's RSS by steps."""
+    """Messages a second from the first batch on, and the first process's RSS by steps."""
     environment = {
         **os.environ,
         "MEMORY_DATABASE_URL": url,
@@ -205,12 +205,14 @@ def processes(
             while state()[1] < number:
                 sleep(0.1)
             producer.commit_transaction()
-            began = monotonic()
+            while not (first := state()[0]):
+                sleep(0.005)
+            began = monotonic()  # as the floors' own begin once they are connected
             while (done := state()[0]) < messages:
                 if done >= (len(rss) + 1) * messages // STEPS:
                     rss.append(rss_mb(running[0].pid))
                 sleep(0.02)
-            return messages / (monotonic() - began), [*rss, rss_mb(running[0].pid)]
+            return (messages - first) / (monotonic() - began), [*rss, rss_mb(running[0].pid)]
     finally:
         for process in running:
             process.terminate()
