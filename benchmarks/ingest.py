@@ -39,10 +39,10 @@ from consumers.ingest.reading import Reader
 from consumers.ingest.records import Arrival
 from consumers.ingest.running import Ingest
 from consumers.ingest.session import MAX_RECORDS, Session
-from consumers.ingest.store import Counts, Store, _staged_row
+from consumers.ingest.store import Counts, Store
 from consumers.topics import create_topics
 from memory import embedded
-from memory.envelope import to_json
+from memory.envelope import Incoming, to_json
 from memory.migrate import migrate
 from memory.models import Interaction, InteractionKind, Role, Scope
 from memory.settings import Settings
@@ -127,6 +127,17 @@ def produced(settings: Settings, messages: int) -> int:
     return size
 
 
+def staged(n: int, incoming: Incoming) -> tuple[Any, ...]:
+    interaction = incoming.interaction
+    scope = interaction.scope
+    return (
+        n, scope.tenant, scope.user, scope.session, interaction.id, interaction.content,
+        incoming.payload, interaction.source, interaction.private, interaction.kind.value,
+        interaction.role.value, str(interaction.occurred_at), incoming.content_hash,
+        scope.agent, interaction.actor, None, None,
+    )  # fmt: skip
+
+
 @contextmanager
 def consuming(settings: Settings) -> Iterator[Any]:
     consumer = KafkaConsumer(
@@ -157,7 +168,9 @@ def rows_by_hand(settings: Settings, url: str, messages: int) -> float:
         while done < messages:
             found = consumer.poll(500, max_records=MAX_RECORDS)
             read = [reader.read(record) for records in found.values() for record in records]
-            rows = [_staged_row(done + n, a) for n, a in enumerate(read) if isinstance(a, Arrival)]
+            rows = [
+                staged(done + n, a.incoming) for n, a in enumerate(read) if isinstance(a, Arrival)
+            ]
             began = monotonic()
             with connection.transaction(), connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('memory.tenant_id', 'acme', true)")

@@ -21,7 +21,7 @@ from consumers.ingest.options import Options
 from consumers.ingest.reading import MAX_AHEAD, Reader
 from consumers.ingest.running import Ingest
 from consumers.ingest.session import Session, open_session
-from consumers.ingest.store import Counts, Store, Stretch, Topic
+from consumers.ingest.store import Batch, Counts, Store, Stretch, Topic
 from consumers.topics import create_topics
 from memory.client import MemoryClient
 from memory.embedding import Embedder
@@ -264,15 +264,15 @@ class TestOwnership:
         topic = Topic("cluster", "topic", stream.topic)
         old = store.take(topic, [0], "old")[0]
         store.begin(topic, {0: old.epoch}, {0: 5})
-        assert store.apply(topic, [Stretch(0, old.epoch, 5, 7)]) == {0: Counts()}
+        assert store.apply(topic, Batch.of([Stretch(0, old.epoch, 5, 7)])) == {0: Counts()}
         with Store.open(stream.url, stream.settings) as other:
             new = other.take(topic, [0], "new")[0]
             assert new.next_offset == 7
             with pytest.raises(PositionLost, match=r"partitions \[0\]"):
-                store.apply(topic, [Stretch(0, old.epoch, 7, 9)])
+                store.apply(topic, Batch.of([Stretch(0, old.epoch, 7, 9)]))
             with pytest.raises(PositionLost):  # where it stands counts as well as whose it is
-                other.apply(topic, [Stretch(0, new.epoch, 5, 9)])
-            other.apply(topic, [Stretch(0, new.epoch, 7, 9)])
+                other.apply(topic, Batch.of([Stretch(0, new.epoch, 5, 9)]))
+            other.apply(topic, Batch.of([Stretch(0, new.epoch, 7, 9)]))
         assert stream.positions() == {0: 9}
 
     def test_a_process_that_lost_its_partition_goes_on_where_the_other_stopped(

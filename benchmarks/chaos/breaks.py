@@ -19,7 +19,7 @@ from memory.wire import Params, Rows
 if TYPE_CHECKING:
     from consumers.ingest.assignment import Assignment
     from consumers.ingest.session import Session
-    from consumers.ingest.store import Counts, Store, Stretch, Topic
+    from consumers.ingest.store import Batch, Counts, Store, Topic
 
 NO_UNIQUE_IDS = """
 ALTER TABLE memory.interactions
@@ -106,14 +106,15 @@ def position_before_rows() -> None:
     """The position of a batch commits on its own, and its rows after."""
     from consumers.ingest import store
 
-    def apply(self: "Store", topic: "Topic", stretches: "Sequence[Stretch]") -> "dict[int, Counts]":
+    def apply(self: "Store", topic: "Topic", batch: "Batch") -> "dict[int, Counts]":
+        stretches = batch.stretches
         with translated():
             with self._connection.transaction():
                 self._advance(topic, stretches, {s.partition: store.Counts() for s in stretches})
             if any(s.arrivals for s in stretches):
                 stop_if_asked(Point.SEAM, {})
             with self._connection.transaction():
-                return self._append(topic, stretches)
+                return self._append(topic, batch)
 
     patch.object(store.Store, "apply", apply).start()
     stop_only_at(Point.SEAM)

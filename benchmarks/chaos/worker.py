@@ -75,11 +75,12 @@ def _hasty(kind: Any) -> Any:
 
 
 def _stopping(apply: Any) -> Any:
-    def stopping(store: Any, topic: Any, stretches: Any) -> Any:
-        if any(stretch.arrivals for stretch in stretches):
-            stop_if_asked(Point.BATCH, {"ends": {s.partition: s.end for s in stretches}})
+    def stopping(store: Any, topic: Any, batch: Any) -> Any:
+        if batch.arrivals:
+            ends = {stretch.partition: stretch.end for stretch in batch.stretches}
+            stop_if_asked(Point.BATCH, {"ends": ends})
         try:
-            return apply(store, topic, stretches)
+            return apply(store, topic, batch)
         finally:
             let_go()
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from consumers.ingest import cloudevents
 from consumers.ingest.mapping import FieldMapping
 from consumers.ingest.records import Arrival, Reason, Record, Rejected, Unreadable, Whose
+from consumers.ingest.staging import staged_row
 from memory.envelope import MAX_ENVELOPE_BYTES, VERSION, Incoming, incoming_from_json
 from memory.errors import InteractionTooLarge, InvalidInput
 from memory.models import MAX_NAME_CHARACTERS, Interaction, Scope
@@ -57,9 +58,8 @@ class Reader:
             self._check(record, incoming.interaction)
         except Unreadable as fault:
             return Rejected(record, fault.reason, _storable(str(fault)), self._whose(record))
-        if not record.headers and not trace:
-            return Arrival(record, incoming)
-        return Arrival(record, incoming, _trace_context(record, trace))
+        traced = _trace_context(record, trace) if record.headers or trace else NO_TRACE
+        return Arrival(record, incoming, traced, staged_row(incoming, traced))
 
     def _incoming(self, record: Record) -> tuple[Incoming, Mapping[str, Any]]:
         """What the record brings, and the attributes beside it that may hold a trace context."""

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from memory.envelope import Incoming
-from memory.tracing import NO_TRACE, Trace
+from memory.tracing import Trace
 
 
 class Record(Protocol):
@@ -62,11 +62,15 @@ class Rejected:
 
 
 class Arrival(NamedTuple):
-    """A message that can be applied, with the W3C trace context it came with."""
+    """A message that can be applied, with the W3C trace context it came with.
+
+    row: how it is staged, but for its number in the batch.
+    """
 
     record: Record
     incoming: Incoming
-    trace: Trace = NO_TRACE
+    trace: Trace
+    row: bytes
 
     def rejected(self, reason: Reason, detail: str) -> Rejected:
         """The same message as a dead letter."""

@@ -20,7 +20,7 @@ from consumers.ingest.options import Options
 from consumers.ingest.reading import Reader
 from consumers.ingest.records import Arrival, Reason, Record, record_time
 from consumers.ingest.sending import Sender
-from consumers.ingest.store import Counts, RowRefused, Store, Stretch
+from consumers.ingest.store import Batch, Counts, RowRefused, Store, Stretch
 from consumers.ingest.stream import OUT_OF_RANGE, out_of_range, recreated, refuse_recreated
 from memory.brokers import client_options, described, translated
 from memory.errors import BusRefused, ConcurrentWrite, ExperientialMemoryError
@@ -136,6 +136,7 @@ class Session:
         stretches = [
             self._stretch(self._assignment.owned[p], parts.get(p), end) for p, end in moved.items()
         ]
+        batch = Batch.of(stretches)
         if stretches:
             with self._kafka():
                 check.confirm()
@@ -148,16 +149,16 @@ class Session:
             new=counts is not None and counts.set_aside > 0,
         )
         if stretches:
-            self._begin(stretches)
+            self._begin(batch)
         return counts is not None
 
-    def _begin(self, stretches: Sequence[Stretch]) -> None:
-        """Has them applied while the next batch is read."""
+    def _begin(self, batch: Batch) -> None:
+        """Has it applied while the next batch is read."""
         ends = {}
-        for stretch in stretches:
+        for stretch in batch.stretches:
             owned = self._assignment.owned[TopicPartition(self._topic.name, stretch.partition)]
             owned.next_offset = ends[owned] = stretch.end
-        self._under_way = Committing(partial(self._apply, stretches), ends)
+        self._under_way = Committing(partial(self._apply, batch), ends)
 
     def _settled(self) -> Counts | None:
         """What became of the batch under way, once that is over; None where there is none.
@@ -228,12 +229,12 @@ class Session:
             stretch.newest = record_time(part.records[-1])
         return stretch
 
-    def _apply(self, stretches: Sequence[Stretch]) -> Counts:
+    def _apply(self, batch: Batch) -> Counts:
         began = monotonic()
         try:
-            counts = self._commit(stretches)
+            counts = self._commit(batch)
         except RowRefused as error:
-            return self._apply_in_parts(stretches, error)
+            return self._apply_in_parts(batch.stretches, error)
         self._limit.learn(counts.records, monotonic() - began)
         return counts
 
@@ -244,22 +245,22 @@ class Session:
             refused = stretch.arrivals.pop()
             logger.warning("the database refuses offset %d: %s", refused.record.offset, error)
             stretch.rejected.append(refused.rejected(Reason.REFUSED, str(error)))
-            return self._commit(stretches)
+            return self._commit(Batch.of(stretches))
         counts = Counts()
         for half in halves(stretches):
-            counts.add(self._apply(half))
+            counts.add(self._apply(Batch.of(half)))
         return counts
 
-    def _commit(self, stretches: Sequence[Stretch]) -> Counts:
+    def _commit(self, batch: Batch) -> Counts:
         total = Counts()
-        for counts in self._committed(stretches).values():
+        for counts in self._committed(batch).values():
             total.add(counts)
         return total
 
-    def _committed(self, stretches: Sequence[Stretch]) -> dict[int, Counts]:
+    def _committed(self, batch: Batch) -> dict[int, Counts]:
         for attempt in range(APPLY_ATTEMPTS):
             try:
-                return self._store.apply(self._topic, stretches)
+                return self._store.apply(self._topic, batch)
             except ConcurrentWrite:  # rolled back as a whole
                 if attempt == APPLY_ATTEMPTS - 1:
                     raise
@@ -355,7 +356,7 @@ class Session:
         if not self._options.accept_loss:
             raise broken from error
         logger.warning("%s; accepted", broken)
-        self._commit(moves)
+        self._commit(Batch.of(moves))
 
 
 def open_session(

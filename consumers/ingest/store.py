@@ -22,7 +22,7 @@ from memory.errors import PositionLost, StoreError
 from memory.log import judged
 from memory.settings import Settings
 
-Fate = Literal["duplicate", "forgotten", "conflict"] | None
+Fate = Literal["duplicate", "forgotten", "conflict"]
 
 IDLE_IN_TRANSACTION_SECONDS = 15
 """After which the server ends the transaction of a process that stopped in the middle of it."""
@@ -92,6 +92,37 @@ class Stretch:
     arrivals: list[Arrival] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     newest: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Stretches that commit together, and what is staged of them.
+
+    rows: as COPY reads them, numbered by their place among the arrivals of all stretches.
+    again: of each arrival whose id came before in the batch, the number of the first; it is not
+    staged, but judged by what the log then has.
+    """
+
+    stretches: Sequence[Stretch]
+    arrivals: Sequence[Arrival]
+    again: Mapping[int, int]
+    tenants: Sequence[str]
+    rows: bytes
+
+    @classmethod
+    def of(cls, stretches: Sequence[Stretch]) -> Self:
+        """All that can be done of applying them without the database."""
+        arrivals = [a for s in stretches for a in s.arrivals]
+        first: dict[tuple[str, str, str], int] = {}
+        again, rows = {}, []
+        for n, arrival in enumerate(arrivals):
+            original = first.setdefault(arrival.incoming.key, n)
+            if original == n:
+                rows.append(b"%d\t%b" % (n, arrival.row))
+            else:
+                again[n] = original
+        tenants = sorted({tenant for tenant, _, _ in first})
+        return cls(stretches, arrivals, again, tenants, b"".join(rows))
 
 
 class Store:
@@ -172,30 +203,29 @@ class Store:
             cursor = self._connection.execute(queries.statement(name), params)
             return cursor.fetchall() if cursor.description else []
 
-    def apply(self, topic: Topic, stretches: Sequence[Stretch]) -> dict[int, Counts]:
-        """Commits stretches whole, with their positions, or nothing; by partition what came of it.
+    def apply(self, topic: Topic, batch: Batch) -> dict[int, Counts]:
+        """Commits a batch whole, with its positions, or nothing; by partition what came of it.
 
         Raises:
             PositionLost: a partition was taken over, or does not stand where its stretch starts.
             RowRefused: the database refuses one of the rows.
             StoreUnavailable, ConcurrentWrite: retriable. It is not known whether it committed.
         """
+        stretches = batch.stretches
         with translated(), _rows_told_apart(), self._connection.transaction():
-            counts = self._append(topic, stretches)
+            counts = self._append(topic, batch)
             moved = self._advance(topic, stretches, counts)
             _refuse_lost(topic, {s.partition for s in stretches} - moved)
         return counts
 
-    def _append(self, topic: Topic, stretches: Sequence[Stretch]) -> dict[int, Counts]:
-        counts = {s.partition: Counts() for s in stretches}
-        arrivals = [a for s in stretches for a in s.arrivals]
-        rejected = [r for s in stretches for r in s.rejected]
-        fates = self._fates(arrivals)
-        for arrival, fate in zip(arrivals, fates, strict=True):
+    def _append(self, topic: Topic, batch: Batch) -> dict[int, Counts]:
+        counts = {s.partition: Counts(appended=len(s.arrivals)) for s in batch.stretches}
+        rejected = [r for s in batch.stretches for r in s.rejected]
+        for n, fate in self._not_appended(batch):
+            arrival = batch.arrivals[n]
             counted = counts[arrival.record.partition]
+            counted.appended -= 1
             match fate:
-                case None:
-                    counted.appended += 1
                 case "duplicate":
                     counted.duplicates += 1
                 case "forgotten":
@@ -210,28 +240,22 @@ class Store:
         self._set_aside(topic, rejected)
         return counts
 
-    def _fates(self, arrivals: Sequence[Arrival]) -> list[Fate]:
-        """For each arrival what became of it; None where it was appended."""
-        first: dict[tuple[str, str, str], int] = {}
-        firsts = [first.setdefault(a.incoming.key, n) for n, a in enumerate(arrivals)]
-        staged = [n for n, original in enumerate(firsts) if n == original]
-        known = self._append_staged([(n, arrivals[n]) for n in staged])
-        return [
-            _fate(arrivals[n], arrivals[original], known.get(original, _APPENDED), n == original)
-            for n, original in enumerate(firsts)
-        ]
+    def _not_appended(self, batch: Batch) -> list[tuple[int, Fate]]:
+        """The numbers of those that were not appended, and what became of each."""
+        known = self._append_staged(batch)
+        hashes = {n: batch.arrivals[n].incoming.content_hash for n in batch.again.values()} | known
+        held = known | {n: hashes[first] for n, first in batch.again.items()}
+        return [(n, judged(batch.arrivals[n].incoming, held[n])) for n in sorted(held)]
 
-    def _append_staged(self, numbered: Sequence[tuple[int, Arrival]]) -> dict[int, bytes | None]:
+    def _append_staged(self, batch: Batch) -> dict[int, bytes | None]:
         """What the log already had under the ids of those it did not append; None: forgotten."""
-        if not numbered:
+        if not batch.rows:
             return {}
         with self._connection.cursor() as cursor, cursor.copy(_STATEMENTS["copy"]) as copy:
-            for n, arrival in numbered:
-                copy.write_row(_staged_row(n, arrival))
-        tenants = sorted({a.incoming.interaction.scope.tenant for _, a in numbered})
+            copy.write(batch.rows)
         with self._connection.pipeline():
             cursors = []
-            for tenant in tenants:
+            for tenant in batch.tenants:
                 self._bind(tenant, "scope.bind_batch")
                 params = {"tenant": tenant, "session_ttl": self._session_ttl}
                 cursors.append(self._connection.execute(_STATEMENTS["append"], params))
@@ -271,8 +295,6 @@ class Store:
         return {row["partition"] for row in rows}
 
 
-_APPENDED = b""
-
 _STATEMENTS = {name: queries.statement(f"ingest.{name}") for name in ("copy", "append")}
 
 
@@ -308,41 +330,8 @@ def _refuse_lost(topic: Topic, lost: set[int]) -> None:
         )
 
 
-def _fate(arrival: Arrival, first: Arrival, known: bytes | None, is_first: bool) -> Fate:
-    """What became of an arrival, by what the log had when the first of the batch with its id came.
-
-    None: it was appended.
-    """
-    if known == _APPENDED and is_first:
-        return None
-    return judged(arrival.incoming, first.incoming.content_hash if known == _APPENDED else known)
-
-
 def _conflict(arrival: Arrival) -> str:
     return f"interaction {arrival.incoming.interaction.id!r} is in the log with other content"
-
-
-def _staged_row(n: int, arrival: Arrival) -> tuple[Any, ...]:
-    interaction = arrival.incoming.interaction
-    scope = interaction.scope
-    return (
-        n,
-        scope.tenant,
-        scope.user,
-        scope.session,
-        interaction.id,
-        scope.agent,
-        interaction.private,
-        interaction.kind.value,
-        interaction.role.value,
-        interaction.actor,
-        interaction.content,
-        arrival.incoming.payload,
-        str(interaction.occurred_at),
-        interaction.source,
-        arrival.incoming.content_hash,
-        *arrival.trace,
-    )
 
 
 def _letter_row(topic: Topic, letter: Rejected) -> dict[str, Any]:
