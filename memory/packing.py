@@ -95,6 +95,7 @@ class Packing:
         self._ids: set[int] = set()
         self._texts: set[str] = set()
         self._words: dict[int, frozenset[str]] = {}
+        self._idle: dict[int, bool] = {}
 
     def add(self, recalled: Sequence[RecalledMemory]) -> None:
         """Adds the user's own memories, best first as recall ranks them, until nothing fits."""
@@ -125,8 +126,12 @@ class Packing:
         turns = turns_of(item.memory.payload)
         if not turns or item.tokens > 2 * SHORTEST:
             return False
-        said = {w for t in turns for w in content_words(item.memory.text[t.start : t.end])}
-        return len(said) < SMALL_TALK and not stems(said) & self._asked
+        idle = self._idle.get(item.memory.id)
+        if idle is None:
+            said = {w for t in turns for w in content_words(item.memory.text[t.start : t.end])}
+            idle = len(said) < SMALL_TALK and not stems(said) & self._asked
+            self._idle[item.memory.id] = idle
+        return idle
 
     def _reserve(
         self,

@@ -76,11 +76,10 @@ def sections(
     entries: Iterable[Entry], state: Mapping[str, Any], summary: str
 ) -> tuple[Section, ...]:
     """The sections that have something to say, with markers counted through all of them."""
-    marked = list(enumerate(reading_order(entries), 1))
-    found = [
-        Section(title, tuple(line(e, n) for n, e in marked if title_of(e.item) == title))
-        for title in _OF_MEMORIES
-    ]
+    lines: dict[str, list[str]] = {title: [] for title in _OF_MEMORIES}
+    for marker, entry in enumerate(reading_order(entries), 1):
+        lines[title_of(entry.item)].append(line(entry, marker))
+    found = [Section(title, tuple(said)) for title, said in lines.items()]
     if state:
         found.append(Section(STATE, (json.dumps(dict(state), ensure_ascii=False),)))
     if summary:

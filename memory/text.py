@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from memory.models import Interaction, InteractionKind, Role
 
@@ -103,8 +104,14 @@ def content_words(text: str) -> list[str]:
 
     Left out are function words, fillers and greetings of English, and single letters.
     """
-    words = (_CONTRACTION.sub("", word.casefold()) for word in _WORD.findall(text))
-    return [word for word in words if len(word) > 1 and word not in _STOPWORDS]
+    return [word for word in map(_content_word, _WORD.findall(text)) if word]
+
+
+@lru_cache(maxsize=50_000)  # most of any text are words that came up before
+def _content_word(word: str) -> str:
+    """The word as `content_words` gives it; empty where it leaves it out."""
+    plain = _CONTRACTION.sub("", word.casefold())
+    return plain if len(plain) > 1 and plain not in _STOPWORDS else ""
 
 
 @dataclass(frozen=True, slots=True)
