@@ -258,7 +258,7 @@ class AsyncMemoryClient:
             scope, query, budget=budget, shares=shares, then=past
         )
         if past is None:  # looking back is no use of a memory
-            await self._uses.note(scope, context.items)
+            self._uses.note(scope, context.items)
         # A past reflects less of the log, however fresh it is.
         fresh = wait.fresh and (past is not None or context.position >= wait.position)
         return replace(context, fresh=fresh, waited=wait.seconds)
