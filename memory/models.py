@@ -395,7 +395,8 @@ class Recall:
             if moment
         ]
         place = f"position {self.position}, extracted {self.extracted}{''.join(past)}"
-        head = f"{len(self.items)} memories for {self.query!r} ({place})"
+        many = "1 memory" if len(self.items) == 1 else f"{len(self.items)} memories"
+        head = f"{many} for {self.query!r} ({place})"
         return "\n".join([head, *(str(item) for item in self.items)])
 
 
