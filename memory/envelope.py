@@ -6,14 +6,11 @@ passes `validated` before it is written. So the limits stated here hold for ever
 
 import hashlib
 import json
-import reprlib
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import lru_cache
 from json.encoder import encode_basestring
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -28,33 +25,20 @@ from pydantic import (
 
 from memory.errors import InteractionTooLarge, InvalidInteraction, NaiveTime
 from memory.models import MAX_NAME_CHARACTERS, Interaction, InteractionKind, Role, Scope, aware
+from memory.plain_json import check_size, cut, fault_of, shown, written_object
 
 VERSION: Literal[1] = 1
 MAX_CONTENT_BYTES = 262_144  # of `content` in UTF-8
-MAX_PAYLOAD_BYTES = 262_144  # of `payload` as canonical JSON
-MAX_PAYLOAD_DEPTH = 64  # objects and arrays inside each other, the payload itself included
 # The longest envelope within the limits above: every byte of text escaped as \uXXXX, and room.
 MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
 
 _Choice = TypeVar("_Choice", InteractionKind, Role)
 
-_BITS = 1024  # of an integer, which is a double's range, as RFC 8259 advises
-_EXACT_INTEGERS = 2**53  # below it every whole float is exactly the integer it prints as
-
-_SHOWN = 80  # characters of a value in a message
-_brief = reprlib.Repr()  # keeps huge values from being written out just to be cut
-_brief.maxstring = _brief.maxother = _brief.maxlong = _SHOWN
-
-# Made once: json.dumps makes an encoder for each call. What it is given are trees.
-_CANONICAL = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), check_circular=False
-)
-
 _scope = lru_cache(maxsize=4096)(Scope)  # whose names are checked each time one is made
 
 
 def _usable(name: str) -> str:
-    if fault := _fault_of(name):
+    if fault := fault_of(name):
         raise ValueError(fault)
     return name
 
@@ -132,7 +116,7 @@ class Envelope(BaseModel):
         """The interaction, and its payload as canonical JSON; the schema has seen to the names."""
         occurred_at = _in_utc(self.occurred_at)
         _check_privacy(self.id, self.agent, self.private)
-        payload, written = _plain_payload(self.payload)
+        payload, written = written_object(self.payload, "payload")
         _check_content(self.content, alone=not payload)
         carried = Interaction(
             scope=_scope(self.tenant, self.user, self.agent, self.session),
@@ -200,7 +184,7 @@ def _incoming(sound: Interaction, payload: str) -> Incoming:
 def _sound(interaction: Interaction) -> tuple[Interaction, str]:
     """As `validated`, with the payload as canonical JSON."""
     _check_names(interaction)
-    payload, written = _plain_payload(interaction.payload)
+    payload, written = written_object(interaction.payload, "payload")
     _check_content(interaction.content, alone=not payload)
     kind = _member(InteractionKind, "kind", interaction.kind)
     role = _member(Role, "role", interaction.role)
@@ -285,7 +269,7 @@ def content_hash(interaction: Interaction) -> bytes:
     Raises:
         InvalidInteraction: a payload that is not JSON.
     """
-    return _hashed(interaction, _plain_payload(interaction.payload)[1])
+    return _hashed(interaction, written_object(interaction.payload, "payload")[1])
 
 
 def _hashed(interaction: Interaction, payload: str) -> bytes:
@@ -329,40 +313,23 @@ def _check_privacy(interaction_id: str, agent: str | None, private: object) -> N
 def _check_name(field: str, name: object) -> None:
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS:
         raise InvalidInteraction(
-            f"{field} must be 1 to {MAX_NAME_CHARACTERS} characters, got {_shown(name)}"
+            f"{field} must be 1 to {MAX_NAME_CHARACTERS} characters, got {shown(name)}"
         )
-    if fault := _fault_of(name):
-        raise InvalidInteraction(f"{field} {fault}, got {_shown(name)}")
+    if fault := fault_of(name):
+        raise InvalidInteraction(f"{field} {fault}, got {shown(name)}")
 
 
 def _check_content(content: object, *, alone: bool) -> None:
     if not isinstance(content, str):
-        raise InvalidInteraction(f"content must be text, got {_shown(content)}")
+        raise InvalidInteraction(f"content must be text, got {shown(content)}")
     if alone and (not content or content.isspace()):
         raise InvalidInteraction(
-            f"content is empty and so is payload, got content {_shown(content)}"
+            f"content is empty and so is payload, got content {shown(content)}"
         )
-    if fault := _fault_of(content):
-        raise InvalidInteraction(f"content {fault}, got {_shown(content)}")
+    if fault := fault_of(content):
+        raise InvalidInteraction(f"content {fault}, got {shown(content)}")
     size = len(content) if content.isascii() else len(content.encode())
-    _check_size("content", size, MAX_CONTENT_BYTES)
-
-
-def _check_size(field: str, size: int, limit: int) -> None:
-    if size > limit:
-        raise InteractionTooLarge(f"{field} has {size:,} bytes, the limit is {limit:,}")
-
-
-def _fault_of(text: str) -> str | None:
-    """Why Postgres could not store `text`; None when it can."""
-    if "\x00" in text:
-        return f"holds a NUL character at {text.index(chr(0))}"
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            return f"holds half of a surrogate pair at {error.start}"
-    return None
+    check_size("content", size, MAX_CONTENT_BYTES)
 
 
 def _member(choices: type[_Choice], field: str, value: str) -> _Choice:
@@ -372,13 +339,13 @@ def _member(choices: type[_Choice], field: str, value: str) -> _Choice:
         return choices(value)
     except ValueError:
         raise InvalidInteraction(
-            f"{field} must be one of {', '.join(choices)}, got {_shown(value)}"
+            f"{field} must be one of {', '.join(choices)}, got {shown(value)}"
         ) from None
 
 
 def _in_utc(moment: object) -> datetime:
     if not isinstance(moment, datetime):
-        raise InvalidInteraction(f"occurred_at must be a datetime, got {_shown(moment)}")
+        raise InvalidInteraction(f"occurred_at must be a datetime, got {shown(moment)}")
     if moment.tzinfo is UTC:
         return moment
     try:
@@ -393,136 +360,12 @@ def _iso(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def _plain_payload(payload: object) -> tuple[dict[str, Any], str]:
-    return _plain_and_written(payload, "payload")
-
-
-def plain_object(value: object, place: str) -> dict[str, Any]:
-    """`value` as dicts, lists and scalars of JSON, copied; within the limits of a payload.
-
-    Raises:
-        InteractionTooLarge, InvalidInteraction: naming what is wrong, and where, from `place` on.
-    """
-    return _plain_and_written(value, place)[0]
-
-
-def _plain_and_written(value: object, place: str) -> tuple[dict[str, Any], str]:
-    """As `plain_object`, with its canonical JSON."""
-    if not isinstance(value, Mapping):
-        raise InvalidInteraction(f"{place} must be a JSON object, got {_shown(value)}")
-    if not value:
-        return {}, "{}"
-    plain, written = _quickly_plain(value) or _slowly_plain(value, place)
-    size = len(written) if written.isascii() else len(written.encode())
-    _check_size(place, size, MAX_PAYLOAD_BYTES)
-    return plain, written
-
-
-def _slowly_plain(value: Mapping[Any, Any], place: str) -> tuple[dict[str, Any], str]:
-    """Any mapping; says what is wrong, and where."""
-    plain = _plain_object(value, place, 1)
-    return plain, _CANONICAL.encode(plain)
-
-
-def _quickly_plain(value: Mapping[Any, Any]) -> tuple[dict[str, Any], str] | None:
-    """The same of what is plain and sound already, as most is; None of anything else."""
-    try:
-        plain = _copied(value, 1)
-        written = _CANONICAL.encode(plain)
-        if not written.isascii():
-            written.encode()
-    except (_Odd, UnicodeEncodeError):  # half of a surrogate pair
-        return None
-    return None if "\\u0000" in written else (plain, written)  # NUL as JSON writes it
-
-
-class _Odd(Exception):
-    """A value is not of the plain JSON types, or not within the limits."""
-
-
-def _copied(value: Any, depth: int) -> Any:
-    """As `_plain`, of a value of plain types alone, whose texts are still to be looked at.
-
-    Raises:
-        _Odd: it is for `_plain` to say what is wrong, and where, or to make it plain.
-    """
-    kind = type(value)
-    if kind is str or value is None or kind is bool:
-        return value
-    if kind is int and value.bit_length() <= _BITS:
-        return value
-    if kind is float and value - value == 0:
-        return _plain_number(value, "") if value.is_integer() else value
-    if depth > MAX_PAYLOAD_DEPTH:
-        raise _Odd
-    if kind is dict:
-        if any(type(key) is not str for key in value):
-            raise _Odd
-        return {key: _copied(item, depth + 1) for key, item in value.items()}
-    if kind is list:
-        return [_copied(item, depth + 1) for item in value]
-    raise _Odd
-
-
-def _plain_object(value: Mapping[Any, Any], place: str, depth: int) -> dict[str, Any]:
-    plain = {}
-    for key, item in value.items():
-        if not isinstance(key, str):
-            raise InvalidInteraction(f"{_cut(place)} must have text keys, got {_shown(key)}")
-        if fault := _fault_of(key):
-            raise InvalidInteraction(f"a key of {_cut(place)} {fault}, got {_shown(key)}")
-        plain[key] = _plain(item, f"{place}.{key}", depth)
-    return plain
-
-
-def _plain(value: object, place: str, depth: int) -> Any:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        if fault := _fault_of(value):
-            raise InvalidInteraction(f"{_cut(place)} {fault}, got {_shown(value)}")
-        return str.__str__(value)  # an enum's member becomes its plain text
-    if isinstance(value, int | float):
-        return _plain_number(value, place)
-    if isinstance(value, Mapping | list | tuple):
-        if depth >= MAX_PAYLOAD_DEPTH:
-            raise InvalidInteraction(
-                f"payload is nested deeper than {MAX_PAYLOAD_DEPTH} levels, "
-                f"got {_shown(value)} at {_cut(place)}"
-            )
-        if isinstance(value, Mapping):
-            return _plain_object(value, place, depth + 1)
-        return [_plain(item, f"{place}[{n}]", depth + 1) for n, item in enumerate(value)]
-    raise InvalidInteraction(f"{_cut(place)} must be a JSON value, got {_shown(value)}")
-
-
-def _plain_number(number: float, place: str) -> float:
-    """`number` as Postgres' jsonb hands it back: whole floats are the integers they print as."""
-    if isinstance(number, int):
-        if number.bit_length() > _BITS:
-            raise InvalidInteraction(f"{_cut(place)} must fit a double, got {_shown(number)}")
-        return int(number)
-    if number - number != 0:  # NaN or infinite
-        raise InvalidInteraction(f"{_cut(place)} must be a finite number, got {number!r}")
-    if not number.is_integer():
-        return float(number)
-    return int(number) if abs(number) < _EXACT_INTEGERS else int(Decimal(repr(number)))
-
-
-def _shown(value: object) -> str:
-    return _cut(_brief.repr(value))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-
-
 def _refusal(error: ValidationError) -> InvalidInteraction:
     first, *others = error.errors(include_url=False)
-    place = _cut(".".join(str(step) for step in first["loc"]) or "envelope")
+    place = cut(".".join(str(step) for step in first["loc"]) or "envelope")
     reason = first["msg"].removeprefix("Value error, ")
     more = f" (and {len(others)} more)" if others else ""
-    value = _shown(first["input"])
+    value = shown(first["input"])
     if first["type"] == "timezone_aware":
         return NaiveTime(f"{place} needs a time zone, got {value}{more}")
     return InvalidInteraction(f"{place}: {reason}, got {value}{more}")

@@ -20,6 +20,7 @@ from memory.database import Statements
 from memory.envelope import Incoming
 from memory.errors import ConcurrentWrite, ForgottenId, InteractionConflict, InvalidInput
 from memory.models import Interaction, InteractionKind, Receipt, Role, Scope
+from memory.plain_json import plain_object
 from memory.settings import Settings
 from memory.tracing import NO_TRACE, Trace
 from memory.wire import Params
@@ -165,7 +166,7 @@ class Log:
         """
         if not key:
             raise InvalidInput(f"a key of task state must not be empty, got {key!r}")
-        plain = envelope.plain_object({key: value}, "state")
+        plain = plain_object({key: value}, "state")
         params = {"session": scope.require_session(), "key": key, "value": Jsonb(plain[key])}
         await self._database.fetch(scope, "log.set_state", params)
 

@@ -18,8 +18,6 @@ from hypothesis import strategies as st
 from memory.envelope import (
     MAX_CONTENT_BYTES,
     MAX_ENVELOPE_BYTES,
-    MAX_PAYLOAD_BYTES,
-    MAX_PAYLOAD_DEPTH,
     content_hash,
     from_json,
     incoming,
@@ -29,6 +27,7 @@ from memory.envelope import (
 )
 from memory.errors import InteractionTooLarge, InvalidInput, InvalidInteraction, NaiveTime
 from memory.models import Interaction, InteractionKind, Role, Scope
+from memory.plain_json import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 CET = timezone(timedelta(hours=1))
