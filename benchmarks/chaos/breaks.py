@@ -111,7 +111,7 @@ def position_before_rows() -> None:
         with translated():
             with self._connection.transaction():
                 self._advance(topic, stretches, {s.partition: store.Counts() for s in stretches})
-            if any(s.arrivals for s in stretches):
+            if batch.arrivals:
                 stop_if_asked(Point.SEAM, {})
             with self._connection.transaction():
                 return self._append(topic, batch)

@@ -1,8 +1,8 @@
 -- settings --
 -- What every pooled connection runs under. Each statement of a transaction sees what was committed
--- before it: blocks of memories and much else rest on it, whatever the server's default. Custom plans, because a generic plan made while a
--- table was empty stays on the wrong index as it grows. A transaction whose client was cut off ends
--- soon, with its locks.
+-- before it: blocks of memories and much else rest on that, whatever the server's default. Custom
+-- plans, because a generic plan made while a table was empty stays on the wrong index as it grows. A
+-- transaction whose client was cut off ends soon, with its locks.
 -- unscoped: touches no table
 SELECT set_config('role', %(role)s, false),
        set_config('search_path', 'memory, public', false),
