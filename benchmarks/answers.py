@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from memory.extras import extra
+from memory.optional import extra
 from memory.settings import Settings
 
 AT_ONCE = 4

@@ -25,9 +25,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from extractors.behaviour import infer
-from extractors.beliefs import MINIMUM_COUNT, BeliefFold
-from extractors.judgements import Dwells, Item, Offer
+from extractors.behaviour.extractor import infer
+from extractors.behaviour.feedback import Dwells, Item, Offer
+from extractors.behaviour.preferences import MINIMUM_COUNT, BeliefFold
 from memory.models import Interaction, InteractionKind, Role, Scope
 
 LOOKS = (10, 20, 30, 50, 75, 100, 150, 200, 300)

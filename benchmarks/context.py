@@ -33,12 +33,12 @@ from benchmarks.answers import Asked, Panel
 from benchmarks.datasets import BEAM_FACTS, TENANT, DataSet, Question, load
 from benchmarks.metrics import interval
 from benchmarks.store import fill, fresh_store
-from memory.client import AsyncMemoryClient
-from memory.context import Context
+from memory.client.sync_client import AsyncMemoryClient
+from memory.context.assembly import Context
+from memory.context.rendering import Entry, line
+from memory.language.text import content_words, estimate_tokens
 from memory.models import Recall, Scope
-from memory.rendering import Entry, line
 from memory.settings import Settings
-from memory.text import content_words, estimate_tokens
 
 BUDGETS = (500, 1000, 2000, 4000)
 DEPTH = 150

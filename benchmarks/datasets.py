@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consumers.files import Placed
-from consumers.foreign_formats import read_beam, read_locomo
+from consumers.importing.files import Placed
+from consumers.importing.foreign_formats import read_beam, read_locomo
 
 LOCOMO_CATEGORIES = {
     1: "multi_hop",

@@ -42,15 +42,15 @@ from pydantic import SecretStr
 from benchmarks.chaos.extractors import DigestEmbedder, Digests
 from benchmarks.speed_store import TENANT
 from benchmarks.speed_writing import interactions
-from consumers.claims import Claims, Whose
 from consumers.demo import sample_path
 from consumers.extraction import Worker, installed_extractors
-from consumers.groups import together
-from consumers.importing import read_jsonl
+from consumers.extraction.leases import Claims, Whose
+from consumers.importing.importer import read_jsonl
+from consumers.runtime.task_groups import together
 from extractors.protocol import Extractor, LogSlice
-from memory import embedded, queries
-from memory.client import AsyncMemoryClient
-from memory.database import Database, DatabaseRole
+from memory import embedded
+from memory.client.sync_client import AsyncMemoryClient
+from memory.database import Database, DatabaseRole, queries
 from memory.migrate import migrate
 from memory.models import Candidate, Scope
 from memory.settings import Settings

@@ -37,13 +37,13 @@ from benchmarks.recall import Quoted, blocks, quoted
 from benchmarks.recorded import as_the_model
 from benchmarks.store import fill, fresh_store
 from memory import embedded
+from memory.beliefs.long_term import LongTerm
 from memory.database import Database, DatabaseRole
 from memory.embedding import create_embedder
-from memory.long_term import LongTerm
+from memory.language.questions import Question as Read
 from memory.models import Scope
-from memory.questions import Question as Read
-from memory.ranking import SIGNALS, ranked, totals
-from memory.recall import Recaller
+from memory.recall.ranking import SIGNALS, ranked, totals
+from memory.recall.search import Recaller
 from memory.settings import Settings
 
 WEIGHTS = Path(__file__).parent.parent / "memory" / "ranking_weights.json"

@@ -26,8 +26,8 @@ from typing import Any
 
 from benchmarks.datasets import DataSet, load
 from benchmarks.recorded import noted
-from extractors.language_model import CHUNK, LOOK_BACK, Reader
-from extractors.model.grounding import Refused, Shown, grounded
+from extractors.language_model.extractor import CHUNK, LOOK_BACK, Reader
+from extractors.language_model.grounding import Refused, Shown, grounded
 from extractors.prompts.answers import Extracted, Proposal, Quote
 from memory.models import Interaction, Provenance
 

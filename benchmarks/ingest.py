@@ -32,7 +32,7 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from benchmarks.broker import launch
-from consumers.console.ingesting import settle_in
+from consumers.cli.ingest import settle_in
 from consumers.ingest import store
 from consumers.ingest.options import Options
 from consumers.ingest.reading import Reader
@@ -40,13 +40,13 @@ from consumers.ingest.records import Arrival
 from consumers.ingest.running import Ingest
 from consumers.ingest.session import MAX_RECORDS, Session
 from consumers.ingest.store import Counts, Store
-from consumers.topics import create_topics
+from consumers.operations.topics import create_topics
 from memory import embedded
-from memory.envelope import Incoming, to_json
+from memory.bus.topics import key_of, plan
+from memory.log.envelope import Incoming, to_json
 from memory.migrate import migrate
 from memory.models import Interaction, InteractionKind, Role, Scope
 from memory.settings import Settings
-from memory.topics import key_of, plan
 
 PARTITIONS = 4
 USERS = 1_000

@@ -13,8 +13,8 @@ from threading import Thread
 from typing import Any
 
 from benchmarks.datasets import DataSet
-from extractors.dates import day_in_words, weekday_in_words
-from extractors.language_model import TURN_CHARACTERS
+from extractors.language_model.extractor import TURN_CHARACTERS
+from extractors.reading.dates import day_in_words, weekday_in_words
 
 Turn = tuple[str | None, str, str]
 """Who said it, on which date, and what: how a turn is recognised in a request."""

@@ -47,12 +47,12 @@ from benchmarks.speed_store import (
 )
 from benchmarks.store import fresh_store
 from memory import embedded
-from memory.client import AsyncMemoryClient
+from memory.beliefs.long_term import LongTerm
+from memory.client.sync_client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder, create_embedder
-from memory.long_term import LongTerm
 from memory.models import Scope
-from memory.recall import Recaller, Search
+from memory.recall.search import Recaller, Search
 from memory.settings import Settings
 
 GIANT = "giant"

@@ -9,10 +9,10 @@ import psycopg
 from anyio import to_thread
 from psycopg import sql
 
-from memory import queries
+from memory.database import queries
 from memory.models import Scope
-from memory.ranking import POOL, Scores, pool
-from memory.recall import Search
+from memory.recall.ranking import POOL, Scores, pool
+from memory.recall.search import Search
 
 NEAREST = """
 SELECT memory_id FROM memories JOIN embeddings USING (tenant_id, user_id, memory_id)

@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from benchmarks.speed_floor import BIND
 from benchmarks.speed_store import TENANT, Words
 from benchmarks.store import fresh_store
-from consumers.extraction import AT_ONCE, Worker, installed_extractors
-from consumers.files import Placed
-from consumers.importing import import_interactions
+from consumers.extraction import Worker, installed_extractors
+from consumers.extraction.worker import AT_ONCE
+from consumers.importing.files import Placed
+from consumers.importing.importer import import_interactions
 from memory import embedded
-from memory.client import AsyncMemoryClient
+from memory.client.sync_client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder, create_embedder
 from memory.models import Interaction, InteractionKind, Role, Scope

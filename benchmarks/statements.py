@@ -34,7 +34,7 @@ from benchmarks.store import fill, fresh_store
 from extractors.statements import create
 from memory import embedded
 from memory.database import connect
-from memory.text import content_words
+from memory.language.text import content_words
 
 STEM = 5
 """Letters by which two words count as one: a stemmer of no language in particular."""

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from consumers.derivation import Extracted
 from consumers.extraction import Worker, installed_extractors
-from consumers.files import Placed
-from consumers.importing import import_interactions
+from consumers.extraction.derivation import Extracted
+from consumers.importing.files import Placed
+from consumers.importing.importer import import_interactions
 from extractors.protocol import Extractor
 from memory import embedded, migrate
-from memory.client import AsyncMemoryClient
+from memory.client.sync_client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import create_embedder
 from memory.settings import Settings

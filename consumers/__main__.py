@@ -1,4 +1,4 @@
-"""The `memory` command: hands over to `consumers.console`, or says how to install it."""
+"""The `memory` command: hands over to `consumers.cli`, or says how to install it."""
 
 import sys
 
@@ -8,7 +8,7 @@ EXIT_USAGE = 2
 def main() -> None:
     """Runs the command line; exits 2 where the packages it is drawn with are not installed."""
     try:
-        from consumers.console.application import memory
+        from consumers.cli.application import memory
     except ModuleNotFoundError as error:
         if error.name not in {"click", "rich"}:
             raise

@@ -21,20 +21,20 @@ import anyio
 from anyio import to_thread
 from psycopg.rows import DictRow
 
-from consumers import wakeups
-from consumers.backoff import backoff
-from consumers.tenancy import NOBODY, tenants, users
+from consumers.runtime import wakeups
+from consumers.runtime.backoff import backoff
+from consumers.runtime.tenants import NOBODY, tenants, users
+from memory.bus.kafka import DELIVERY_SECONDS
+from memory.bus.topics import changes as changes_topic
+from memory.bus.topics import key_of
 from memory.database import Database
 from memory.errors import ConfigurationError, ExperientialMemoryError, StoreUnavailable
-from memory.extras import extra
-from memory.kafka_bus import DELIVERY_SECONDS
 from memory.models import Scope
+from memory.optional import extra
 from memory.settings import Settings
-from memory.topics import changes as changes_topic
-from memory.topics import key_of
 
 if TYPE_CHECKING:
-    from memory.kafka_producer import Producer
+    from memory.bus.kafka_producer import Producer
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class KafkaSink:
     def _deliver(self, changes: Sequence[Change]) -> None:
         if self._producer is None or self._producer.ended:
             with extra("kafka"):
-                from memory.kafka_producer import Producer
+                from memory.bus.kafka_producer import Producer
             self._producer = Producer(self._settings, DELIVERY_SECONDS)
         self._producer.deliver(changes, monotonic() + DELIVERY_SECONDS)
 

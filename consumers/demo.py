@@ -15,15 +15,15 @@ from time import monotonic
 from anyio import to_thread
 
 from consumers.compaction import JobReport, compact, write_policy
-from consumers.derivation import Extracted
 from consumers.extraction import Worker
-from consumers.files import Placed
-from consumers.importing import ImportReport, import_interactions, read_jsonl
-from consumers.status import Status, read_status
+from consumers.extraction.derivation import Extracted
+from consumers.importing.files import Placed
+from consumers.importing.importer import ImportReport, import_interactions, read_jsonl
+from consumers.operations.status import Status, read_status
 from consumers.store import extractors_for, worker_database
 from memory import embedded
-from memory.client import AsyncMemoryClient
-from memory.context import Context
+from memory.client.sync_client import AsyncMemoryClient
+from memory.context.assembly import Context
 from memory.database import Database
 from memory.embedding import Embedder, create_embedder
 from memory.errors import InvalidInput

@@ -8,12 +8,12 @@ from typing import TypeVar
 
 import anyio
 
-from consumers.backoff import backoff
-from consumers.derivation import Extracted
 from consumers.extraction import Worker, installed_extractors
-from extractors import contests
-from extractors.contests import Arbiter
-from extractors.model.ledger import AsksModels
+from consumers.extraction.derivation import Extracted
+from consumers.runtime.backoff import backoff
+from extractors.language_model import conflicts as contests
+from extractors.language_model.conflicts import Arbiter
+from extractors.language_model.ledger import AsksModels
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
 from memory import migrate
 from memory.database import Database, DatabaseRole, resolve_url

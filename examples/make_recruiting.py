@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from memory.envelope import to_json
+from memory.log.envelope import to_json
 from memory.models import Interaction, InteractionKind, Role, Scope
 
 HERE = Path(__file__).parent

@@ -1,1 +1,5 @@
-"""Interactions in, candidates out: the step that infers memories. No storage, no loops here."""
+"""Interactions in, candidates out: the step that infers memories.
+
+May import `memory.models`, `errors`, `settings`, `language` and `explicit_memories`.
+Must never reach a store or run a loop.
+"""

@@ -14,10 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from extractors.protocol import LogSlice, Reading
-from memory import explicit
-from memory.models import Candidate, Evidence, Interaction, InteractionKind, MemoryKind, Role
-from memory.settings import Settings
-from memory.spoken import (
+from memory import explicit_memories
+from memory.language.turns import (
     INSTRUCTION,
     INSTRUCTION_REACH,
     PREFERENCE,
@@ -27,6 +25,8 @@ from memory.spoken import (
     Turn,
     turns_payload,
 )
+from memory.models import Candidate, Evidence, Interaction, InteractionKind, MemoryKind, Role
+from memory.settings import Settings
 
 RUN_TURNS = 3
 """Turns between people that may stand together; runs begin at every third place of a session."""
@@ -96,7 +96,11 @@ def create(settings: Settings) -> Episodes:
 
 def _spoken(interaction: Interaction) -> bool:
     message = interaction.kind is InteractionKind.MESSAGE and interaction.role is not Role.SYSTEM
-    return message and bool(interaction.content) and explicit.PAYLOAD_KEY not in interaction.payload
+    return (
+        message
+        and bool(interaction.content)
+        and explicit_memories.PAYLOAD_KEY not in interaction.payload
+    )
 
 
 def grouped(messages: Sequence[Interaction]) -> list[list[Interaction]]:

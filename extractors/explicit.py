@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from extractors.protocol import LogSlice, Reading
-from memory import explicit
+from memory import explicit_memories
 from memory.models import Candidate, InteractionKind, MemoryKind
 from memory.settings import Settings
 
@@ -12,15 +12,15 @@ from memory.settings import Settings
 class ExplicitExtractor:
     """Makes the memory that an interaction's payload spells out."""
 
-    name: str = explicit.PROVENANCE.extractor
-    version: str = explicit.PROVENANCE.extractor_version
+    name: str = explicit_memories.PROVENANCE.extractor
+    version: str = explicit_memories.PROVENANCE.extractor_version
     reading: Reading = Reading.SESSION
     reads: frozenset[InteractionKind] = frozenset({InteractionKind.MESSAGE})
     makes: frozenset[MemoryKind] = frozenset(MemoryKind)
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
         """One candidate for each interaction that asks for one."""
-        found = (explicit.candidate_of(interaction) for interaction in log.interactions)
+        found = (explicit_memories.candidate_of(interaction) for interaction in log.interactions)
         return [candidate for candidate in found if candidate is not None]
 
 

@@ -1,6 +1,6 @@
 """Facts, preferences, plans and standing instructions that people state about themselves.
 
-No model: English patterns (`extractors.english`) that would rather miss a statement than invent
+No model: English patterns (`reading.english`) that would rather miss a statement than invent
 one. Each candidate quotes the clause it rests on; dates count from the moment it was said.
 """
 
@@ -9,12 +9,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from extractors.dates import Leaning, Mention, lasting_since, resolve
-from extractors.dating import when_payload, with_dates
-from extractors.english.claims import YES, Aspect, Claim, Found
-from extractors.english.reading import read
 from extractors.protocol import LogSlice, Reading
-from memory import explicit
+from extractors.reading.dated_text import when_payload, with_dates
+from extractors.reading.dates import (
+    Leaning,
+    Mention,
+    lasting_since,
+    resolve,
+)
+from extractors.reading.english.claims import (
+    YES,
+    Aspect,
+    Claim,
+    Found,
+)
+from extractors.reading.english.messages import read
+from memory import explicit_memories
 from memory.models import (
     Candidate,
     Evidence,
@@ -51,7 +61,9 @@ def stated(interaction: Interaction) -> Iterator[Candidate]:
     """What one message states; nothing unless a person said it."""
     if interaction.kind is not InteractionKind.MESSAGE or interaction.role is not Role.USER:
         return
-    if explicit.PAYLOAD_KEY in interaction.payload:  # it spells out itself what to remember
+    if (
+        explicit_memories.PAYLOAD_KEY in interaction.payload
+    ):  # it spells out itself what to remember
         return
     for found in read(interaction.content, interaction.actor):
         yield _candidate(found, interaction)

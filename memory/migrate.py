@@ -8,10 +8,9 @@ from typing import Any, LiteralString
 
 from psycopg.rows import DictRow
 
-from memory import queries
-from memory.database import connect, described, translated
+from memory.database import connect, described, queries, translated
+from memory.database.pipeline import Connection
 from memory.errors import MigrationChanged, NewerSchema, NotMigrated, UnsupportedDatabase
-from memory.wire import Connection
 
 MINIMUM_SERVER = 160000
 MINIMUM_VECTOR = (0, 8)

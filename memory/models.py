@@ -296,7 +296,7 @@ class Memory:
     """One derived item of a user's long-term tier, or of a tenant's collective tier.
 
     contested: the values that rival it where nothing decides between them, in order; see
-        `memory.consolidation.timeline`.
+        `memory.beliefs.consolidation.timeline`.
     retraction: what ended it, where that was the retraction of something it rested on; `history()`
         and `explain()` say so.
     """

@@ -31,12 +31,13 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from benchmarks.broker import NoBroker, launch
-from consumers.derivation import Extracted
 from consumers.extraction import Worker
+from consumers.extraction.derivation import Extracted
 from extractors.explicit import ExplicitExtractor
 from extractors.protocol import Extractor, LogSlice, Reading
 from memory import embedded
-from memory.client import AsyncMemoryClient, MemoryClient
+from memory.client import MemoryClient
+from memory.client.sync_client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole
 from memory.migrate import migrate
 from memory.models import Candidate, Evidence, InteractionKind, MemoryKind, Stance

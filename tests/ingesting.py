@@ -20,10 +20,10 @@ from psycopg.rows import dict_row
 from consumers.ingest.options import Options
 from consumers.ingest.running import Ingest
 from consumers.ingest.store import Counts
-from memory.envelope import to_json
+from memory.bus.topics import key_of
+from memory.log.envelope import to_json
 from memory.models import Interaction, InteractionKind, Role, Scope
 from memory.settings import Settings
-from memory.topics import key_of
 
 ANA = Scope("acme", "ana", "scout", "monday")
 TOM = Scope("acme", "tom", "scout", "monday")

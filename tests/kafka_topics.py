@@ -4,9 +4,9 @@ from uuid import uuid4
 
 from pydantic import SecretStr
 
-from consumers.topics import create_topics
+from consumers.operations.topics import create_topics
+from memory.bus.topics import plan
 from memory.settings import Settings
-from memory.topics import plan
 
 
 def kafka_settings(kafka: str, url: str | None = None, *, partitions: int = 3) -> Settings:

@@ -10,8 +10,14 @@ import psycopg
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from consumers.extraction import Worker
-from consumers.replay import Pace, Part, Replay, Replayed, begun
-from consumers.shifting import shift
+from consumers.replay.replay import (
+    Pace,
+    Part,
+    Replay,
+    Replayed,
+    begun,
+)
+from consumers.replay.rollout import shift
 from extractors.protocol import Extractor
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole

@@ -7,9 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from extractors.abstracts import MOST_CHARACTERS
-from extractors.language_model import TURN_CHARACTERS
-from extractors.model.prompts import prompts
+from extractors.language_model.extractor import TURN_CHARACTERS
+from extractors.language_model.prompts import prompts
+from extractors.summaries.abstractive import MOST_CHARACTERS
 from memory.client import MemoryClient
 from memory.models import Memory, MemoryKind, Scope
 from memory.settings import Settings

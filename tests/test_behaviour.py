@@ -14,14 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import behaviour as simulation
-from extractors import beliefs, sequential
-from extractors.behaviour import Behaviour, create, infer
-from extractors.beliefs import BeliefFold
-from extractors.judgements import read_item, read_offers
+from extractors.behaviour import e_values as sequential
+from extractors.behaviour import preferences as beliefs
+from extractors.behaviour.e_values import EffectProcess, e_bh_log_threshold, pooled_difference
+from extractors.behaviour.extractor import Behaviour, create, infer
+from extractors.behaviour.feedback import read_item, read_offers
+from extractors.behaviour.preferences import BeliefFold
 from extractors.protocol import Extractor, LogSlice, Reading
-from extractors.sequential import EffectProcess, e_bh_log_threshold, pooled_difference
 from memory.client import MemoryClient
-from memory.envelope import from_json
+from memory.log.envelope import from_json
 from memory.models import (
     Candidate,
     Interaction,

@@ -10,12 +10,12 @@ import psycopg
 import pytest
 from psycopg.errors import UniqueViolation
 
-from memory import queries
-from memory.client import AsyncMemoryClient, MemoryClient
-from memory.database import Database
-from memory.long_term import seal
+from memory.beliefs.long_term import seal
+from memory.client import MemoryClient
+from memory.client.sync_client import AsyncMemoryClient
+from memory.database import Database, queries
 from memory.models import MemoryKind, Scope
-from memory.ranking import Scores
+from memory.recall.ranking import Scores
 from memory.settings import Settings
 from tests.ingesting import until
 

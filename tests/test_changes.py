@@ -21,13 +21,14 @@ from consumers.changes import (
     stream_state,
 )
 from consumers.compaction import compact
-from memory.client import AsyncMemoryClient, MemoryClient
+from memory.bus.topics import changes as changes_topic
+from memory.bus.topics import key_of
+from memory.client import MemoryClient
+from memory.client.sync_client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole
 from memory.errors import BusUnavailable
 from memory.models import Scope
 from memory.settings import Settings
-from memory.topics import changes as changes_topic
-from memory.topics import key_of
 from tests.conftest import Extraction, WordEmbedder
 from tests.kafka_topics import kafka_settings
 

@@ -14,17 +14,26 @@ import anyio.lowlevel
 import psycopg
 import pytest
 
-from consumers import claims as claims_module
-from consumers import extraction, wakeups
-from consumers.backoff import backoff
-from consumers.claims import BACKFILL_EVERY, FULL, Claims, Lease, Whose, fail, take_up
+from consumers import extraction
 from consumers.extraction import Worker
-from consumers.groups import together
-from consumers.importing import import_interactions, read_jsonl
+from consumers.extraction import leases as claims_module
+from consumers.extraction.leases import (
+    BACKFILL_EVERY,
+    FULL,
+    Claims,
+    Lease,
+    Whose,
+    fail,
+    take_up,
+)
+from consumers.importing.importer import import_interactions, read_jsonl
+from consumers.runtime import wakeups
+from consumers.runtime.backoff import backoff
+from consumers.runtime.task_groups import together
 from extractors.protocol import LogSlice
-from memory import queries
-from memory.client import AsyncMemoryClient, MemoryClient
-from memory.database import Database, DatabaseRole
+from memory.client import MemoryClient
+from memory.client.sync_client import AsyncMemoryClient
+from memory.database import Database, DatabaseRole, queries
 from memory.errors import EmbeddingFailed, ExtractionFailed, LeaseLost, StoreUnavailable
 from memory.models import Candidate, Interaction, InteractionKind, Role, Scope
 from memory.settings import Settings
@@ -102,10 +111,10 @@ class TestOneLeaseAUser:
     async def test_would_be_seen_to_break(
         self, users: None, store: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        sound = queries.statement("claims.lease")
+        sound = queries.statement("leases.lease")
         broken = sound.replace("leasable_at(u, %(quiet)s, %(full)s) <= now()", "true")
         assert broken != sound
-        with_it = {**queries.load(), "claims.lease": broken}
+        with_it = {**queries.load(), "leases.lease": broken}
         monkeypatch.setattr(queries, "statement", with_it.__getitem__)
         queries.numbered.cache_clear()
         try:
@@ -145,7 +154,7 @@ class TestALeaseTakenOver:
         await claims.release(slow, 0.0)
         await claims.give_up(slow)
         params = claims_module.renewal(slow, settings)
-        assert await store.fetch(slow.scope, "claims.renew", params) == []
+        assert await store.fetch(slow.scope, "leases.renew", params) == []
         assert self.everything(superuser) == before
 
     async def test_counts_no_attempt(
@@ -169,7 +178,7 @@ class TestALeaseTakenOver:
         )
         before = self.everything(superuser)
         held = {"lease": slow.token, "generation": 1}
-        await store.fetch(slow.scope, "claims.recover", held)
+        await store.fetch(slow.scope, "leases.recover", held)
         come_to = {**held, "position": 1, "forget_seq": 0}
         await store.fetch(slow.scope, "generations.derived", come_to)
         assert self.everything(superuser) == before

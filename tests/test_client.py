@@ -14,7 +14,9 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from memory.client import AsyncMemoryClient, AsyncTaskState, MemoryClient, TaskState
+from memory.client import MemoryClient, TaskState
+from memory.client.portal import Portal
+from memory.client.sync_client import AsyncMemoryClient, AsyncTaskState
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
 from memory.errors import (
@@ -25,7 +27,6 @@ from memory.errors import (
     StoreUnavailable,
 )
 from memory.models import Scope
-from memory.portal import Portal
 from memory.settings import Settings
 from tests.conftest import Extraction
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from extractors.protocol import Extractor
 from memory.client import MemoryClient
-from memory.clocks import then
 from memory.errors import InvalidInput, NaiveTime, UnknownMemory
 from memory.models import Memory, MemoryKind, Scope, Tier
+from memory.point_in_time import then
 from memory.settings import Settings
 from tests.compacting import compactor, hold, named, set_policy
 from tests.conftest import Extraction, Residence, Verbatim, WordEmbedder

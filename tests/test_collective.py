@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from consumers.compaction import publishing
+from memory.beliefs.collective import Collective, CollectiveExplanation
 from memory.client import MemoryClient
-from memory.collective import Collective, CollectiveExplanation
 from memory.database import Database, DatabaseRole
 from memory.errors import UnknownMemory
 from memory.models import InteractionKind, RecalledMemory, Scope, Tier

@@ -8,8 +8,8 @@ import numpy as np
 import psycopg
 import pytest
 
+from memory.beliefs.collective import Collective
 from memory.client import MemoryClient
-from memory.collective import Collective
 from memory.database import Database, DatabaseRole
 from memory.models import MemoryKind, RecalledMemory, Scope
 from memory.settings import Settings

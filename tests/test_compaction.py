@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
+from consumers.cli.compact import compact_command
 from consumers.compaction import (
     JOBS,
     Finding,
@@ -21,7 +22,6 @@ from consumers.compaction import (
     write_policy,
 )
 from consumers.compaction.merging import cleaned, same
-from consumers.console.compacting import compact_command
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.errors import ConfigurationError, InvalidInput

@@ -14,7 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.comparison import (
+from consumers.cli import html_report
+from consumers.extraction.model_ledger import PostgresLedger
+from consumers.generations.quality import (
+    MEMORIES_EACH,
+    USERS_AT_ONCE,
+    Quality,
+    sampled,
+)
+from consumers.generations.registry import find_generation
+from consumers.operations.status import read_status
+from consumers.replay.comparison import (
     Change,
     Compare,
     Comparison,
@@ -24,18 +34,13 @@ from consumers.comparison import (
     measures,
     read_questions,
 )
-from consumers.console import page
-from consumers.generations import find_generation
-from consumers.ledger import PostgresLedger
-from consumers.quality import MEMORIES_EACH, USERS_AT_ONCE, Quality, sampled
-from consumers.status import read_status
-from extractors.model.ledger import ModelCall, Outcome
-from extractors.model.prompts import prompts
+from extractors.language_model.ledger import ModelCall, Outcome
+from extractors.language_model.prompts import prompts
 from extractors.protocol import Extractor
 from memory.client import MemoryClient
 from memory.errors import InvalidInput
 from memory.models import MemoryKind, ModelTask, Scope
-from memory.recall import Recaller
+from memory.recall.search import Recaller
 from memory.settings import Settings
 from tests.conftest import Residence, WordEmbedder
 from tests.replaying import ANA, TOM, House, moved, opened
@@ -407,7 +412,7 @@ class TestPage:
         _, found = differences(replace(ANA, user="<i>ana</i>"), 1, rows)
         done = Comparison(Standing("first"), Standing("next<"), users=1, examples=found)
         done.changes = {MemoryKind.FACT: {Change.CHANGED: 1}}
-        return Marks(page.drawn(done))
+        return Marks(html_report.drawn(done))
 
     def test_is_one_whole_document_that_needs_nothing_beside_it(self, shown: Marks) -> None:
         assert shown.open == []

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.broker import Broker, NoBroker
-from consumers.console.application import memory
+from consumers.cli.application import memory
 
 yaml = pytest.importorskip("yaml")
 

@@ -19,10 +19,10 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 import consumers.store
-import memory.async_client
-from consumers.console import screen
-from consumers.console.application import COMMANDS, exit_code
-from consumers.console.application import memory as command_line
+import memory.client.async_client
+from consumers.cli import output
+from consumers.cli.application import COMMANDS, exit_code
+from consumers.cli.application import memory as command_line
 from extractors.protocol import Extractor, LogSlice, Reading
 from memory.embedding import Embedder
 from memory.errors import (
@@ -80,7 +80,7 @@ def run(
     """Runs `memory` on a store of this test's own, with the test's extractors."""
     monkeypatch.setenv("MEMORY_DATABASE_URL", url)
     monkeypatch.delenv("MEMORY_TENANT", raising=False)
-    monkeypatch.setattr(memory.async_client, "create_embedder", lambda _: embedder)
+    monkeypatch.setattr(memory.client.async_client, "create_embedder", lambda _: embedder)
     monkeypatch.setattr(consumers.store, "create_embedder", lambda _: embedder)
     monkeypatch.setattr(consumers.store, "installed_extractors", lambda _: extractors)
 
@@ -568,15 +568,15 @@ def test_a_follower_ends_in_good_order_when_told_to(
 
 
 def test_a_terminal_gets_no_control_characters() -> None:
-    assert screen.plain("a\x1b[2Jb\x07\x9bc\n\td") == "a\ufffd[2Jb\ufffd\ufffdc\n\td"
-    assert screen.one_line("one\n two\x00", 6) == "one t…"
+    assert output.plain("a\x1b[2Jb\x07\x9bc\n\td") == "a\ufffd[2Jb\ufffd\ufffdc\n\td"
+    assert output.one_line("one\n two\x00", 6) == "one t…"
 
 
 def test_progress_draws_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
     for terminal in (True, False):
         shown = Console(force_terminal=terminal, record=True, width=100, file=StringIO())
-        monkeypatch.setattr(screen, "console", lambda shown=shown, **_: shown)
-        with screen.progress("recording", "interactions", total=10) as advance:
+        monkeypatch.setattr(output, "console", lambda shown=shown, **_: shown)
+        with output.progress("recording", "interactions", total=10) as advance:
             advance(4)
         assert ("recording" in shown.export_text()) is terminal
 

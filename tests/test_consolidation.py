@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.assertions import (
+from memory.beliefs.assertions import (
     CONFIDENCE_CEILING,
     Assertion,
     Belief,
@@ -18,10 +18,15 @@ from memory.assertions import (
     assertion_id,
     belief_key,
 )
-from memory.consolidation import Contest, open_contests, revise, timeline
+from memory.beliefs.consolidation import (
+    Contest,
+    open_contests,
+    revise,
+    timeline,
+)
+from memory.beliefs.planning import Plan, plan_key, planned_afresh
+from memory.beliefs.rows import memory_of_row
 from memory.models import Candidate, Evidence, Memory, MemoryKind, Provenance, Scope, Stance
-from memory.planning import Plan, plan_key, planned_afresh
-from memory.rows import memory_of_row
 
 DAY_ZERO = datetime(2026, 1, 1, tzinfo=UTC)
 MADE = Provenance("test", "1")

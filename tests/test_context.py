@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory.client import MemoryClient
-from memory.context import MINIMUM_BUDGET, Draft, Shares
+from memory.context.assembly import MINIMUM_BUDGET, Draft, Shares
 from memory.database import Database
 from memory.embedding import Embedder
 from memory.errors import InvalidInput
-from memory.log import Position, WorkingMemory
+from memory.language.questions import understood
+from memory.language.text import estimate_tokens
+from memory.log.interactions import Position, WorkingMemory
 from memory.models import (
     Interaction,
     InteractionKind,
@@ -28,9 +30,7 @@ from memory.models import (
     Scope,
     Tier,
 )
-from memory.questions import understood
 from memory.settings import Settings
-from memory.text import estimate_tokens
 from tests.conftest import Extraction
 
 ANA = Scope("northwind", "ana", "scout", "s1")

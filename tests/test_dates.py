@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extractors.dates import (
+from extractors.reading.dates import (
     Grain,
     Leaning,
     day_in_words,

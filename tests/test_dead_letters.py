@@ -12,13 +12,13 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from consumers.ingest.mapping import read_mapping
 from consumers.ingest.reading import MAX_AHEAD
 from consumers.ingest.store import Counts
-from consumers.letters import redrive
-from consumers.topics import create_topics
+from consumers.operations.dead_letters import redrive
+from consumers.operations.topics import create_topics
+from memory.bus.topics import dead_letters, key_of, plan
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
-from memory.envelope import to_json
-from memory.topics import dead_letters, key_of, plan
+from memory.log.envelope import to_json
 from tests.ingesting import ANA, MAPPING, NOON, Stream, command, raw, said, until, written
 from tests.kafka_topics import kafka_settings
 

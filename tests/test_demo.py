@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from consumers.console.application import memory as command_line
-from consumers.console.demonstration import demo_screen
+from consumers.cli.application import memory as command_line
+from consumers.cli.demo import demo_screen
 from consumers.demo import BUDGET, Demonstration, demonstrate, own_store, sample_path
-from consumers.importing import read_jsonl
+from consumers.importing.importer import read_jsonl
 from memory import embedded
 from memory.models import Evidence, Interaction
 from memory.settings import Settings

@@ -15,8 +15,9 @@ import pytest
 from anyio import create_task_group
 from anyio.lowlevel import checkpoint
 
-from memory import minilm
-from memory.embedding import Embedder, QueryCache, Vectors, create_embedder
+from memory.embedding import Embedder, QueryCache, Vectors, create_embedder, minilm
+from memory.embedding.minilm import MiniLM
+from memory.embedding.minilm_onnx import quantise, write_graph
 from memory.errors import (
     ConfigurationError,
     EmbeddingFailed,
@@ -24,8 +25,6 @@ from memory.errors import (
     MissingEmbeddingModel,
     WrongDimension,
 )
-from memory.minilm import MiniLM
-from memory.minilm_graph import quantise, write_graph
 from memory.settings import Settings
 
 TEXTS = [
@@ -144,7 +143,7 @@ class TestPackagedModel:
 class TestConversion:
     def test_two_processes_at_once_leave_one_whole_file(self, tmp_path: Path) -> None:
         script = (
-            "import sys; from pathlib import Path; from memory import minilm;"
+            "import sys; from pathlib import Path; from memory.embedding import minilm;"
             "sys.stdin.read(1); minilm.convert(Path(sys.argv[1]))"
         )
         command = [sys.executable, "-W", "error", "-c", script, str(tmp_path)]

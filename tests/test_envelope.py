@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.envelope import (
+from memory.errors import InteractionTooLarge, InvalidInput, InvalidInteraction, NaiveTime
+from memory.log.envelope import (
     MAX_CONTENT_BYTES,
     MAX_ENVELOPE_BYTES,
     content_hash,
@@ -25,9 +26,8 @@ from memory.envelope import (
     to_json,
     validated,
 )
-from memory.errors import InteractionTooLarge, InvalidInput, InvalidInteraction, NaiveTime
+from memory.log.plain_json import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
 from memory.models import Interaction, InteractionKind, Role, Scope
-from memory.plain_json import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 CET = timezone(timedelta(hours=1))

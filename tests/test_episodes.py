@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from extractors.episodes import MESSAGE_CHARACTERS, REPLY_CHARACTERS, create
 from extractors.protocol import LOOK_BACK, LogSlice
-from memory import explicit
+from memory import explicit_memories
+from memory.language.turns import embedded_text, turns_of
 from memory.models import Candidate, Interaction, InteractionKind, MemoryKind, Role, Scope
 from memory.settings import Settings
-from memory.spoken import embedded_text, turns_of
 
 BEGAN = datetime(2026, 3, 2, 9, tzinfo=UTC)
 SCOPE = Scope("acme", "ana", "scout", "s1")
@@ -122,7 +122,7 @@ def test_what_an_agent_keeps_private_joins_nothing_that_others_see() -> None:
 
 def test_system_text_and_asked_for_memories_make_no_episode() -> None:
     system, request = said(("system", "You are helpful."), ("user", "Works part-time"))
-    request = replace(request, payload=explicit.payload(MemoryKind.FACT))
+    request = replace(request, payload=explicit_memories.payload(MemoryKind.FACT))
     assert extracted([system, request]) == {}
 
 

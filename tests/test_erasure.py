@@ -9,10 +9,11 @@ from psycopg import sql
 
 from consumers.extraction import Worker
 from extractors.protocol import Extractor, LogSlice
-from memory.client import AsyncMemoryClient, MemoryClient
+from memory.beliefs.erasure import Forgotten
+from memory.client import MemoryClient
+from memory.client.sync_client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
-from memory.erasure import Forgotten
 from memory.errors import ForgottenId, InvalidInput, UnknownMemory
 from memory.models import Candidate, Evidence, MemoryKind, Scope
 from memory.settings import Settings

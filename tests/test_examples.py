@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.importing import Format, detect_format, read
+from consumers.importing.importer import Format, detect_format, read
 from memory.models import Interaction, InteractionKind, Role
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from extractors import behaviour, procedures, summaries
+from extractors.behaviour import extractor as behaviour
+from extractors.procedures import extractor as procedures
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor, LogSlice, Reading
+from extractors.summaries import extractive as summaries
 from memory.models import Interaction, InteractionKind, MemoryKind, Role, Scope
 from memory.settings import Settings
 

@@ -14,10 +14,21 @@ from anyio import fail_after
 
 from consumers.compaction import compact
 from consumers.extraction import Worker, installed_extractors
-from consumers.generations import Retired, promote, retire, roll_back
-from consumers.importing import read_jsonl
-from consumers.replay import Pace, Part, Replay, Replayed, begun
-from consumers.shifting import take_back
+from consumers.generations.registry import (
+    Retired,
+    promote,
+    retire,
+    roll_back,
+)
+from consumers.importing.importer import read_jsonl
+from consumers.replay.replay import (
+    Pace,
+    Part,
+    Replay,
+    Replayed,
+    begun,
+)
+from consumers.replay.rollout import take_back
 from extractors.protocol import Extractor, LogSlice
 from memory.client import MemoryClient
 from memory.database import Database

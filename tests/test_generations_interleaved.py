@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from psycopg.rows import TupleRow
 from pydantic import SecretStr
 
-from consumers import derivation
-from consumers.generations import roll_back
-from consumers.replay import Pace, Part
+from consumers.extraction import derivation
+from consumers.generations.registry import roll_back
+from consumers.replay.replay import Pace, Part
 from extractors.explicit import ExplicitExtractor
 from extractors.protocol import Extractor
 from memory.client import MemoryClient

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers import importing
-from consumers.files import Placed, pieces
-from consumers.foreign_formats import read_beam, read_chatgpt, read_locomo
-from consumers.importing import (
+from consumers.importing import importer as importing
+from consumers.importing.files import Placed, pieces
+from consumers.importing.foreign_formats import read_beam, read_chatgpt, read_locomo
+from consumers.importing.importer import (
     Format,
     ImportReport,
     detect_format,
@@ -26,8 +26,13 @@ from consumers.importing import (
     read,
     read_jsonl,
 )
-from memory.envelope import MAX_CONTENT_BYTES, MAX_ENVELOPE_BYTES, content_hash, to_json
 from memory.errors import InteractionConflict, InvalidImport, InvalidScope
+from memory.log.envelope import (
+    MAX_CONTENT_BYTES,
+    MAX_ENVELOPE_BYTES,
+    content_hash,
+    to_json,
+)
 from memory.models import Interaction, InteractionKind, Receipt, Role, Scope
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -22,10 +22,10 @@ from consumers.ingest.reading import MAX_AHEAD, Reader
 from consumers.ingest.running import Ingest
 from consumers.ingest.session import Session, open_session
 from consumers.ingest.store import Batch, Counts, Store, Stretch, Topic
-from consumers.topics import create_topics
+from consumers.operations.topics import create_topics
+from memory.bus.topics import key_of, plan
 from memory.client import MemoryClient
 from memory.embedding import Embedder
-from memory.envelope import MAX_CONTENT_BYTES, to_json
 from memory.errors import (
     BusRefused,
     ConcurrentWrite,
@@ -37,8 +37,8 @@ from memory.errors import (
     TopicRecreated,
     UnknownTopic,
 )
+from memory.log.envelope import MAX_CONTENT_BYTES, to_json
 from memory.models import Interaction, Scope
-from memory.topics import key_of, plan
 from tests.ingesting import (
     ANA,
     DEADLINE,

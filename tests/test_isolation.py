@@ -20,12 +20,11 @@ from pydantic import SecretStr
 
 from consumers.extraction import Worker
 from extractors.protocol import Extractor
-from memory import queries
 from memory.client import MemoryClient
-from memory.database import Database, DatabaseRole
+from memory.database import Database, DatabaseRole, queries
+from memory.database.queries import numbered
 from memory.errors import InvalidScope, StoreError
 from memory.models import Scope
-from memory.queries import numbered
 from memory.settings import Settings
 from tests.conftest import Databases, Extraction, Residence, Verbatim, WordEmbedder
 from tests.test_queries import APPENDED, STATEMENTS, copies, defines, roles

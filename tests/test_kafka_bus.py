@@ -20,8 +20,15 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from benchmarks.broker import Broker, NoBroker, free_port
-from consumers.topics import create_topics
-from memory.envelope import MAX_CONTENT_BYTES, from_json
+from consumers.operations.topics import create_topics
+from memory.bus.kafka import KafkaBus
+from memory.bus.topics import (
+    Topic,
+    changes,
+    dead_letters,
+    key_of,
+    plan,
+)
 from memory.errors import (
     BusRefused,
     BusUnavailable,
@@ -30,10 +37,9 @@ from memory.errors import (
     InvalidInteraction,
     UnknownTopic,
 )
-from memory.kafka_bus import KafkaBus
+from memory.log.envelope import MAX_CONTENT_BYTES, from_json
 from memory.models import Interaction, InteractionKind, Place, Receipt, Role, Scope
 from memory.settings import KafkaOptions, Settings
-from memory.topics import Topic, changes, dead_letters, key_of, plan
 from tests.ingesting import Stream
 from tests.kafka_topics import kafka_settings
 
@@ -418,7 +424,7 @@ def test_options_for_kafka_are_checked_and_kept_out_of_sight(
 def test_options_that_are_none_are_named_without_their_values(
     options: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from consumers.console.options import configured
+    from consumers.cli.options import configured
     from memory.errors import ConfigurationError
 
     monkeypatch.setenv("MEMORY_KAFKA_OPTIONS", options)

@@ -9,14 +9,14 @@ import psycopg
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from consumers.claims import Whose, take_up
 from consumers.extraction import Worker
-from consumers.status import read_status
-from extractors.language_model import LanguageModel
-from extractors.model.asking import create_asker
-from extractors.model.endpoint import Breaker, Patience, retry_after
-from extractors.model.grounding import found_in
-from extractors.model.prompts import prompts, schema_digest
+from consumers.extraction.leases import Whose, take_up
+from consumers.operations.status import read_status
+from extractors.language_model.asking import create_asker
+from extractors.language_model.endpoint import Breaker, Patience, retry_after
+from extractors.language_model.extractor import LanguageModel
+from extractors.language_model.grounding import found_in
+from extractors.language_model.prompts import prompts, schema_digest
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.errors import ConfigurationError, PromptChanged

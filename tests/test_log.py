@@ -23,7 +23,7 @@ from memory.errors import (
     InvalidScope,
     NaiveTime,
 )
-from memory.log import Position
+from memory.log.interactions import Position
 from memory.models import Interaction, InteractionKind, Receipt, Role, Scope
 from memory.settings import Settings
 

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 from anyio import create_task_group
 
-from memory import migrate, queries
+from memory import migrate
+from memory.database import queries
 from memory.errors import (
     MigrationChanged,
     NewerSchema,

@@ -8,11 +8,11 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from memory import overlay as module
+from memory.bus import pending as module
+from memory.bus.pending import Overlay
 from memory.client import MemoryClient
 from memory.errors import NotApplied
 from memory.models import Interaction, InteractionKind, Place, Receipt, Role, Scope
-from memory.overlay import Overlay
 from memory.settings import Settings
 from tests.conftest import WordEmbedder
 from tests.kafka_topics import kafka_settings
@@ -126,7 +126,7 @@ class TestWhileNothingIsApplied:
         with pytest.raises(NotApplied, match="memory ingest") as caught:
             client.remember(ANA, "Likes tea", id="m1", timeout=0.05)
         assert caught.value.retriable
-        monkeypatch.setattr("memory.async_client.TIMEOUT", 0.05)
+        monkeypatch.setattr("memory.client.async_client.TIMEOUT", 0.05)
         with pytest.raises(NotApplied, match="'m1'"):
             client.forget(ANA, user=True)
         with pytest.raises(NotApplied, match="'m1'"):

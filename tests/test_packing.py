@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
-from memory.abridging import abridged, stems
-from memory.context import Context, Draft, Shares
-from memory.log import Position, WorkingMemory
+from memory.context.assembly import Context, Draft, Shares
+from memory.context.excerpts import abridged, stems
+from memory.context.packing import ODDS
+from memory.language.questions import understood
+from memory.language.text import content_words, estimate_tokens
+from memory.language.turns import TURNS
+from memory.log.interactions import Position, WorkingMemory
 from memory.models import (
     Interaction,
     InteractionKind,
@@ -20,10 +24,6 @@ from memory.models import (
     Scope,
     Tier,
 )
-from memory.packing import ODDS
-from memory.questions import understood
-from memory.spoken import TURNS
-from memory.text import content_words, estimate_tokens
 
 MONDAY = datetime(2026, 3, 2, 9, tzinfo=UTC)
 REQUEST = "Can you help me plan the offsite?"

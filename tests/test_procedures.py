@@ -8,10 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extractors import procedures
-from extractors.procedures import create, describe, invariant_order, mine, most_supported, stages
+from extractors.procedures import extractor as procedures
+from extractors.procedures.extractor import (
+    create,
+    describe,
+    invariant_order,
+    mine,
+    most_supported,
+    stages,
+)
+from extractors.procedures.tool_runs import Run, read_runs
 from extractors.protocol import LogSlice, Reading
-from extractors.runs import Run, read_runs
 from memory.models import Interaction, InteractionKind, MemoryKind, Role, Scope
 from memory.settings import Settings
 

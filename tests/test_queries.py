@@ -16,10 +16,10 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.types.json import Jsonb
 
-from memory import queries
-from memory.queries import numbered
+from memory.database import queries
+from memory.database.queries import numbered
 
-ROOT = Path(queries.__file__).parent.parent
+ROOT = Path(__file__).parent.parent
 STATEMENTS = sorted(queries.load())
 FILES = {name.split(".")[0] for name in STATEMENTS}
 
@@ -180,7 +180,7 @@ HOT: dict[str, dict[str, Any]] = {
         "ids": ["i-1", "i-2"], "clusters": ["c", None], "topic_ids": ["t", None],
         "partitions": [0, None], "offsets": [7, None],
     },
-    "claims.due_sessions": {"generation": 1},
+    "leases.due_sessions": {"generation": 1},
     "long_term.assertions": {"generation": 1, "keys": [KEY]},
     "long_term.open_beliefs": {"generation": 1, "keys": [KEY]},
     "long_term.forgotten_beliefs": {"generation": 1, "keys": [KEY]},

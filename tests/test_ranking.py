@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory.questions import Question
-from memory.ranking import (
+from memory.language.questions import Question
+from memory.recall.ranking import (
     AROUND,
     SIGNALS,
     Scores,

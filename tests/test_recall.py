@@ -5,13 +5,13 @@ import pytest
 
 from extractors import episodes
 from extractors.protocol import Extractor
+from memory.beliefs.long_term import LongTerm
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
 from memory.errors import InvalidInput
-from memory.long_term import LongTerm
 from memory.models import Scope, Tier
-from memory.recall import Recaller
+from memory.recall.search import Recaller
 from memory.settings import Settings
 from tests.compacting import TENANT, Compactor, compactor, hold, named, set_policy
 from tests.conftest import Extraction, Residence

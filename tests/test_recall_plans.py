@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from memory import queries
-from memory.queries import numbered
+from memory.database import queries
+from memory.database.queries import numbered
 from tests.test_queries import FILL, HOT, TENANT, USER, prepared
 
 ONE_PLAN = sorted(name for name in queries.load() if queries.has_one_plan(name))

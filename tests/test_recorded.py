@@ -9,9 +9,9 @@ import pytest
 from benchmarks.datasets import load
 from benchmarks.recorded import recorded
 from consumers.extraction import Worker
-from consumers.importing import import_interactions
-from extractors.language_model import create
-from memory.client import AsyncMemoryClient
+from consumers.importing.importer import import_interactions
+from extractors.language_model.extractor import create
+from memory.client.sync_client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole
 from memory.models import Scope
 from memory.settings import Settings

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from memory.beliefs.collective import Collective
 from memory.client import MemoryClient
-from memory.collective import Collective
 from memory.database import Database, DatabaseRole
 from memory.errors import UnknownMemory
 from memory.models import Scope

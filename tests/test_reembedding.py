@@ -7,8 +7,9 @@ import psycopg
 import pytest
 from numpy.typing import NDArray
 
-from consumers.reembedding import Reembedding
-from memory.client import AsyncMemoryClient, MemoryClient
+from consumers.operations.reembedding import Reembedding
+from memory.client import MemoryClient
+from memory.client.sync_client import AsyncMemoryClient
 from memory.database import Database
 from memory.errors import EmbedderMismatch, WrongDimension
 from memory.models import Scope

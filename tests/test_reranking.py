@@ -15,7 +15,12 @@ import pytest
 from memory.client import MemoryClient
 from memory.errors import ConfigurationError, RerankingFailed
 from memory.models import Memory, MemoryKind, Provenance, RecalledMemory, Scope, Tier
-from memory.reranking import POOL, HttpReranker, Reranker, reranked
+from memory.recall.reranking import (
+    POOL,
+    HttpReranker,
+    Reranker,
+    reranked,
+)
 from memory.settings import Settings
 from tests.conftest import WordEmbedder
 

@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from consumers.extraction import Worker
-from extractors import behaviour, procedures
+from extractors.behaviour import extractor as behaviour
 from extractors.episodes import Episodes
+from extractors.procedures import extractor as procedures
 from extractors.protocol import Extractor
-from memory.client import AsyncMemoryClient, MemoryClient
+from memory.beliefs.retraction import Revised
+from memory.client import MemoryClient
+from memory.client.sync_client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
 from memory.errors import InvalidInput, UnknownInteraction
 from memory.models import Memory, MemoryKind, Scope
-from memory.retraction import Revised
 from memory.settings import Settings
 from tests.compacting import compactor, hold, named, set_policy, shared
 from tests.conftest import Extraction, Residence, Verbatim, WordEmbedder, interrupted

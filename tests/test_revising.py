@@ -6,12 +6,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from consumers.retracting import SourceRevised, SourceRevision
+from consumers.operations.retracting import SourceRevised, SourceRevision
+from memory.beliefs.retraction import Why
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
 from memory.models import Scope
-from memory.retraction import Why
 from memory.settings import Settings
 from tests.conftest import Extraction
 from tests.test_console import MARCH, RunCommand, document, run  # noqa: F401 - a fixture

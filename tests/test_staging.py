@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from psycopg.rows import DictRow, dict_row
 
 from consumers.ingest.staging import staged_row
-from memory import queries
-from memory.envelope import Incoming, incoming_from_json, to_json
+from memory.database import queries
+from memory.log.envelope import Incoming, incoming_from_json, to_json
+from memory.log.trace_context import NO_TRACE, Trace
 from memory.models import Interaction
-from memory.tracing import NO_TRACE, Trace
 from tests.ingesting import NOON, said
 from tests.test_envelope import interactions
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from extractors.english.own_words import NOT_THEIRS
 from extractors.protocol import LogSlice, Reading
+from extractors.reading.english.own_words import NOT_THEIRS
 from extractors.statements import create, stated
-from memory import explicit
-from memory.assertions import Assertion
-from memory.consolidation import timeline
+from memory import explicit_memories
+from memory.beliefs.assertions import Assertion
+from memory.beliefs.consolidation import timeline
 from memory.models import (
     Candidate,
     Interaction,
@@ -481,7 +481,7 @@ def test_only_people_make_statements() -> None:
 def test_what_an_app_asks_to_remember_is_not_read_again() -> None:
     asked = Interaction(
         SCOPE, "m1", InteractionKind.MESSAGE, Role.USER, "I live in Rome.", THURSDAY,
-        payload=explicit.payload(MemoryKind.FACT),
+        payload=explicit_memories.payload(MemoryKind.FACT),
     )  # fmt: skip
     assert list(stated(asked)) == []
 

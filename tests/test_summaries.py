@@ -8,10 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extractors.protocol import LogSlice
-from extractors.summaries import create, summarise
-from memory.models import Interaction, InteractionKind, MemoryKind, Role, Scope
-from memory.settings import Settings
-from memory.text import (
+from extractors.summaries.extractive import create, summarise
+from memory.language.text import (
     Line,
     content_words,
     estimate_tokens,
@@ -20,6 +18,8 @@ from memory.text import (
     sentences,
     spoken_lines,
 )
+from memory.models import Interaction, InteractionKind, MemoryKind, Role, Scope
+from memory.settings import Settings
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 SCOPE = Scope("tenant", "user", session="session")

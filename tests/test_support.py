@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extractors.language_model import Reader
-from extractors.model.grounding import Shown
-from extractors.model.support import Quoted, bears_out, unsupported
+from extractors.language_model.extractor import Reader
+from extractors.language_model.grounding import Shown
+from extractors.language_model.support import Quoted, bears_out, unsupported
 from extractors.prompts.answers import Extracted, Proposal, Quote, Steps
 from memory.models import Candidate, Interaction, InteractionKind, Provenance, Role, Scope
 from tests.supported import LATER, SUPPORTED, UNSUPPORTED, Pair

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from memory import uses
+from memory.beliefs import usage
 from memory.client import MemoryClient
-from memory.context import Context
+from memory.context.assembly import Context
 from memory.embedding import Embedder
 from memory.models import Scope
 from memory.settings import Settings
@@ -22,7 +22,7 @@ def asking(
     settings: Settings, embedder: Embedder, worker: Extraction, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MemoryClient]:
     """A client that knows where Ana lives, and writes each note at once."""
-    monkeypatch.setattr(uses, "WAITING", 1)
+    monkeypatch.setattr(usage, "WAITING", 1)
     with MemoryClient(settings, embedder=embedder) as client:
         client.record(ANA, "I live in Berlin.")
         worker.drain()

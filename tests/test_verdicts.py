@@ -15,10 +15,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from consumers.extraction import Worker
-from extractors.contests import MOST_VALUES, Arbiter, create
-from extractors.model.asking import create_asker
-from extractors.model.endpoint import Patience
-from extractors.model.prompts import prompts
+from extractors.language_model.asking import create_asker
+from extractors.language_model.conflicts import MOST_VALUES, Arbiter, create
+from extractors.language_model.endpoint import Patience
+from extractors.language_model.prompts import prompts
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.models import Memory, ModelTask, Scope, Stance

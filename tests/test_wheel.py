@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from memory import queries
+from memory.database import queries
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("memory", "extractors", "consumers")
@@ -50,7 +50,7 @@ def run(installed: Path, script: str) -> Any:
 def test_sql_is_loaded_from_inside_the_package(installed: Path) -> None:
     directory, statements, migrations = run(
         installed,
-        "import json; from memory import queries; at = queries.sql_directory();"
+        "import json; from memory.database import queries; at = queries.sql_directory();"
         "files = {p.name: p.read_text() for p in (at / 'migrations').iterdir()};"
         "print(json.dumps([str(at), dict(queries.load()), files]))",
     )

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from psycopg.pq import PipelineStatus, TransactionStatus
 
-from memory import queries
-from memory.wire import Connection
+from memory.database import queries
+from memory.database.pipeline import Connection
 
 ANA = {"tenant": "northwind", "user": "ana"}
 STATE = {**ANA, "session": "s1", "key": "k"}

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from benchmarks.chaos.stopping import Point, stop_if_asked, stop_only_at
-from memory import queries
-from memory.database import Database, Transaction, translated
+from memory.database import Database, Transaction, queries, translated
+from memory.database.pipeline import Params, Rows
 from memory.models import Scope
-from memory.wire import Params, Rows
 
 if TYPE_CHECKING:
     from consumers.ingest.assignment import Assignment
@@ -71,14 +70,14 @@ def no_lease_token() -> None:
     a rule before the commit.
     """
     replace_in("long_term.advance", "AND (%(lease)s::uuid IS NULL OR lease_token = %(lease)s)")
-    replace_in("claims.renew", "AND lease_token = %(lease)s")
+    replace_in("leases.renew", "AND lease_token = %(lease)s")
 
 
 class _InHalves(Transaction):
     """Can be stopped before progress is written."""
 
     async def fetch_all(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
-        if any(name == "claims.advance" for name, _ in calls):
+        if any(name == "leases.advance" for name, _ in calls):
             stop_if_asked(Point.SEAM, {})
         return await super().fetch_all(calls)
 

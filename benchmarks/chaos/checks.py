@@ -9,11 +9,11 @@ from typing import Any
 
 from benchmarks.chaos.extractors import Digests, Statements
 from benchmarks.chaos.snapshot import Snapshot, User
-from consumers.derivation import asserted
-from memory.assertions import Assertion, assertion_id
-from memory.consolidation import timeline
+from consumers.extraction.derivation import asserted
+from memory.beliefs.assertions import Assertion, assertion_id
+from memory.beliefs.consolidation import timeline
+from memory.beliefs.planning import by_belief
 from memory.models import Interaction, Scope
-from memory.planning import by_belief
 
 Row = Mapping[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 
 from benchmarks.chaos.snapshot import Message
-from consumers.topics import create_topics
-from memory import topics
+from consumers.operations.topics import create_topics
+from memory.bus import topics
 from memory.settings import Settings
 
 READING_SECONDS = 120.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from memory import envelope
+from memory.log import envelope
 from memory.models import Interaction, InteractionKind, Role, Scope
 
 TENANTS = 5

@@ -17,11 +17,11 @@ from anyio import to_thread
 from benchmarks.chaos.dying import die_with_parent
 from benchmarks.chaos.extractors import DigestEmbedder
 from benchmarks.chaos.load import Group, Load
-from memory.client import AsyncMemoryClient
+from memory.bus.kafka import KafkaBus
+from memory.bus.topics import Message, key_of
+from memory.client.sync_client import AsyncMemoryClient
 from memory.errors import ExperientialMemoryError
-from memory.kafka_bus import KafkaBus
 from memory.settings import Settings
-from memory.topics import Message, key_of
 
 logger = logging.getLogger(__name__)
 

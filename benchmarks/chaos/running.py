@@ -30,8 +30,8 @@ from benchmarks.chaos.proxy import Proxy
 from benchmarks.chaos.snapshot import is_done, read_positions, read_snapshot
 from benchmarks.chaos.stopping import NOTES, Held, deaf, held_by
 from benchmarks.chaos.supervision import Kept
+from memory.bus.topics import changes
 from memory.migrate import migrate
-from memory.topics import changes
 
 PARTITIONS = 12
 STARTING_SECONDS = 180.0

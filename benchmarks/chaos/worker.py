@@ -17,7 +17,7 @@ from benchmarks.chaos.extractors import DigestEmbedder, extractors
 from benchmarks.chaos.stopping import Point, let_go, listen, stop_if_asked
 from consumers import store
 from consumers.__main__ import main as memory
-from consumers.claims import Claims
+from consumers.extraction.leases import Claims
 
 SESSION_MS = int(os.environ.get("CHAOS_SESSION_MS", "3000"))
 """How long a group waits for a member that was killed: less than the product lets it, so that

@@ -1,7 +1,9 @@
 """Compaction: the operators' jobs, which keep the memory of every tenant in order.
 
-`compact` runs them. Each is idempotent, goes on where it was stopped, works in bounded batches
-beside live traffic, can say what it would do, and hands back a report.
+`compact` runs them. Each job is idempotent, continues where it was stopped, works in bounded
+batches beside live traffic, supports a dry run, and returns a report.
+May import `extraction`, `generations`, `store`, `runtime`, `extractors` and `memory`.
+Must never hold a lock on a user for longer than one batch.
 """
 
 from consumers.compaction.policy import Policy, read_policy, write_policy

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from psycopg.rows import DictRow
 
 from consumers.compaction.work import Work
-from memory.long_term import seal
+from memory.beliefs.long_term import seal
 from memory.models import Scope
 
 SCATTERED = 2.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from psycopg.rows import DictRow
 
 from consumers.compaction.work import Work
-from memory.assertions import CONFIDENCE_CEILING
+from memory.beliefs.assertions import CONFIDENCE_CEILING
 from memory.database import Transaction
 from memory.errors import ConcurrentWrite
 

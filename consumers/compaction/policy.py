@@ -6,7 +6,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
-from consumers.tenancy import NOBODY
+from consumers.runtime.tenants import NOBODY
 from memory.database import Database
 from memory.errors import ConfigurationError
 from memory.models import Scope

@@ -17,9 +17,9 @@ from psycopg.types.json import Jsonb
 
 from consumers.compaction import publishing
 from consumers.compaction.work import Work
-from memory.collective import counted
+from memory.beliefs.collective import counted
 from memory.database import Transaction
-from memory.text import estimate_tokens
+from memory.language.text import estimate_tokens
 
 NAME_ATTRIBUTES = [
     "called", "name",

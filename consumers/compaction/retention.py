@@ -2,7 +2,7 @@
 
 from consumers.compaction.policy import Derived
 from consumers.compaction.work import Work
-from memory.erasure import Eraser
+from memory.beliefs.erasure import Eraser
 
 FOREVER_DAYS = 365_000
 

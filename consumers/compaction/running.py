@@ -13,8 +13,8 @@ from consumers.compaction.retention import retain
 from consumers.compaction.sessions import close_sessions
 from consumers.compaction.verification import verify
 from consumers.compaction.work import Job, Progress, Work
+from consumers.runtime.tenants import tenants
 from consumers.store import worker_database
-from consumers.tenancy import tenants
 from memory.embedding import Embedder, create_embedder
 from memory.errors import InvalidInput
 from memory.settings import Settings

@@ -4,20 +4,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from consumers.compaction.work import Work
-from consumers.derivation import asserted, learned_after
-from consumers.generations import followed_generations
-from consumers.ledger import PostgresLedger
-from extractors.abstracts import Abstracts, create
-from extractors.summaries import Summaries, summarise
-from memory.assertions import Assertion
+from consumers.extraction.derivation import asserted, learned_after
+from consumers.extraction.model_ledger import PostgresLedger
+from consumers.generations.registry import followed_generations
+from extractors.summaries.abstractive import Abstracts, create
+from extractors.summaries.extractive import Summaries, summarise
+from memory.beliefs.assertions import Assertion
+from memory.beliefs.long_term import Vectors
+from memory.beliefs.planning import Plan
 from memory.database import Database, Transaction
+from memory.database.pipeline import Params
 from memory.errors import ConcurrentWrite
-from memory.log import interaction_of
-from memory.long_term import Vectors
+from memory.log.interactions import interaction_of
 from memory.models import Scope
-from memory.planning import Plan
 from memory.settings import Settings
-from memory.wire import Params
 
 LONGEST = 5_000
 """Interactions of a session that its summary is chosen from: its first ones, in order."""
@@ -75,7 +75,7 @@ async def _planned(
     planned: list[tuple[Plan, Vectors]] = []
     for generation in await followed_generations(work.database):
         again = {"generation": generation.id}
-        (newest,) = await work.database.fetch(user, "claims.reread_at", again)
+        (newest,) = await work.database.fetch(user, "leases.reread_at", again)
         plan = await work.long_term.plan(
             user,
             learned_after(summary, newest["reread_at"]),

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from consumers.compaction.publishing import confidence
 from consumers.compaction.report import Finding
 from consumers.compaction.work import Work
-from memory.wire import Rows
+from memory.database.pipeline import Rows
 
 Repair = Callable[[Work, DictRow], Awaitable[None]]
 

@@ -7,14 +7,14 @@ from uuid import UUID
 
 from consumers.compaction.policy import Policy, read_policy
 from consumers.compaction.report import JobReport
-from consumers.tenancy import NOBODY
+from consumers.runtime.tenants import NOBODY
+from memory.beliefs.long_term import LongTerm
 from memory.database import Database, Transaction
+from memory.database.pipeline import Rows
 from memory.embedding import Embedder
 from memory.errors import LeaseLost
-from memory.long_term import LongTerm
 from memory.models import Scope
 from memory.settings import Settings
-from memory.wire import Rows
 
 Progress = Callable[[JobReport], None]
 LEASE_SECONDS = 900.0

@@ -1,1 +1,5 @@
-"""From a topic into the log: every record applied once, in order, its position with its rows."""
+"""From a topic into the log: each record applied once, in order, its position with its rows.
+
+May import `runtime`, `memory.bus`, `memory.log` and what lies below them.
+Must never commit rows without the position that they reach.
+"""

@@ -14,7 +14,7 @@ from kafka.protocol.metadata import MetadataRequest
 
 from consumers.ingest.store import Topic
 from consumers.ingest.stream import recreated
-from memory.brokers import client_options, unknown_topic
+from memory.bus.kafka_connection import client_options, unknown_topic
 from memory.settings import Settings
 
 ANSWER_MS = 10_000

@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from memory.database import Database
 from memory.errors import BusUnavailable, ConfigurationError
-from memory.extras import extra
+from memory.optional import extra
 from memory.settings import Settings
 
 LOOK_SECONDS = 5.0
@@ -66,7 +66,7 @@ async def ingest_state(database: Database, settings: Settings) -> IngestState | 
     if not settings.kafka_servers:
         return None
     rows = await database.fetch_system("ingest.positions", {"topic": settings.kafka_topic})
-    letters = await database.fetch_system("letters.waiting")
+    letters = await database.fetch_system("dead_letters.waiting")
     counts = {row["reason"]: row["letters"] for row in letters}
     try:
         behind = await to_thread.run_sync(_behind, settings, rows)
@@ -81,7 +81,7 @@ def _behind(settings: Settings, rows: Sequence[Mapping[str, Any]]) -> list[Parti
     with extra("kafka"):
         from kafka import KafkaConsumer, TopicPartition
 
-        from memory.brokers import client_options, translated, unknown_topic
+        from memory.bus.kafka_connection import client_options, translated, unknown_topic
     topic, patience = settings.kafka_topic, int(LOOK_SECONDS * 1000)
     with translated(settings):
         consumer = KafkaConsumer(

@@ -13,11 +13,16 @@ from consumers.ingest import cloudevents
 from consumers.ingest.mapping import FieldMapping
 from consumers.ingest.records import Arrival, Reason, Record, Rejected, Unreadable, Whose
 from consumers.ingest.staging import staged_row
-from memory.envelope import MAX_ENVELOPE_BYTES, VERSION, Incoming, incoming_from_json
+from memory.bus.topics import key_of
 from memory.errors import InteractionTooLarge, InvalidInput
+from memory.log.envelope import (
+    MAX_ENVELOPE_BYTES,
+    VERSION,
+    Incoming,
+    incoming_from_json,
+)
+from memory.log.trace_context import NO_TRACE, Trace, is_traceparent
 from memory.models import MAX_NAME_CHARACTERS, Interaction, Scope
-from memory.topics import key_of
-from memory.tracing import NO_TRACE, Trace, is_traceparent
 
 MAX_AHEAD = timedelta(days=1)
 """How far a message's own time may lie ahead of this machine's clock."""

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from memory.envelope import Incoming
-from memory.tracing import Trace
+from memory.log.envelope import Incoming
+from memory.log.trace_context import Trace
 
 
 class Record(Protocol):

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from threading import Event
 from time import monotonic
 
-from consumers.backoff import backoff
 from consumers.ingest.options import Options
 from consumers.ingest.session import Session, open_session
 from consumers.ingest.store import Counts
+from consumers.runtime.backoff import backoff
 from memory.errors import ConcurrentWrite, ExperientialMemoryError, StoreUnavailable
 from memory.settings import Settings
 

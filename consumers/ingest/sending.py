@@ -11,10 +11,10 @@ from kafka import KafkaProducer
 from kafka import errors as theirs
 
 from consumers.ingest.store import Store, Topic
-from memory.brokers import client_options, unknown_topic
+from memory.bus.kafka_connection import client_options, unknown_topic
+from memory.bus.topics import dead_letters
 from memory.errors import UnknownTopic
 from memory.settings import Settings
-from memory.topics import dead_letters
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Sender:
             return
         self._next_look = monotonic() + LOOK_SECONDS
         params = {**self._topic.key, "partitions": sorted(partitions), "limit": LETTERS_AT_ONCE}
-        while rows := store.fetch("letters.unsent", params):
+        while rows := store.fetch("dead_letters.unsent", params):
             try:
                 self._deliver(rows)
             except (theirs.KafkaError, OSError, UnknownTopic) as error:
@@ -61,7 +61,7 @@ class Sender:
                 logger.warning("dead letters wait in the table: %s: %r", self._name, error)
                 return
             self._failing = False
-            store.fetch("letters.sent", {"letters": [row["letter_id"] for row in rows]})
+            store.fetch("dead_letters.sent", {"letters": [row["letter_id"] for row in rows]})
 
     def close(self) -> None:
         """Disconnects."""

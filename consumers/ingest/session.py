@@ -22,7 +22,7 @@ from consumers.ingest.records import Arrival, Reason, Record, record_time
 from consumers.ingest.sending import Sender
 from consumers.ingest.store import Batch, Counts, RowRefused, Store, Stretch
 from consumers.ingest.stream import OUT_OF_RANGE, out_of_range, recreated, refuse_recreated
-from memory.brokers import client_options, described, translated
+from memory.bus.kafka_connection import client_options, described, translated
 from memory.errors import BusRefused, ConcurrentWrite, ExperientialMemoryError
 from memory.settings import Settings
 

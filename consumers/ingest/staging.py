@@ -4,8 +4,8 @@ Rows are written while records are read. The thread that applies a batch has the
 do but wait for Postgres, and need not take turns with the one that reads.
 """
 
-from memory.envelope import Incoming
-from memory.tracing import Trace
+from memory.log.envelope import Incoming
+from memory.log.trace_context import Trace
 
 NULL = r"\N"
 

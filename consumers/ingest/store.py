@@ -16,10 +16,9 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
 from consumers.ingest.records import Arrival, Reason, Record, Rejected, record_time
-from memory import queries
-from memory.database import DatabaseRole, noticing, refused_or_unavailable, translated
+from memory.database import DatabaseRole, noticing, queries, refused_or_unavailable, translated
 from memory.errors import PositionLost, StoreError
-from memory.log import judged
+from memory.log.interactions import judged
 from memory.settings import Settings
 
 Fate = Literal["duplicate", "forgotten", "conflict"]

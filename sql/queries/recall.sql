@@ -1,6 +1,6 @@
 -- scores --
 -- What tells how near each of the user's current memories is to a question, as one row of arrays
--- that `memory.ranking` reads: recall ranks over all of them, and reads the best in full with
+-- that `memory.recall.ranking` reads: recall ranks over all of them, and reads the best in full with
 -- `details`. They are those of the generation that serves the user, unless another is named. Meaning
 -- is the exact cosine distance, of all its vectors: joining them to the memories here would cost
 -- more than sending a few too many. Of words it is which memories hold which of the question's

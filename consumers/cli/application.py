@@ -1,0 +1,175 @@
+"""The command group: finds each command when it is asked for, and turns errors into exit codes."""
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NoReturn
+
+import click
+
+from memory.errors import ConfigurationError, ExperientialMemoryError
+
+if find_spec("rich") is None:  # what draws the screens is imported late, and missed early
+    raise ModuleNotFoundError("No module named 'rich'", name="rich")
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_CONFIGURATION = 3
+EXIT_UNAVAILABLE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a command is defined, and its line in `memory --help`."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "demo": Place("demo", "Watch an agent remember: a sample through the real path."),
+    "import": Place("imports", "Import conversations from a file and extract memories."),
+    "record": Place("record", "Append one interaction to the log."),
+    "recall": Place("recall", "Rank a user's memories for a question."),
+    "context": Place("recall", "Assemble what the next model call should know."),
+    "explain": Place("recall", "Show the evidence behind a memory."),
+    "history": Place("retract", "List what is believed of a user, or was."),
+    "retract": Place("retract", "Let interactions count for nothing, and keep them."),
+    "restore": Place("retract", "Let retracted interactions count again."),
+    "forget": Place("record", "Forget a memory, a session, or a user, for good."),
+    "ingest": Place("ingest", "Bring a Kafka topic into the log."),
+    "dead-letters": Place("dead_letters", "Look at what could not be applied, and redrive it."),
+    "extract": Place("operations", "Derive memories from what was recorded."),
+    "compact": Place("compact", "Keep the tiers in order: merge, promote, retain, verify …"),
+    "generations": Place("generations", "List the generations, and whom they serve."),
+    "replay": Place("generations", "Derive a generation from the log beside the live one."),
+    "diff": Place("diff", "Compare what two generations believe, and how both stand."),
+    "shift": Place("generations", "Let a replayed generation serve a share of the users."),
+    "rollback": Place("generations", "Give every user back to the live generation, at once."),
+    "promote": Place("generations", "Make a generation that serves everybody the live one."),
+    "retire": Place("generations", "Remove a generation and all that it made."),
+    "topics": Place("topics", "Make the topics that interactions travel over."),
+    "migrate": Place("operations", "Bring the database up to this release."),
+    "changes": Place("changes", "Tell other systems what becomes of memories."),
+    "reembed": Place("operations", "Move the store to another embedder while it serves."),
+    "costs": Place("model_calls", "Show what model calls cost."),
+    "calls": Place("model_calls", "List model calls, and what an unusable answer said."),
+    "prompts": Place("model_calls", "Show the prompts of models beside those that were used."),
+    "status": Place("operations", "Show positions, lag, and what was set aside."),
+}
+
+
+class CommandGroup(click.Group):
+    """Commands by name in `COMMANDS`, each imported when it runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The names, in the order of a first walk."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command, or None for a name there is none of."""
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module = import_module(f"consumers.cli.{place.module}")
+        command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
+        assert isinstance(command, click.Command)  # noqa: S101 - our own table
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Lists the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.summary) for name, place in COMMANDS.items()])
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> NoReturn:
+        """Runs one command and exits: errors become one line, or a JSON document, and a code."""
+        given = list(sys.argv[1:] if args is None else args)
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(given, *more, **extra)
+        except click.ClickException as error:
+            _report(error, f"{error.format_message()}{_hint(error)}", given)
+            code = error.exit_code
+        except click.Abort as error:
+            _report(error, "aborted", given)
+            code = EXIT_FAILED
+        except ExperientialMemoryError as error:
+            _report(error, "; ".join([str(error), *getattr(error, "__notes__", ())]), given)
+            code = exit_code(error)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def exit_code(error: ExperientialMemoryError) -> int:
+    """The code a command exits with on `error`."""
+    if error.retriable:
+        return EXIT_UNAVAILABLE
+    return EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FAILED
+
+
+def _hint(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f" (see {context.command_path} --help)" if context else ""
+
+
+def _report(error: Exception, message: str, given: Sequence[str]) -> None:
+    line = " ".join(message.split())
+    # Looked up in the words themselves: after a usage error nothing has been parsed.
+    if "--json" in given:
+        document = {"error": {"type": type(error).__name__, "message": line}}
+        click.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        click.echo(f"error: {line}", err=True)
+
+
+class _OneLine(logging.Formatter):
+    """A log record as one line, without its traceback."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802, ARG002 - logging's own name
+        return ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        cause = record.exc_info[1] if record.exc_info else None
+        return " ".join(super().format(record).split()) + (f": {cause}" if cause else "")
+
+
+def _log_to_stderr(verbose: bool) -> None:
+    # kafka-python tells of every connection it tries; what comes of it our own errors say.
+    logging.getLogger("kafka").setLevel(logging.NOTSET if verbose else logging.CRITICAL)
+    handler = logging.StreamHandler()
+    line = "%(levelname)s %(name)s: %(message)s"
+    handler.setFormatter(logging.Formatter(line) if verbose else _OneLine("%(message)s"))
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True
+    )
+
+
+EPILOG = """\b
+Try first:
+  memory demo
+\b
+Exit codes:
+  0  done
+  1  refused or failed: bad input, failed sessions, a bound of `status` passed
+  2  usage: unknown option, missing argument
+  3  configuration: the installation or the database has to change first
+  4  unavailable now: the same call may succeed later
+\b
+Settings are MEMORY_* variables: MEMORY_DATABASE_URL names a Postgres server; without it
+an embedded one keeps its data in MEMORY_DATA_DIR.
+"""
+
+
+@click.group(cls=CommandGroup, epilog=EPILOG, context_settings={"max_content_width": 100})
+@click.version_option(package_name="experiential-memory", prog_name="memory")
+@click.option("--verbose", is_flag=True, help="Log what happens, with tracebacks, to stderr.")
+def memory(verbose: bool) -> None:
+    """Memory for AI agents: record interactions, derive memories, recall them with citations.
+
+    Every command takes --json, which prints one JSON document to stdout, errors included;
+    progress and messages go to stderr.
+    """
+    _log_to_stderr(verbose)

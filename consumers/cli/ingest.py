@@ -1,0 +1,132 @@
+"""`memory ingest`: brings a topic into the log."""
+
+import gc
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from consumers.cli import output
+from consumers.cli.options import (
+    configured,
+    example,
+    json_option,
+    run,
+)
+from consumers.ingest.mapping import read_mapping
+from consumers.ingest.options import GROUP, Options
+from consumers.store import store_url
+from memory.errors import ConfigurationError
+from memory.optional import extra
+
+if TYPE_CHECKING:
+    from consumers.ingest.running import Ingest
+    from consumers.ingest.store import Counts
+
+SWITCH_SECONDS = 0.001
+"""How long a thread that reads may keep one waiting that Postgres has answered; 5 ms otherwise."""
+
+COLLECT_AFTER = 20_000
+"""New objects after which the interpreter looks for cycles among them; 700 otherwise."""
+
+
+@click.command(
+    "ingest",
+    epilog=example(
+        "memory ingest",
+        "memory ingest --instance-id ingest-1",
+        "MEMORY_KAFKA_TOPIC=crm.messages memory ingest --mapping crm.toml",
+    ),
+)
+@click.option("--group", default=GROUP, show_default=True, help="Processes of one group share.")
+@click.option("--instance-id", help="A static member's name: partitions wait while it restarts.")
+@click.option(
+    "--mapping",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A TOML or JSON file: where other messages have the fields.",
+)
+@click.option("--drain", is_flag=True, help="End once what is there now is in the log.")
+@click.option("--accept-loss", is_flag=True, help="Go on after a gap, a cut or a topic made again.")
+@json_option
+def ingest_command(
+    group: str,
+    instance_id: str | None,
+    mapping: Path | None,
+    drain: bool,
+    accept_loss: bool,
+    as_json: bool,
+) -> None:
+    """Bring the topic of MEMORY_KAFKA_TOPIC into the log, until stopped.
+
+    Any number of these may run at once, on any number of hosts: they share the partitions. What
+    cannot be applied is set aside (`memory dead-letters`); what passes by itself is waited out.
+    """
+    settings = configured()
+    if not settings.kafka_servers:
+        raise ConfigurationError(
+            "MEMORY_KAFKA_SERVERS is not set: without Kafka, Postgres is the bus"
+        )
+    options = Options(
+        group=group,
+        instance_id=instance_id,
+        mapping=read_mapping(mapping) if mapping else None,
+        drain=drain,
+        accept_loss=accept_loss,
+    )
+    with extra("kafka"):
+        from consumers.ingest.running import Ingest
+    settle_in()
+    with output.progress("ingesting", "records") as advance:
+        ingest = Ingest(
+            settings,
+            lambda: run(store_url, settings),
+            options,
+            lambda so_far: advance(so_far.records),
+        )
+        output.say("ingesting; stop with Ctrl-C")
+        with _stopping(ingest):
+            done = ingest.run()
+    output.answer(done, as_json, lambda: _ingested(done))
+
+
+def settle_in() -> None:
+    """Suits the interpreter to one thread that reads while another waits for Postgres."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    # A batch is many objects without a cycle: looking for some took a quarter of the reading.
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
+
+
+@contextmanager
+def _stopping(ingest: "Ingest") -> Iterator[None]:
+    """SIGTERM and SIGINT let the batch under way finish; a second one ends the process at once."""
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in signals]
+
+    def restore() -> None:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+    def stop(*_: object) -> None:
+        restore()
+        ingest.stop()
+
+    for number in signals:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore()
+
+
+def _ingested(done: "Counts") -> Text:
+    return Text(
+        f"{output.counted(done.records, 'record')}: {done.appended:,} appended,"
+        f" {done.duplicates:,} already there, {done.forgotten:,} of forgotten ids,"
+        f" {done.set_aside:,} set aside"
+    )

@@ -1,0 +1,376 @@
+"""`memory extract`, `memory migrate` and `memory status`: what operators run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from math import inf
+from time import monotonic
+
+import click
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from consumers.cli import output
+from consumers.cli.options import (
+    any_tenant_option,
+    configured,
+    example,
+    fail_on,
+    json_option,
+    run,
+    stopping_at_signals,
+    tenant_option,
+)
+from consumers.extraction.derivation import Extracted
+from consumers.extraction.leases import Whose, take_up
+from consumers.extraction.worker import AT_ONCE
+from consumers.ingest.lag import IngestState, ingest_state
+from consumers.operations.reembedding import Reembedded, Reembedding
+from consumers.operations.status import ModelDay, Status, read_status
+from consumers.store import open_worker, reached, worker_database
+from memory.database import described, resolve_url
+from memory.embedding import create_embedder
+from memory.migrate import Migration, migrate, migrations
+from memory.settings import Settings
+
+
+@click.command(
+    "extract",
+    epilog=example(
+        "memory extract",
+        "memory extract --follow --workers 4",
+        "memory extract --retry-set-aside --tenant acme",
+    ),
+)
+@click.option("--follow", is_flag=True, help="Stay and extract whoever falls quiet, until stopped.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=AT_ONCE,
+    show_default=True,
+    help="Users to extract at once: more where a model is waited for.",
+)
+@click.option(
+    "--retry-set-aside",
+    is_flag=True,
+    help="First take up again what was given up on, or waits for a budget raised since.",
+)
+@click.option("--user", help="Only this user.")
+@any_tenant_option
+@json_option
+def extract_command(
+    follow: bool,
+    workers: int,
+    retry_set_aside: bool,
+    user: str | None,
+    tenant: str | None,
+    as_json: bool,
+) -> None:
+    """Derive memories from what was recorded since the last time.
+
+    Any number of these may run at once, on any number of hosts: they share the users.
+    """
+    if user and not tenant:
+        raise click.UsageError("--user needs --tenant: users of two tenants may share a name")
+    done, whose = Extracted(), Whose(tenant, user)
+    if retry_set_aside:
+        taken = run(_take_up, configured(), whose)
+        output.say(f"took up {output.counted(taken, 'session')} that had been left")
+    with stopping_at_signals(follow):
+        run(_extract, configured(), done, whose, workers, follow)
+    output.answer(done, as_json, lambda: output.extracted(done))
+    fail_on(done.failures)
+
+
+async def _take_up(settings: Settings, whose: Whose) -> int:
+    async with worker_database(settings) as database:
+        return await take_up(database, whose)
+
+
+async def _extract(
+    settings: Settings, done: Extracted, whose: Whose, workers: int, follow: bool
+) -> None:
+    began = monotonic()
+    # Each worker commits on one connection and renews its lease on another.
+    pooled = settings.model_copy(update={"pool_max": max(settings.pool_max, 2 * workers)})
+    waiting = None if follow or whose != Whose() else await _waiting(settings)
+    with output.progress("extracting", "interactions", waiting) as advance:
+        opening = partial(open_worker, pooled, lambda so_far: advance(so_far.interactions))
+        async with reached(opening, patient=follow) as worker:
+            try:
+                if follow:
+                    output.say("following; stop with Ctrl-C")
+                    await worker.follow(whose.tenant, whose.user, at_once=workers)
+                else:
+                    await worker.drain(whose.tenant, whose.user, at_once=workers)
+            finally:
+                worker.done.seconds = monotonic() - began
+                for field in fields(done):
+                    setattr(done, field.name, getattr(worker.done, field.name))
+
+
+async def _waiting(settings: Settings) -> int:
+    async with worker_database(settings) as database:
+        return int((await database.fetch_system("leases.lag"))[0]["waiting"])
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What `memory migrate` did, and where the database stands now."""
+
+    database: str
+    version: int
+    applied: tuple[str, ...]
+
+
+@click.command(
+    "migrate",
+    epilog=example(
+        "MEMORY_DATABASE_URL=postgresql://owner@db.example/memory memory migrate", "memory migrate"
+    ),
+)
+@json_option
+def migrate_command(as_json: bool) -> None:
+    """Bring the database up to this release.
+
+    MEMORY_DATABASE_URL names the login role that owns the schema. Each migration commits on its
+    own; running it again, or twice at once, applies nothing twice.
+    """
+    done = run(_migrate, configured())
+    output.answer(done, as_json, lambda: _migrated(done))
+
+
+async def _migrate(settings: Settings) -> Migrated:
+    url = await resolve_url(settings)
+    applied = await migrate(url, settings.connect_timeout)
+    return Migrated(described(url), migrations()[-1].version, tuple(map(_name, applied)))
+
+
+def _name(migration: Migration) -> str:
+    return f"{migration.version:04d}_{migration.name}"
+
+
+def _migrated(done: Migrated) -> Text:
+    applied = "\n".join(f"applied {name}" for name in done.applied) or "nothing to apply"
+    return Text(f"{applied}\n{done.database} is at migration {done.version}")
+
+
+@click.command(
+    "status",
+    epilog=example("memory status", "memory status --max-lag 60 --max-waiting 1000 --json"),
+)
+@click.option("--max-lag", type=click.FloatRange(min=0), help="Exit 1 over this many seconds.")
+@click.option(
+    "--max-backfill-lag",
+    type=click.FloatRange(min=0),
+    help="The same for users of whom nothing but history waits.",
+)
+@click.option("--max-waiting", type=click.IntRange(min=0), help="Exit 1 over this many waiting.")
+@click.option(
+    "--max-set-aside", type=click.IntRange(min=0), help="Exit 1 over this many sessions set aside."
+)
+@click.option(
+    "--max-ingest-lag",
+    type=click.FloatRange(min=0),
+    help="Exit 1 over this many seconds behind Kafka.",
+)
+@click.option("--user", help="Also where this user's log stands.")
+@tenant_option
+@json_option
+def status_command(
+    *,
+    max_ingest_lag: float | None,
+    max_lag: float | None,
+    max_backfill_lag: float | None,
+    max_waiting: int | None,
+    max_set_aside: int | None,
+    user: str | None,
+    tenant: str,
+    as_json: bool,
+) -> None:
+    """Show how far extraction has come, what was set aside, and what is in the tiers.
+
+    Positions and lag count every tenant; sessions set aside and memories are those of --tenant.
+    """
+    found = run(_status, configured(), tenant, user)
+    output.answer(found, as_json, lambda: _status_table(found))
+    over = [
+        f"{what} {value:,.0f}{unit} is over {bound:,.0f}{unit}"
+        for what, value, bound, unit in (
+            ("lag", found.lag_seconds, max_lag, " s"),
+            ("backfill lag", found.backfill_lag_seconds, max_backfill_lag, " s"),
+            ("waiting", found.waiting, max_waiting, " interactions"),
+            ("set aside", found.set_aside_total, max_set_aside, " sessions"),
+            ("ingest lag", _ingest_lag(found), max_ingest_lag, " s"),
+        )
+        if bound is not None and value > bound
+    ]
+    if over:
+        output.say(
+            f"error: {', '.join(over)}; run `memory extract` or `memory ingest`, or more of them"
+            " (docs/extraction.md and docs/ingest.md say what to do)"
+        )
+        click.get_current_context().exit(1)
+
+
+async def _status(settings: Settings, tenant: str, user: str | None) -> Status:
+    async with worker_database(settings) as database:
+        found = await read_status(
+            database,
+            tenant,
+            user,
+            language=settings.language,
+            daily_budget=settings.model_daily_budget,
+        )
+        return replace(found, ingest=await ingest_state(database, settings))
+
+
+def _ingest_lag(found: Status) -> float:
+    """Seconds behind Kafka; without end where that cannot be told, since a bound is then passed."""
+    if found.ingest is None:
+        return 0.0
+    return inf if found.ingest.seconds is None else found.ingest.seconds
+
+
+def _status_table(found: Status) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    grid.add_row(
+        "database",
+        f"Postgres {found.server}, pgvector {found.pgvector}, migration {found.migration}",
+    )
+    embedder = f"{found.embedder} ({found.dimensions} dimensions)" if found.embedder else "none yet"
+    grid.add_row("embedder", embedder)
+    shares = [f"{output.plain(name)} {percent} %" for name, percent in found.serves.items()]
+    grid.add_row("serving", ", ".join(shares))
+    log = (found.interactions, "interaction"), (found.users, "user")
+    grid.add_row("log", " of ".join(output.counted(*part) for part in log))
+    grid.add_row(
+        "extraction",
+        f"{output.counted(found.waiting, 'interaction')} of"
+        f" {output.counted(found.users_due, 'user')} waiting, the oldest for"
+        f" {found.lag_seconds:.1f} s; {output.counted(found.leased, 'user')} being extracted",
+    )
+    if found.backfill_users:
+        grid.add_row(
+            "backfill",
+            f"of these {output.counted(found.backfill_waiting, 'interaction')} of"
+            f" {output.counted(found.backfill_users, 'user')}, the oldest for"
+            f" {found.backfill_lag_seconds:.1f} s",
+        )
+    if found.leases_expired:
+        grid.add_row(
+            "leases",
+            f"{output.counted(found.leases_expired, 'user')} held by a worker that is gone",
+        )
+    for label, line in _ingest_lines(found.ingest) if found.ingest else ():
+        grid.add_row(label, line)
+    if found.position:
+        place = found.position
+        grid.add_row("user", f"recorded {place.recorded:,}, extracted {place.extracted:,}")
+    grid.add_row("", "")
+    for label, line in _tenant_lines(found):
+        grid.add_row(label, line)
+    return grid
+
+
+def _tenant_lines(found: Status) -> Iterator[tuple[str, str]]:
+    yield "tenant", output.plain(found.tenant)
+    yield "working", f"{output.counted(found.sessions_open, 'open session')} of {found.sessions:,}"
+    for count in found.long_term:
+        yield "long-term", f"{count.memories:,} {count.kind} by {count.extractor}"
+    for count in found.collective:
+        yield "collective", f"{count.memories:,} {count.kind} by {count.extractor}"
+    for line in _model_lines(found.models):
+        yield "models", line
+    for quality in found.quality:
+        yield (
+            "quality",
+            f"{quality.sound:,} of a sample of {quality.memories:,} by {quality.maker} are sound;"
+            f" {quality.standing:,} of {output.counted(quality.quotes, 'quote')} stand",
+        )
+    if found.set_aside_total > len(found.set_aside):
+        yield "set aside", f"{found.set_aside_total:,} sessions, the newest of them:"
+    for row in found.set_aside:
+        # An extractor that reads all of a user at once fails in no session.
+        where = f"session {output.plain(row.session)!r} of " if row.session else ""
+        yield (
+            "set aside",
+            f"{where}user {output.plain(row.user)!r} after"
+            f" {output.counted(row.attempts, 'attempt')}: {output.one_line(row.error, 200)}",
+        )
+
+
+def _model_lines(models: ModelDay) -> Iterator[str]:
+    limit = "" if models.budget is None else f" of {models.budget:g}"
+    if limit or models.spent:
+        yield f"{models.spent:.4f}{limit} spent today (UTC)"
+    for sessions, what in (
+        (models.waiting_for_budget, "the budget to be renewed"),
+        (models.waiting_for_server, "the model's server"),
+    ):
+        if sessions:
+            at = f", until {models.resumes_at:%Y-%m-%d %H:%M} UTC" if models.resumes_at else ""
+            yield f"{output.counted(sessions, 'session')} waiting for {what}{at}"
+
+
+def _ingest_lines(ingest: IngestState) -> Iterator[tuple[str, str]]:
+    behind = (
+        f"{output.counted(ingest.waiting, 'message')} behind" if ingest.waiting else "up to date"
+    )
+    if ingest.unknown:
+        behind = f"cannot be told: {ingest.unknown}"
+    yield "ingest", f"{ingest.topic}: {behind}"
+    for part in ingest.partitions:
+        where = "not begun" if part.next_offset is None else f"at {part.next_offset:,}"
+        waits = ""
+        if part.waiting:
+            seconds = "" if part.seconds is None else f", the oldest for {part.seconds:.1f} s"
+            waits = f", {part.waiting:,} waiting{seconds}"
+        yield "", f"partition {part.partition} {where}{waits}; {part.owner or 'nobody has it'}"
+    if ingest.dead_letters:
+        yield "dead letters", output.tally(ingest.dead_letters)
+
+
+@click.command(
+    "reembed",
+    epilog=example(
+        "MEMORY_EMBEDDER=openai:text-embedding-3-small memory reembed",
+        "memory reembed --drop-old",
+    ),
+)
+@click.option("--batch", type=click.IntRange(min=1), default=200, help="Texts at a time.")
+@click.option("--drop-old", is_flag=True, help="Remove the vectors that no longer serve.")
+@json_option
+def reembed_command(batch: int, drop_old: bool, as_json: bool) -> None:
+    """Move the store to the embedder that MEMORY_EMBEDDER names.
+
+    The old vectors serve until the new ones are complete. Interrupted, it goes on when run again;
+    afterwards apps and workers are restarted with the new setting.
+    """
+    done = run(_reembed, configured(), batch, drop_old)
+    output.answer(done, as_json, lambda: _reembedded(done))
+
+
+async def _reembed(settings: Settings, batch: int, drop_old: bool) -> Reembedded:
+    embedder = create_embedder(settings)
+    try:
+        with output.progress("embedding", "memories", None) as advance:
+            async with worker_database(settings) as database:
+                work = Reembedding(
+                    database,
+                    embedder,
+                    batch=batch,
+                    progress=lambda so_far: advance(so_far.memories),
+                )
+                return await work.run(drop_old=drop_old)
+    finally:
+        await embedder.aclose()
+
+
+def _reembedded(done: Reembedded) -> Text:
+    replaced = f", in place of {done.replaced}" if done.replaced else ""
+    made = f"{output.counted(done.memories, 'vector')} made"
+    return Text(f"{made}; {done.embedder} serves{replaced}")

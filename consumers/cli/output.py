@@ -1,0 +1,204 @@
+"""What commands print: one JSON document, or something a person reads well."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+
+import click
+from pydantic_core import to_jsonable_python
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from consumers.extraction.derivation import Extracted
+from memory.context.assembly import Context
+from memory.models import Evidence, Explanation, Memory, Recall
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+QUOTE_CHARACTERS = 300
+PIPED_WIDTH = 120
+
+
+def answer(document: object, as_json: bool, shown: Callable[[], RenderableType]) -> None:
+    """Prints `document` as JSON, or else what `shown` draws, to stdout."""
+    if as_json:
+        click.echo(json.dumps(to_jsonable_python(document), ensure_ascii=False))
+    else:
+        console().print(shown())
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that takes text as it is: brackets in a memory are no markup."""
+    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = PIPED_WIDTH
+    return made
+
+
+def say(message: str) -> None:
+    """One line to stderr."""
+    click.echo(message, err=True)
+
+
+def warn_of_stale(fresh: bool, waited: float, missing: str) -> None:
+    """One line to stderr where an answer does not reflect what was waited for."""
+    if not fresh:
+        say(f"waited {waited:.1f} s in vain; answered with what there is (does `{missing}` run?)")
+
+
+def plain(text: str) -> str:
+    """The text without control characters: what users wrote must not drive the terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def one_line(text: str, limit: int | None = None) -> str:
+    """The text as one plain line, cut at `limit` characters."""
+    line = plain(" ".join(text.split()))
+    return line if limit is None or len(line) <= limit else line[: limit - 1] + "…"
+
+
+def for_stdout(text: str) -> str:
+    """Prompt text unchanged for a pipe, and plain for a terminal."""
+    return plain(text) if sys.stdout.isatty() else text
+
+
+@contextmanager
+def progress(what: str, unit: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr while the block runs, if that is a terminal; call it with what is done."""
+    stderr = console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def day(moment: datetime | None) -> str:
+    """A date; nothing for no time."""
+    return f"{moment:%Y-%m-%d}" if moment else ""
+
+
+def held(memory: Memory) -> str:
+    """When a memory holds in the world."""
+    until = f" to {day(memory.valid_to)}" if memory.valid_to else ""
+    return f"{day(memory.valid_from)}{until}"
+
+
+def quoted(evidence: Evidence) -> str:
+    """Evidence as its date, interaction and quote."""
+    said = one_line(evidence.quote, QUOTE_CHARACTERS)
+    return f"{day(evidence.occurred_at)} {plain(evidence.interaction_id)}: “{said}”"
+
+
+def recalled(found: Recall) -> RenderableType:
+    """Ranked memories as a table."""
+    if not found.items:
+        return Text(
+            f"nothing recalled (position {found.position});"
+            " new interactions become memories with `memory extract`"
+        )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("score", "id", "kind", "when"):
+        table.add_column(name, no_wrap=True, justify="right" if name in {"score", "id"} else "left")
+    table.add_column("memory", ratio=1)
+    table.add_column("cites", style="dim")
+    for item in found.items:
+        memory = item.memory
+        table.add_row(
+            f"{item.score:.2f}",
+            str(memory.id),
+            memory.kind.value,
+            day(memory.valid_from or memory.occurred_at),
+            Text(plain(memory.text + (f" ({memory.disputed})" if memory.contested else ""))),
+            Text(plain(" ".join(item.citations))),
+        )
+    return table
+
+
+def cited(context: Context) -> str:
+    """What a context's markers stand for, one a line, after its size."""
+    lines = [f"{context.tokens} of {context.budget} tokens, position {context.position}"]
+    lines += [
+        f"[{c.marker}] memory {c.memory} ({c.tier}) from {plain(', '.join(c.interaction_ids))}"
+        for c in context.citations
+    ]
+    return "\n".join(lines)
+
+
+def explained(explanation: Explanation) -> RenderableType:
+    """A memory, what made it, its quotes, and its neighbours in time."""
+    memory = explanation.memory
+    made = memory.provenance
+    by = f"{made.extractor} {made.extractor_version}"
+    if made.model:
+        by += f", model {made.model}, prompt {made.prompt} {made.prompt_version}"
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    grid.add_row("memory", Text(f"{memory.id}  {plain(memory.text)}", style="bold"))
+    grid.add_row("kind", f"{memory.kind}, confidence {memory.confidence:.2f}")
+    grid.add_row("holds", held(memory))
+    believed = f"from {memory.believed_from:%Y-%m-%d %H:%M}" if memory.believed_from else ""
+    ended = f" to {memory.believed_to:%Y-%m-%d %H:%M}" if memory.believed_to else ""
+    grid.add_row("believed", believed + ended)
+    grid.add_row("made by", by)
+    for evidence in explanation.evidence:
+        grid.add_row(evidence.stance.value, quoted(evidence))
+    for retraction in explanation.retractions:
+        grid.add_row("retraction", plain(f"{retraction.interaction_id} {retraction}"))
+    if memory.contested:
+        grid.add_row("disputed", plain(", ".join(memory.contested)))
+    if memory.decided:
+        grid.add_row("dispute", plain(memory.decided))
+    for label, other in (
+        ("replaced", explanation.supersedes),
+        ("replaced by", explanation.superseded_by),
+    ):
+        if other:
+            grid.add_row(label, f"{other.id}  {one_line(other.text)} ({held(other)})")
+    return grid
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 session`, `2 sessions`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def per_second(count: int, seconds: float) -> str:
+    """A rate with thousands separated."""
+    return f"{count / seconds:,.0f}/s" if seconds > 0 else "-"
+
+
+def tally(counts: Mapping[str, int]) -> str:
+    """Counts by name, in the order of the names."""
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items())) or "none"
+
+
+def extracted(done: Extracted) -> Text:
+    """What a run of extraction did."""
+    return Text(
+        f"extracted {counted(done.interactions, 'interaction')} of"
+        f" {counted(done.sessions, 'session')}, {counted(done.users, 'user')}"
+        f" in {done.seconds:.1f} s"
+        f" ({per_second(done.interactions, done.seconds)})\n"
+        f"memories made: {tally(done.memories)}; {done.reinforced:,} reinforced,"
+        f" {done.closed:,} closed"
+    )

@@ -1,0 +1,183 @@
+"""`memory record` and `memory forget`: one interaction into the log, and memories out of it."""
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import click
+from anyio import to_thread
+from rich.text import Text
+
+from consumers.cli import output
+from consumers.cli.options import (
+    agent_option,
+    configured,
+    example,
+    json_option,
+    moment,
+    run,
+    tenant_option,
+    user_option,
+)
+from memory.beliefs.erasure import Forgotten
+from memory.client.sync_client import AsyncMemoryClient
+from memory.models import InteractionKind, Receipt, Role, Scope
+from memory.settings import Settings
+
+
+@click.command(
+    "record",
+    epilog=example(
+        'memory record "I moved from Berlin to Munich" --user ana',
+        "cat notes.txt | memory record - --user ana --session monday --role assistant",
+    ),
+)
+@click.argument("content")
+@click.option("--session", default="default", show_default=True, help="Which conversation.")
+@click.option("--role", type=click.Choice([role.value for role in Role]), default="user")
+@click.option(
+    "--kind", type=click.Choice([kind.value for kind in InteractionKind]), default="message"
+)
+@click.option("--id", "interaction_id", help="With --at: recorded once, however often it is sent.")
+@click.option("--actor", help="Display name of who acted.")
+@click.option("--payload", default="{}", help="A JSON object, such as a tool's arguments.")
+@click.option("--at", callback=moment, help="When it happened, ISO 8601 with a zone; default: now.")
+@click.option("--private", is_flag=True, help="Keep what is derived from it to --agent.")
+@tenant_option
+@user_option
+@agent_option
+@json_option
+def record_command(
+    *,
+    content: str,
+    session: str,
+    interaction_id: str | None,
+    payload: str,
+    at: datetime | None,
+    tenant: str,
+    user: str,
+    agent: str | None,
+    as_json: bool,
+    **fields: Any,
+) -> None:
+    """Append CONTENT to the log as one interaction; `-` reads it from stdin.
+
+    It is in the next context at once, or over Kafka once `memory ingest` applied it. Memories
+    follow with `memory extract`. What --json prints is a receipt: `--after` of other commands.
+    """
+    text = sys.stdin.read() if content == "-" else content
+    scope = Scope(tenant, user, agent, session)
+    fields |= {
+        "id": interaction_id,
+        "payload": _json_object(payload),
+        "occurred_at": at,
+        "source": "console",
+    }
+    receipt = run(_record, configured(), scope, text, fields)
+    output.answer(receipt, as_json, lambda: _recorded(receipt))
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"not JSON: {error}", param_hint="--payload") from error
+    if not isinstance(value, dict):
+        raise click.BadParameter(f"not a JSON object: {text!r}", param_hint="--payload")
+    return value
+
+
+async def _record(
+    settings: Settings, scope: Scope, content: str, fields: dict[str, Any]
+) -> Receipt:
+    async with AsyncMemoryClient(settings) as client:
+        return await client.record(scope, content, **fields)
+
+
+def _recorded(receipt: Receipt) -> Text:
+    if receipt.place is not None:
+        return Text(f"sent {receipt.interaction_id} to {receipt.place}; `memory ingest` applies it")
+    done = "already recorded" if receipt.duplicate else "recorded"
+    return Text(
+        f"{done} {receipt.interaction_id} as number {receipt.ordinal} of session"
+        f" {receipt.session!r} (position {receipt.position})"
+    )
+
+
+@click.command(
+    "forget",
+    epilog=example(
+        "memory forget --memory 12 --user ana",
+        "memory forget --user-all --user ana --yes",
+    ),
+)
+@click.option("--memory", type=int, help="This memory and the interactions it rests on.")
+@click.option("--session", help="This session and what stood only on it.")
+@click.option("--user-all", is_flag=True, help="Everything of --user.")
+@click.option("--keep-sources", is_flag=True, help="With --memory: keep the interactions.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@tenant_option
+@user_option
+@json_option
+def forget_command(
+    *,
+    memory: int | None,
+    session: str | None,
+    user_all: bool,
+    keep_sources: bool,
+    yes: bool,
+    tenant: str,
+    user: str,
+    as_json: bool,
+) -> None:
+    """Forget for good: exactly one of --memory, --session and --user-all.
+
+    No copy is left, of what was believed before neither, and forgotten interactions are refused if
+    they are ever recorded again. To let interactions count for nothing and keep them, use
+    `memory retract`.
+    """
+    if (memory is not None) + (session is not None) + user_all != 1:
+        raise click.UsageError("give exactly one of --memory, --session and --user-all")
+    target = {"memory": memory, "session": session, "user": user_all, "keep_sources": keep_sources}
+    ask = _agreed if yes else _asked
+    gone = run(_forget, configured(), Scope(tenant, user), target, ask)
+    output.answer(
+        gone,
+        as_json,
+        lambda: Text(
+            f"forgot {output.counted(gone.interactions, 'interaction')}; memories that stood on"
+            f" them: {gone.memories:,}"
+        ),
+    )
+
+
+async def _forget(
+    settings: Settings, scope: Scope, target: dict[str, Any], ask: Callable[[str], None]
+) -> Forgotten:
+    async with AsyncMemoryClient(settings) as client:
+        await to_thread.run_sync(ask, await _named(client, scope, target))
+        return await client.forget(scope, **target)
+
+
+async def _named(client: AsyncMemoryClient, scope: Scope, target: dict[str, Any]) -> str:
+    if target["memory"] is None:
+        what = "everything" if target["user"] else f"session {target['session']!r}"
+        return f"{what} of user {scope.user!r}"
+    found = await client.explain(scope, target["memory"])
+    sources = {evidence.interaction_id for evidence in found.evidence}
+    with_them = (
+        ""
+        if target["keep_sources"]
+        else f" and {output.counted(len(sources), 'interaction')} behind it"
+    )
+    return f"memory {found.memory.id} “{output.one_line(found.memory.text, 120)}”{with_them}"
+
+
+def _agreed(what: str) -> None:
+    pass
+
+
+def _asked(what: str) -> None:
+    click.confirm(f"Forget {what} for good?", abort=True, err=True)

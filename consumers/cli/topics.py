@@ -1,0 +1,70 @@
+"""`memory topics`: the topics of the bus, made as planned."""
+
+import click
+from rich.text import Text
+
+from consumers.cli import output
+from consumers.cli.options import configured, example, json_option
+from consumers.operations.topics import TopicMade, create_topics
+from memory.bus.topics import PARTITIONS, plan
+from memory.errors import ConfigurationError
+
+
+@click.group("topics", epilog=example("memory topics create --replication 1"))
+def topics_command() -> None:
+    """Make the topics that interactions travel over (docs/kafka.md)."""
+
+
+@topics_command.command(
+    "create",
+    epilog=example(
+        "MEMORY_KAFKA_SERVERS=kafka.example:9092 memory topics create",
+        "memory topics create --replication 1",
+    ),
+)
+@click.option(
+    "--partitions",
+    type=click.IntRange(min=1),
+    default=PARTITIONS,
+    show_default=True,
+    help="How many processes can share the work; never add to them later.",
+)
+@click.option(
+    "--replication", type=click.IntRange(min=1), default=3, show_default=True, help="Replicas."
+)
+@click.option(
+    "--retention-days", type=float, default=7.0, show_default=True, help="-1 keeps for ever."
+)
+@click.option(
+    "--dead-letter-days", type=float, default=30.0, show_default=True, help="Of dead letters."
+)
+@json_option
+def create_command(
+    partitions: int,
+    replication: int,
+    retention_days: float,
+    dead_letter_days: float,
+    as_json: bool,
+) -> None:
+    """Make the topics of interactions, dead letters and changes, where they are missing.
+
+    Run again it changes nothing, and says where a topic is otherwise than asked for.
+    """
+    settings = configured()
+    if not settings.kafka_servers:
+        raise ConfigurationError("MEMORY_KAFKA_SERVERS names no broker, such as 'kafka:9092'")
+    planned = plan(
+        settings.kafka_topic,
+        partitions=partitions,
+        replication=replication,
+        retention_days=retention_days,
+        dead_letter_days=dead_letter_days,
+    )
+    made = create_topics(settings, planned)
+    output.answer(made, as_json, lambda: Text("\n".join(map(_line, made))))
+
+
+def _line(topic: TopicMade) -> str:
+    done = "made" if topic.created else "there"
+    differs = f"; differs: {', '.join(topic.differences)}" if topic.differences else ""
+    return f"{done:5}  {topic.name}, {output.counted(topic.partitions, 'partition')}{differs}"

@@ -1,1 +1,0 @@
-"""The `memory` command line: parses, calls, and shows; what it calls lives elsewhere."""

@@ -1,0 +1,470 @@
+"""Derivation: a leased user's new interactions through a generation's extractors into memories.
+
+Every commit checks the lease; who was too slow commits nothing. An extractor's progress commits
+with the memories it made.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from psycopg.rows import DictRow
+
+from consumers.extraction.conflicts import verdicts
+from consumers.extraction.leases import (
+    Lease,
+    begin,
+    fail,
+    put_off,
+    renewal,
+)
+from consumers.extraction.model_ledger import PostgresLedger, keeping
+from consumers.generations.registry import Generation, State
+from extractors.language_model.conflicts import Arbiter
+from extractors.language_model.ledger import AsksModels
+from extractors.protocol import LOOK_BACK, MOST_BELIEVED, Extractor, LogSlice, Reading
+from memory.beliefs.assertions import Assertion
+from memory.beliefs.long_term import Committed, LongTerm, seal
+from memory.beliefs.planning import Complete, Plan
+from memory.beliefs.rows import memory_of
+from memory.database import Database
+from memory.database.pipeline import Params
+from memory.errors import (
+    ConcurrentWrite,
+    ConfigurationError,
+    ExperientialMemoryError,
+    ExtractionWaits,
+)
+from memory.language.text import RollingSummary, spoken_lines
+from memory.log.interactions import fallen_out, interaction_of
+from memory.models import Candidate, Interaction, InteractionKind, Memory, Provenance, Scope
+from memory.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+"""Interactions of one session that are extracted and committed together."""
+
+SUMMARY_TOKENS = 200
+"""Of the rolling summary of an open session."""
+
+Between = Callable[[int], Awaitable[None]]
+"""Called after each commit with the interactions it took; may raise GaveWay."""
+
+
+class GaveWay(Exception):
+    """Something of more weight is due; what was committed stands, the rest waits."""
+
+
+async def at_once(_: int) -> None:
+    """Goes on without a pause."""
+
+
+@dataclass(slots=True)
+class Extracted:
+    """What a run did.
+
+    memories: how many were added, by extractor.
+    waiting: how often a session was left for later because a model cannot be asked before.
+    """
+
+    users: int = 0
+    sessions: int = 0
+    interactions: int = 0
+    failures: int = 0
+    waiting: int = 0
+    closed: int = 0
+    reinforced: int = 0
+    seconds: float = 0.0
+    memories: dict[str, int] = field(default_factory=dict)
+
+    def count(self, committed: Committed, made: Sequence[str]) -> None:
+        """Adds one commit."""
+        self.closed += committed.closed
+        self.reinforced += committed.reinforced
+        for extractor in made:
+            self.memories[extractor] = self.memories.get(extractor, 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """How far a session was read, up to which place it is to be read, and what is read again.
+
+    reread_through: places up to there were read before; 0 where none were.
+    reread_at: what is made of them again is believed from then on; None: as if for the first time.
+    """
+
+    ordinal: int
+    length: int
+    reread_through: int
+    reread_at: datetime | None
+
+    @classmethod
+    def of(cls, row: DictRow) -> "Due":
+        """A row of `leases.due_sessions`."""
+        return cls(row["ordinal"], row["length"], row["reread_through"], row["reread_at"])
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is extracted and committed together: a session's next interactions that count.
+
+    through: up to which place it is then read; what does not count or was forgotten has a place.
+    again: whether it begins with what was read before.
+    """
+
+    before: Sequence[Interaction]
+    interactions: Sequence[Interaction]
+    through: int
+    again: bool
+
+
+class Derivation:
+    """Derives memories of one generation, of one leased user after another."""
+
+    def __init__(
+        self,
+        database: Database,
+        long_term: LongTerm,
+        generation: Generation,
+        installed: Sequence[Extractor],
+        settings: Settings,
+        done: Extracted,
+        progress: Callable[[Extracted], None] = lambda _: None,
+        arbiter: Arbiter | None = None,
+    ) -> None:
+        """Chooses the generation's extractors of those installed; `arbiter`: judges contests.
+
+        Raises:
+            GenerationMismatch: they are not all installed, or not as the generation has them.
+        """
+        self._database = database
+        self._long_term = long_term
+        self._generation = generation
+        ledger = PostgresLedger(database, settings.model_daily_budget, generation.id)
+        self._extractors = keeping(generation.chosen(installed), ledger)
+        self._arbiter = arbiter.keeping(ledger) if arbiter else None
+        self._settings = settings
+        self._done = done
+        self._progress = progress
+
+    async def user(self, lease: Lease, between: Between = at_once) -> float | None:
+        """Seconds after which to try again what failed now; None where nothing did."""
+        generation = {"generation": self._generation.id}
+        due = await self._database.fetch(lease.scope, "leases.due_sessions", generation)
+        # What ends its worker says nothing: who comes after one notes each thing before it begins.
+        wary = lease.lost > 0 or any(row["unheard"] for row in due)
+        tried = []
+        for row in due:
+            if row["session_id"]:
+                session = lease.scope.in_session(row["session_id"])
+                if wary and not await self._begun(lease, session):
+                    continue
+                work = self._extract_session(lease, session, Due.of(row), between)
+                tried.append(await self._attempt(lease, session, work))
+        read = await self._read_users(lease, due, wary=wary)
+        await seal(self._database, lease.scope, self._generation.id)
+        return min((a.retry for a in tried + read if a.retry is not None), default=None)
+
+    async def _read_users(
+        self, lease: Lease, due: Sequence[DictRow], *, wary: bool
+    ) -> list["_Attempt"]:
+        """Attempts at what reads all of the user, noted first where wary."""
+        readers = [e for e in self._extractors if e.reading is Reading.USER]
+        noted = wary and bool(readers or self._arbiter)
+        if noted and not await self._begun(lease, lease.scope):
+            return []
+        read = [await self._attempt(lease, lease.scope, self._read_user(lease, e)) for e in readers]
+        if self._arbiter:
+            judging = self._judge(lease, self._arbiter)
+            read.append(await self._attempt(lease, lease.scope, judging))
+        failed_before = bool(due) and not due[-1]["session_id"]
+        if (noted or failed_before) and all(attempt.done for attempt in read):
+            recovered = {"generation": self._generation.id, "lease": lease.token}
+            await self._database.fetch(lease.scope, "leases.recover", recovered)
+        return read
+
+    async def _begun(self, lease: Lease, scope: Scope) -> bool:
+        """Notes that something is begun; False: it ended too many processes, and is set aside."""
+        generation = self._generation.id
+        begun = await begin(
+            self._database, self._settings, lease, generation=generation, session=scope.session
+        )
+        if not begun:
+            logger.warning("session %r of user %r is set aside", scope.session, scope.user)
+            self._done.failures += 1
+        return begun
+
+    async def note(self, lease: Lease) -> bool:
+        """Notes that all the lease saw is derived, for a generation beside the live one.
+
+        Not while something that failed is to be tried again.
+        """
+        come_to = {
+            "generation": self._generation.id,
+            "position": lease.position,
+            "forget_seq": lease.forget_seq,
+            "lease": lease.token,
+        }
+        return bool(await self._database.fetch(lease.scope, "generations.derived", come_to))
+
+    async def _plan(
+        self, lease: Lease, assertions: Sequence[Assertion], complete: Complete | None = None
+    ) -> Plan:
+        return await self._long_term.plan(
+            lease.scope,
+            assertions,
+            complete,
+            forget_seq=lease.forget_seq,
+            generation=self._generation.id,
+        )
+
+    async def _attempt(self, lease: Lease, scope: Scope, work: Awaitable[None]) -> "_Attempt":
+        """A failure counts as one attempt, and does not stop the neighbours of what failed."""
+        try:
+            await work
+        except GaveWay:
+            raise
+        except ExtractionWaits as wait:  # nobody's fault, and no attempt used up
+            logger.warning("extraction of user %r waits: %s", scope.user, wait)
+            self._done.waiting += 1
+            generation = self._generation.id
+            await put_off(
+                self._database, lease, generation=generation, session=scope.session, wait=wait
+            )
+            return _Attempt(done=False, retry=wait.seconds)
+        except Exception as error:
+            if _is_trouble(error):
+                raise
+            logger.exception("session %r of user %r", scope.session, scope.user)
+            self._done.failures += 1
+            generation = self._generation.id
+            retry = await fail(
+                self._database,
+                self._settings,
+                lease,
+                generation=generation,
+                session=scope.session,
+                error=error,
+            )
+            return _Attempt(done=False, retry=retry)
+        return _Attempt(done=True)
+
+    async def _extract_session(
+        self, lease: Lease, scope: Scope, due: Due, between: Between
+    ) -> None:
+        session = {"session": scope.session}
+        before = {**session, "through": due.ordinal, "limit": LOOK_BACK}
+        rows = await self._database.fetch(scope, "log.read_before", before)
+        look_back = [interaction_of(row) for row in reversed(rows)]
+        after = due.ordinal
+        while after < due.length:
+            more = {**session, "after": after, "limit": BATCH}
+            rows = await self._database.fetch(scope, "log.read_session", more)
+            read = [interaction_of(row) for row in rows]
+            through = read[-1].ordinal if len(read) == BATCH else due.length
+            through = max(through, read[-1].ordinal if read else 0)
+            page = Page(look_back, read, through, again=after < due.reread_through)
+            await self._commit_page(lease, scope, page, due)
+            await between(len(read))
+            look_back = [*look_back, *read][-LOOK_BACK:]
+            after = through
+        self._done.sessions += 1
+
+    async def _commit_page(self, lease: Lease, scope: Scope, page: Page, due: Due) -> None:
+        assertions, readers = await self._proposed(scope, page)
+        complete = None
+        if page.again and page.interactions:
+            assertions = learned_after(assertions, due.reread_at)
+            learned_at = _latest(_learned(page.interactions), due.reread_at)
+            complete = Complete(readers, learned_at, frozenset(i.id for i in page.interactions))
+        plan = await self._plan(lease, assertions, complete)
+        vectors = await self._long_term.embed(plan)
+        await self._long_term.embedder_id()
+        keys = {"tenant": scope.tenant, "user": scope.user}
+        live = self._generation.state is State.LIVE
+        rolled = await self._rolled(scope, page.through) if live else []
+        async with self._database.transaction(lease.scope) as transaction:
+            committed = await self._long_term.commit(transaction, plan, vectors, lease.token)
+            await transaction.fetch_all(
+                [
+                    *(("log.set_summary", {**keys, **summary}) for summary in rolled),
+                    (
+                        "leases.advance",
+                        {
+                            **keys,
+                            "generation": self._generation.id,
+                            "session": scope.session,
+                            "ordinal": page.through,
+                        },
+                    ),
+                    ("leases.renew", {**keys, **renewal(lease, self._settings)}),
+                ]
+            )
+        self._done.interactions += len(page.interactions)
+        self._done.count(committed, [row["extractor"] for row in plan.memories.values()])
+        self._progress(self._done)
+
+    async def _proposed(self, scope: Scope, page: Page) -> tuple[list[Assertion], frozenset[str]]:
+        """What the extractors that read sessions make of a page, and their names."""
+        readers = [e for e in self._extractors if e.reading is not Reading.USER]
+        known = [*page.before, *page.interactions]
+        assertions: list[Assertion] = []
+        for extractor in readers:
+            seen = [i for i in page.interactions if i.kind in extractor.reads]
+            log = LogSlice(scope, seen, page.before, await self._known(scope, extractor, seen))
+            candidates = await extractor.extract(log) if seen else []
+            assertions += asserted(extractor, candidates, known, scope)
+        names = frozenset(extractor.name for extractor in readers)
+        return assertions, names.union(*(e.replaces for e in readers if isinstance(e, AsksModels)))
+
+    async def _known(
+        self, scope: Scope, extractor: Extractor, seen: Sequence[Interaction]
+    ) -> list[Memory]:
+        """What a KNOWING reader is shown of what is believed, as the session's agent may see it."""
+        if extractor.reading is not Reading.KNOWING or not seen:
+            return []
+        params = {
+            "generation": self._generation.id,
+            "kinds": sorted(kind.value for kind in extractor.makes),
+            "agent": seen[0].scope.agent,
+            "limit": MOST_BELIEVED,
+        }
+        rows = await self._database.fetch(scope, "long_term.known", params)
+        return sorted(map(memory_of, rows), key=lambda m: (m.occurred_at, m.text))
+
+    async def _rolled(self, scope: Scope, through: int) -> list[Params]:
+        """The session's rolling summary moved forward to where its window begins; [] if it stays.
+
+        The window ends at the ordinal `through`. What is private to an agent is left out: a summary
+        is shown to every agent.
+        """
+        session = {"session": scope.session}
+        found = await self._database.fetch(scope, "log.session", session)
+        if not found:  # forgotten meanwhile, which the commit will notice
+            return []
+        after, moved = found[0]["summary_through"], False
+        summary = RollingSummary(found[0]["summary"], tuple(found[0]["summary_sources"]))
+        while after < through:
+            page = {**session, "after": after, "limit": BATCH}
+            rows = await self._database.fetch(scope, "log.read_session", page)
+            read = [interaction_of(r) for r in rows if r["ordinal"] <= through]
+            fallen = fallen_out(read, self._settings.window_tokens)
+            if not fallen and read and read[-1].ordinal < through:
+                fallen = read[:-1]  # more follows than a page of next to nothing
+            if not fallen:
+                break
+            said = spoken_lines(i for i in fallen if not i.private)
+            summary = summary.over(said, SUMMARY_TOKENS)
+            after, moved = fallen[-1].ordinal, True
+        if not moved:
+            return []
+        moved_to = {"summary": summary.text, "sources": list(summary.sources), "through": after}
+        return [{**session, **moved_to}]
+
+    async def _read_user(self, lease: Lease, extractor: Extractor) -> None:
+        messages = InteractionKind.MESSAGE in extractor.reads
+        query = "log.read_kinds" if messages else "log.read_acts"
+        kinds = {"kinds": sorted(kind.value for kind in extractor.reads)}
+        generation = {"generation": self._generation.id}
+        rows, (newest,) = await self._database.fetch_all(
+            lease.scope, [(query, kinds), ("leases.reread_at", generation)]
+        )
+        believed = await self._long_term.believed_by(
+            lease.scope, extractor.name, self._generation.id
+        )
+        if not rows and not believed:
+            return
+        interactions = [interaction_of(row) for row in rows]
+        candidates = await extractor.extract(LogSlice(lease.scope, interactions, believed=believed))
+        learned_at = _latest(_learned(interactions, believed), newest["reread_at"])
+        assertions = asserted(extractor, candidates, interactions, lease.scope)
+        plan = await self._plan(
+            lease,
+            learned_after(assertions, newest["reread_at"]),
+            Complete(frozenset({extractor.name}), learned_at),
+        )
+        if not plan.empty:
+            await self._commit(lease, plan)
+
+    async def _judge(self, lease: Lease, arbiter: Arbiter) -> None:
+        """Asks about what is contested and was not judged; the verdicts commit like all else."""
+        found = await verdicts(self._database, arbiter, lease.scope, self._generation.id)
+        if found:
+            await self._commit(lease, await self._plan(lease, found))
+
+    async def _commit(self, lease: Lease, plan: Plan) -> None:
+        vectors = await self._long_term.embed(plan)
+        await self._long_term.embedder_id()
+        async with self._database.transaction(lease.scope) as transaction:
+            committed = await self._long_term.commit(transaction, plan, vectors, lease.token)
+        self._done.count(committed, [row["extractor"] for row in plan.memories.values()])
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """Whether it was done, and if not the seconds until it is tried again; None: set aside."""
+
+    done: bool
+    retry: float | None = None
+
+
+def _is_trouble(error: Exception) -> bool:
+    """Whether an error is no fault of the session that was read when it came up.
+
+    What the store refuses under the user's own lock is the session's: nobody else writes then.
+    """
+    if isinstance(error, ConfigurationError):
+        return True
+    ours = isinstance(error, ExperientialMemoryError) and error.retriable
+    return ours and not isinstance(error, ConcurrentWrite)
+
+
+def learned_after(assertions: Sequence[Assertion], moment: datetime | None) -> list[Assertion]:
+    """Assertions as the log knows them since a retraction had their sources read again, if any."""
+    return [replace(a, recorded_at=_latest(a.recorded_at, moment)) for a in assertions]
+
+
+def _latest(moment: datetime, other: datetime | None) -> datetime:
+    return moment if other is None else max(moment, other)
+
+
+def _learned(interactions: Sequence[Interaction], believed: Sequence[Memory] = ()) -> datetime:
+    """When the log last learned something that a reader of it can have drawn on."""
+    times = [i.recorded_at for i in interactions] + [m.believed_from for m in believed]
+    return max(at for at in times if at is not None)
+
+
+def asserted(
+    extractor: Extractor,
+    candidates: Sequence[Candidate],
+    interactions: Sequence[Interaction],
+    scope: Scope,
+) -> list[Assertion]:
+    """Candidates with what the log knows about their evidence.
+
+    A candidate that rests on anything private to an agent is private to that agent.
+    """
+    by_id = {i.id: i for i in interactions}
+    itself = Provenance(extractor.name, extractor.version)
+    found = []
+    for proposed in candidates:
+        made, candidate = proposed.made_by or itself, replace(proposed, made_by=None)
+        sources = [by_id[e.interaction_id] for e in candidate.evidence]
+        recorded = [i.recorded_at for i in sources if i.recorded_at is not None]
+        private = [i.scope.agent for i in sources if i.private]
+        here = [i.ordinal for i in sources if i.session == scope.session]
+        found.append(
+            Assertion(
+                candidate,
+                made,
+                max(recorded),
+                max(i.position for i in sources),
+                agent=private[0] if private else None,
+                session=scope.session,
+                ordinal=min(here, default=None),
+                ordinal_to=max(here, default=None),
+            )
+        )
+    return found

@@ -1,0 +1,258 @@
+"""Claims: which worker may write to which user, for how long, and whose turn comes next.
+
+There is one lease for each user, in the user's own row. Whatever a worker writes checks the token
+of its lease in the same statement or transaction, so a worker whose lease was taken over, however
+slow it is, changes nothing.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+import anyio
+from psycopg.rows import DictRow
+
+from consumers.runtime.backoff import backoff
+from consumers.runtime.task_groups import alone
+from consumers.runtime.tenants import NOBODY, tenants
+from memory.database import Database
+from memory.database.pipeline import Params
+from memory.errors import (
+    ExperientialMemoryError,
+    ExtractionWaits,
+    LeaseLost,
+    StoreUnavailable,
+    UnusableAnswer,
+)
+from memory.models import Scope
+from memory.settings import Settings
+
+FULL = 100
+"""With this many new interactions a user is extracted without having to fall quiet."""
+
+BACKFILL_EVERY = 8
+"""Of so many leases that a worker takes, one goes to backfill although live users wait."""
+
+FIRST_RETRY, LONGEST_RETRY = 5.0, 300.0
+"""Seconds between a session's attempts: doubling from the one to the other."""
+
+LEAST_RETRY = 1.0
+"""Seconds until a user is taken again for what could have been tried again already and was not."""
+
+RELEASE_SECONDS = 5.0
+"""How long a worker that is told to stop tries to give its user back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A user this worker may write to, until `token` is taken over.
+
+    lost: how many leases of the user before this one ended without being given back, in a row.
+    """
+
+    scope: Scope
+    token: UUID
+    position: int
+    due_at: datetime
+    forget_seq: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose users to extract: every tenant's, one tenant's, or one user."""
+
+    tenant: str | None = None
+    user: str | None = None
+
+
+class Claims:
+    """Takes, keeps and gives back users, for the loops of one process."""
+
+    def __init__(self, database: Database, settings: Settings, whose: Whose) -> None:
+        self._database = database
+        self._settings = settings
+        self._whose = whose
+        self._taken = 0
+        self._owed: list[tuple[Scope, Params]] = []  # releases that the store did not hear of
+
+    async def take(self, quiet: float) -> Lease | None:
+        """The user whose turn it is, among those quiet for so many seconds; None: nobody's.
+
+        Live before backfill, but for every `BACKFILL_EVERY`th, so that neither waits for ever.
+        """
+        await self._settle()
+        self._taken += 1
+        backfill_first = self._taken % BACKFILL_EVERY == 0
+        for backfill in (backfill_first, not backfill_first):
+            params = {**self._turns(quiet), "backfill": backfill, "lease": self._settings.lease}
+            for row in await self._database.fetch_system("leases.lease", params):
+                return lease_of(Scope(row["tenant_id"], row["user_id"]), row)
+        return None
+
+    async def pause(self, quiet: float, longest: float) -> float:
+        """Seconds until somebody can be taken, as far as the store can tell, up to `longest`."""
+        (row,) = await self._database.fetch_system("leases.next", self._turns(quiet))
+        return longest if row["seconds"] is None else min(longest, row["seconds"])
+
+    def _turns(self, quiet: float) -> dict[str, object]:
+        whose = {"tenant": self._whose.tenant, "user": self._whose.user}
+        return {**whose, "quiet": quiet, "full": FULL}
+
+    @asynccontextmanager
+    async def kept(self, lease: Lease) -> AsyncIterator[None]:
+        """Renews the lease while the block runs, and ends the block where it was taken over.
+
+        Raises:
+            LeaseLost: another worker holds the user now.
+        """
+        with alone():
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._keep, lease)
+                yield
+                group.cancel_scope.cancel()
+
+    async def _keep(self, lease: Lease) -> None:
+        while True:
+            await anyio.sleep(self._settings.lease / 3)
+            try:
+                params = renewal(lease, self._settings)
+                kept = await self._database.fetch(lease.scope, "leases.renew", params)
+            except ExperientialMemoryError as error:
+                if not error.retriable:
+                    raise
+                continue  # whether it is still ours is for the next commit to find out
+            if not kept:
+                raise lost(lease)
+
+    async def release(self, lease: Lease, retry: float | None = None) -> None:
+        """Gives the user back; one that was taken over is left alone.
+
+        `retry`: the work broke off, and is to be taken up again after so many seconds. Sessions
+        that failed say for themselves when they are tried again.
+        """
+        params = {
+            "lease": lease.token,
+            "position": lease.position,
+            "due": lease.due_at,
+            "retry": retry,
+            "least": LEAST_RETRY,
+        }
+        await self._released(lease.scope, params)
+
+    async def _released(self, scope: Scope, params: Params) -> None:
+        try:
+            await self._database.fetch(scope, "leases.release", params)
+        except StoreUnavailable:
+            self._owed.append((scope, params))  # rather than let the lease run out
+            raise
+
+    async def _settle(self) -> None:
+        while self._owed:
+            await self._released(*self._owed.pop())
+
+    async def give_up(self, lease: Lease) -> None:
+        """Gives the user back at once, where this process is being stopped."""
+        with anyio.move_on_after(RELEASE_SECONDS, shield=True):
+            await self.release(lease, 0.0)
+
+
+def lease_of(scope: Scope, row: DictRow) -> Lease:
+    """The lease that a row of `leases.lease` or `generations.hold` gives."""
+    lost = row["lost_leases"]
+    return Lease(scope, row["lease_token"], row["position"], row["due_at"], row["forget_seq"], lost)
+
+
+def renewal(lease: Lease, settings: Settings) -> Params:
+    """The parameters of `leases.renew`, which a commit runs as well."""
+    return {"lease": lease.token, "seconds": settings.lease}
+
+
+async def fail(
+    database: Database,
+    settings: Settings,
+    lease: Lease,
+    *,
+    generation: int,
+    session: str | None,
+    error: Exception,
+) -> float | None:
+    """Counts an attempt at a session, or at all of the user; the seconds until the next.
+
+    None: it was the last, and the session is set aside.
+
+    Raises:
+        LeaseLost: another worker holds the user now; nothing was counted.
+    """
+    params = {
+        "lease": lease.token,
+        "generation": generation,
+        "session": session or "",
+        "error": f"{type(error).__name__}: {error}",
+        # A model that broke its schema twice would only be paid to do it again.
+        "max_attempts": 1 if isinstance(error, UnusableAnswer) else settings.max_attempts,
+        "first": backoff(0, first=FIRST_RETRY, longest=LONGEST_RETRY),
+        "longest": LONGEST_RETRY,
+    }
+    for row in await database.fetch(lease.scope, "leases.fail", params):
+        return cast("float | None", row["retry"])
+    raise lost(lease)
+
+
+async def begin(
+    database: Database, settings: Settings, lease: Lease, *, generation: int, session: str | None
+) -> bool:
+    """Notes that a session, or all of the user, is begun, in case it ends this process.
+
+    False: it has ended as many as may be, and is set aside.
+
+    Raises:
+        LeaseLost: another worker holds the user now; nothing was noted.
+    """
+    params = {
+        "lease": lease.token,
+        "generation": generation,
+        "session": session or "",
+        "max_attempts": settings.max_attempts,
+        "error": f"WorkerVanished: begun {settings.max_attempts} times after its user's worker had"
+        " vanished, with no word of it since: does it end its process, by its size for one?",
+    }
+    for row in await database.fetch(lease.scope, "leases.begin", params):
+        return bool(row["begun"])
+    raise lost(lease)
+
+
+async def put_off(
+    database: Database, lease: Lease, *, generation: int, session: str | None, wait: ExtractionWaits
+) -> None:
+    """Leaves a session for later without counting an attempt.
+
+    Raises:
+        LeaseLost: another worker holds the user now; nothing was changed.
+    """
+    params = {
+        "lease": lease.token,
+        "generation": generation,
+        "session": session or "",
+        "error": f"{type(wait).__name__}: {wait}",
+        "seconds": wait.seconds,
+    }
+    if not await database.fetch(lease.scope, "leases.put_off", params):
+        raise lost(lease)
+
+
+def lost(lease: Lease) -> LeaseLost:
+    """The error that says whose lease is gone."""
+    return LeaseLost(f"lease {str(lease.token)!r} of user {lease.scope.user!r} was taken over")
+
+
+async def take_up(database: Database, whose: Whose) -> int:
+    """Lets extraction try again what was set aside or waits for a budget; how many sessions."""
+    taken = 0
+    async for tenant in tenants(database, whose.tenant):
+        params = {"user": whose.user}
+        taken += len(await database.fetch(Scope(tenant, NOBODY), "leases.take_up", params))
+    return taken

@@ -1,0 +1,337 @@
+"""Generations: which set of extractors makes which memories, and which of them serves whom.
+
+    begun ──► shadow ──► serves 1..100 % of the users ──► live ──► shadow, kept up ──► retired
+                 ▲                    │
+                 └───── rollback ─────┘
+
+Every move is one row, or two in one transaction. Nothing is deleted before `retire`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from consumers.runtime.tenants import NOBODY, tenants, users
+from extractors.language_model.ledger import AsksModels
+from extractors.protocol import Extractor
+from memory.database import Database
+from memory.errors import GenerationMismatch, IllegalMove, UnknownGeneration
+from memory.models import Scope
+
+WHOLE = 100
+
+DELETED_AT_ONCE = 1_000
+"""Memories of a retired generation that are removed in one transaction."""
+
+
+class State(StrEnum):
+    """What becomes of a generation: tried beside the live one, serving, or gone."""
+
+    SHADOW = "shadow"
+    LIVE = "live"
+    RETIRED = "retired"
+
+
+def unreplaced(installed: Sequence[Extractor]) -> list[Extractor]:
+    """Whatever is installed, without what another one replaces."""
+    asking = [e for e in installed if isinstance(e, AsksModels)]
+    replaced = frozenset(name for e in asking for name in e.replaces)
+    return [e for e in installed if e.name not in replaced]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """All memories made by one set of extractors.
+
+    percent: of the users whom it serves; a shadow's come off the live one's.
+    followed: what is recorded goes through it as soon as through the live one.
+    extractors: versions by name; empty stands for whatever is installed.
+    """
+
+    id: int
+    name: str
+    state: State
+    percent: int
+    followed: bool
+    extractors: Mapping[str, str]
+
+    def chosen(self, installed: Sequence[Extractor]) -> list[Extractor]:
+        """The extractors that derive this generation, of those installed here.
+
+        The live one goes on under other versions of them; a shadow, which is to be compared, does
+        not. Where whatever is installed is meant, it is without what another one replaces.
+
+        Raises:
+            GenerationMismatch: one is not installed, or for a shadow in another version.
+        """
+        if not self.extractors:
+            return unreplaced(installed)
+        found = named(installed, list(self.extractors), f"generation {self.name!r}")
+        for extractor in found:
+            made_by = self.extractors[extractor.name]
+            if self.state is State.SHADOW and extractor.version != made_by:
+                raise GenerationMismatch(
+                    f"generation {self.name!r} is made by {extractor.name!r} {made_by!r},"
+                    f" installed is {extractor.version!r}; derive that under another name"
+                )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many users have a log, a generation has derived, and has derived as far as the live."""
+
+    users: int = 0
+    derived: int = 0
+    level: int = 0
+
+    def __add__(self, other: "Coverage") -> "Coverage":
+        return Coverage(
+            self.users + other.users, self.derived + other.derived, self.level + other.level
+        )
+
+
+def named(installed: Sequence[Extractor], names: Sequence[str], whose: str) -> list[Extractor]:
+    """The installed extractors with these names, in the order in which they run.
+
+    Raises:
+        GenerationMismatch: one is not installed here.
+    """
+    found = [e for e in installed if e.name in names]
+    missing = sorted(set(names) - {e.name for e in found})
+    if missing:
+        known = ", ".join(sorted(e.name for e in installed))
+        raise GenerationMismatch(
+            f"{whose} is made by {missing[0]!r}, which is not installed here; there are {known}"
+        )
+    return found
+
+
+def generation_of(row: DictRow) -> Generation:
+    """One row of `generations` as a value."""
+    return Generation(
+        row["generation"],
+        row["name"],
+        State(row["state"]),
+        row["percent"],
+        row["followed"],
+        row["extractors"],
+    )
+
+
+async def read_generations(database: Database) -> list[Generation]:
+    """Every generation, in the order they were begun."""
+    return [generation_of(row) for row in await database.fetch_system("generations.all")]
+
+
+def shares_of(generations: Sequence[Generation]) -> dict[str, int]:
+    """The percent of the users that each generation serves, by name; the live one first."""
+    taken = {g.name: g.percent for g in generations if g.state is State.SHADOW and g.percent}
+    live = {g.name: WHOLE - sum(taken.values()) for g in generations if g.state is State.LIVE}
+    return {**live, **taken}
+
+
+async def followed_generations(database: Database) -> list[Generation]:
+    """Those that new interactions go through: the live one first."""
+    kept_up = [g for g in await read_generations(database) if g.followed]
+    return sorted(kept_up, key=lambda g: g.state is not State.LIVE)
+
+
+async def find_generation(database: Database, name: str) -> Generation:
+    """The generation of a name.
+
+    Raises:
+        UnknownGeneration: there is none.
+    """
+    known = await read_generations(database)
+    for generation in known:
+        if generation.name == name:
+            return generation
+    names = ", ".join(repr(g.name) for g in known if g.state is not State.RETIRED)
+    raise UnknownGeneration(f"no generation is called {name!r}; there are {names}")
+
+
+async def begin(database: Database, name: str, extractors: Mapping[str, str]) -> Generation:
+    """The shadow of this name, added if there is none.
+
+    Raises:
+        IllegalMove: the name is the live generation's, or of one that was retired.
+        GenerationMismatch: the shadow is made by other extractors, or other versions of them.
+    """
+    params = {"name": name, "extractors": Jsonb(dict(extractors))}
+    await database.fetch_system("generations.begin", params)
+    generation = await find_generation(database, name)
+    if generation.state is not State.SHADOW:
+        raise IllegalMove(f"generation {name!r} is {generation.state}; derive under another name")
+    if generation.extractors and dict(generation.extractors) != dict(extractors):
+        raise GenerationMismatch(
+            f"generation {name!r} is made by {told(generation.extractors)}, asked for is"
+            f" {told(extractors)}; derive that under another name"
+        )
+    return generation
+
+
+async def pin(database: Database, extractors: Mapping[str, str]) -> None:
+    """Says by which extractors the live generation stays to be made, whatever else is installed.
+
+    Raises:
+        IllegalMove: it is made by others, as was said before.
+    """
+    params = {"extractors": Jsonb(dict(extractors))}
+    if not await database.fetch_system("generations.pin", params):
+        raise IllegalMove(
+            f"the live generation is not made by {told(extractors)}; derive that as a shadow"
+        )
+
+
+async def coverage(
+    database: Database, generation: Generation, tenant: str | None = None
+) -> Coverage:
+    """How far a generation beside the live one has come, in one tenant or in all."""
+    total = Coverage()
+    async for each in tenants(database, tenant):
+        params = {"generation": generation.id}
+        rows = await database.fetch(Scope(each, NOBODY), "generations.coverage", params)
+        total += Coverage(**rows[0])
+    return total
+
+
+async def follow(database: Database, name: str) -> Generation:
+    """Lets what is recorded go through a shadow, too; what was recorded before is `Replay`'s.
+
+    Raises:
+        UnknownGeneration: there is none of the name.
+        IllegalMove: it is no shadow, or another shadow serves already.
+    """
+    generation = await find_generation(database, name)
+    if generation.state is not State.SHADOW:
+        raise IllegalMove(f"generation {name!r} is {generation.state}, not a shadow")
+    for other in await read_generations(database):
+        if other.state is State.SHADOW and other.percent and other.name != name:
+            raise IllegalMove(
+                f"generation {other.name!r} serves {other.percent} % of the users;"
+                " `memory rollback` or `memory promote` comes first"
+            )
+    await database.fetch_system("generations.follow", {"name": name, "followed": True})
+    return await find_generation(database, name)
+
+
+async def unfollow(database: Database, name: str) -> None:
+    """Leaves a shadow that serves nobody as it is, until it is replayed again."""
+    await database.fetch_system("generations.follow", {"name": name, "followed": False})
+
+
+async def serve(database: Database, name: str, percent: int) -> Generation:
+    """Lets a shadow that is kept up serve `percent` of the users; one row.
+
+    Raises:
+        IllegalMove: a percent outside 1 to 100, or it is not kept up.
+    """
+    checked_percent(percent)
+    params = {"name": name, "percent": percent}
+    if not await database.fetch_system("generations.shift", params):
+        raise IllegalMove(f"generation {name!r} is no shadow that is kept up")
+    return await find_generation(database, name)
+
+
+def checked_percent(percent: int) -> None:
+    """Raises IllegalMove for what is no share of the users to shift."""
+    if not 0 < percent <= WHOLE:
+        raise IllegalMove(f"percent must be 1 to 100, got {percent!r}; `memory rollback` is for 0")
+
+
+async def roll_back(database: Database) -> Generation:
+    """Gives every user back to the live generation, at once; the shadow stays as it is.
+
+    Raises:
+        IllegalMove: no shift is on.
+    """
+    rows = await database.fetch_system("generations.rollback")
+    if not rows:
+        raise IllegalMove(
+            "no shift is on; after `memory promote` the generation before is still kept up:"
+            " `memory shift` to it"
+        )
+    return await find_generation(database, rows[0]["name"])
+
+
+async def promote(database: Database, name: str) -> tuple[Generation, Generation]:
+    """Makes a shadow that serves everybody the live generation; returns it and the one before.
+
+    The one before is kept up as a shadow, so that going back stays possible until it is retired.
+
+    Raises:
+        UnknownGeneration: there is none of the name.
+        IllegalMove: it does not serve everybody.
+    """
+    generation = await find_generation(database, name)
+    refused = IllegalMove(
+        f"generation {name!r} is {generation.state} and serves {generation.percent} % of the users;"
+        " `memory shift` a shadow to 100 % first"
+    )
+    if generation.state is not State.SHADOW or generation.percent != WHOLE:
+        raise refused
+    async for tenant in tenants(database):
+        await database.fetch(Scope(tenant, NOBODY), "generations.level")
+    # No tenant's rows are touched, so the scope only has to be one.
+    async with database.transaction(Scope(NOBODY, NOBODY)) as transaction:
+        before = await transaction.fetch("generations.step_down", {})
+        if not await transaction.fetch("generations.step_up", {"name": name}):
+            raise refused
+    return (
+        await find_generation(database, name),
+        await find_generation(database, before[0]["name"]),
+    )
+
+
+@dataclass(slots=True)
+class Retired:
+    """What retiring a generation removed."""
+
+    generation: str
+    memories: int = 0
+    users: int = 0
+
+
+async def retire(
+    database: Database, name: str, progress: Callable[[Retired], None] = lambda _: None
+) -> Retired:
+    """Takes a shadow out and removes all it made, a batch at a time; run again it goes on.
+
+    Raises:
+        UnknownGeneration: there is none of the name.
+        IllegalMove: it is live, or serves some users.
+    """
+    generation = await find_generation(database, name)
+    if not await database.fetch_system("generations.retire", {"name": name}):
+        raise IllegalMove(
+            f"generation {name!r} is {generation.state} and serves {generation.percent} % of the"
+            " users; `memory rollback`, or promoting another, comes first"
+        )
+    done, removed = Retired(name), -1
+    while removed != done.memories:  # a worker that had not heard of it may have written meanwhile
+        removed, done.users = done.memories, 0
+        async for tenant in tenants(database):
+            async for scope in users(database, tenant):
+                done.memories += await _removed(database, scope, generation.id)
+                done.users += 1
+                progress(done)
+    return done
+
+
+async def _removed(database: Database, scope: Scope, generation: int) -> int:
+    params = {"generation": generation, "limit": DELETED_AT_ONCE}
+    removed = 0
+    while rows := await database.fetch(scope, "generations.delete_memories", params):
+        removed += len(rows)
+    await database.fetch(scope, "generations.delete_traces", {"generation": generation})
+    return removed
+
+
+def told(extractors: Mapping[str, str]) -> str:
+    """Extractors with their versions, in the order of their names."""
+    made_by = ", ".join(f"{name} {version}" for name, version in sorted(extractors.items()))
+    return made_by or "whatever is installed"

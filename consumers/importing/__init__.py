@@ -1,0 +1,5 @@
+"""Files into the log: our own JSONL, and the formats of others.
+
+May import `runtime` and `memory`.
+Must never skip a line in silence: a bad line is an error that names it.
+"""

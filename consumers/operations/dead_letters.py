@@ -1,0 +1,109 @@
+"""Dead letters as an operator sees them: listed, shown, brought into the log after all, dropped."""
+
+from base64 import b64decode
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from consumers.ingest.mapping import FieldMapping
+from consumers.ingest.reading import Reader
+from consumers.ingest.records import Arrival, Reason
+from memory.database import Database
+from memory.errors import ForgottenId, InteractionConflict
+from memory.log.interactions import Log
+from memory.settings import Settings
+
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A dead letter as the record it was."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+@dataclass(slots=True)
+class Redriven:
+    """What a redrive did: letters that are in the log now, and for each other one why it is not.
+
+    forgotten: letters of ids that had been forgotten; nothing is kept of them.
+    """
+
+    appended: int = 0
+    already_there: int = 0
+    forgotten: int = 0
+    refused: list[str] = field(default_factory=list)
+
+
+async def redrive(
+    database: Database,
+    settings: Settings,
+    letters: Sequence[int] | None,
+    *,
+    reason: Reason | None = None,
+    mapping: FieldMapping | None = None,
+) -> Redriven:
+    """Reads letters again and appends them at the end of their users' logs; all if none is named.
+
+    A letter that was redriven keeps its place and reason, and nothing of what it held. Safe to
+    repeat: an id is appended once.
+    """
+    done = Redriven()
+    log = Log(database, settings)
+    async for row in _pages(database, letters, reason):
+        if row["redriven_at"] is None:
+            await _redriven(database, log, row, mapping, done)
+    return done
+
+
+async def _pages(
+    database: Database, letters: Sequence[int] | None, reason: Reason | None
+) -> AsyncIterator[dict[str, Any]]:
+    after = 0
+    params = {"letters": letters, "reason": reason, "limit": PAGE}
+    while rows := await database.fetch_system("dead_letters.read", {**params, "after": after}):
+        for row in rows:
+            yield row
+        after = rows[-1]["letter_id"]
+
+
+async def _redriven(
+    database: Database, log: Log, row: dict[str, Any], mapping: FieldMapping | None, done: Redriven
+) -> None:
+    letter = row["letter_id"]
+    read = Reader(row["topic"], mapping).read(_record(row))
+    if not isinstance(read, Arrival):
+        done.refused.append(f"{letter}: {read.reason}: {read.detail}")
+        return
+    try:
+        (receipt,) = await log.append([read.incoming.interaction], read.trace)
+    except InteractionConflict as error:
+        done.refused.append(f"{letter}: {Reason.CONFLICT}: {error}")
+        return
+    except ForgottenId:
+        done.forgotten += 1
+        await database.fetch_system(
+            "dead_letters.drop", {"letters": [letter], "older_than_days": None}
+        )
+        return
+    done.appended += not receipt.duplicate
+    done.already_there += receipt.duplicate
+    await database.fetch_system("dead_letters.redriven", {"letter": letter})
+
+
+def _record(row: dict[str, Any]) -> Kept:
+    moment = row["record_time"]
+    return Kept(
+        row["partition"],
+        row["record_offset"],
+        -1 if moment is None else int(moment.timestamp() * 1000),
+        row["key"],
+        row["value"],
+        [(name, None if value is None else b64decode(value)) for name, value in row["headers"]],
+    )

@@ -1,0 +1,309 @@
+"""Replay: derives a generation from the log beside the live one, and goes on where it was stopped.
+
+User by user, under the user's lease, so that it never races with extraction, which comes first:
+who is due is extracted before being replayed, and between two commits replay gives way to whoever
+waits. Progress commits with the memories, as everywhere.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+
+import anyio
+
+from consumers.compaction.policy import read_policy
+from consumers.compaction.sessions import abstracting, replace_summaries, summary_of
+from consumers.extraction import Worker
+from consumers.extraction.derivation import Between, Extracted, GaveWay
+from consumers.extraction.leases import (
+    RELEASE_SECONDS,
+    Claims,
+    Lease,
+    Whose,
+    lease_of,
+)
+from consumers.generations.registry import (
+    Generation,
+    begin,
+    named,
+    pin,
+    unreplaced,
+)
+from consumers.runtime.tenants import NOBODY, PAGE, tenants
+from memory.beliefs.assertions import Assertion
+from memory.beliefs.long_term import LongTerm
+from memory.database import Database
+from memory.errors import ConcurrentWrite, InvalidInput, LeaseLost
+from memory.explicit_memories import PROVENANCE
+from memory.models import Scope, aware
+from memory.settings import Settings
+
+ROUND_SECONDS = 5.0
+"""Before users that could not be finished are tried once more."""
+
+CALM_SECONDS = 0.5
+"""Between two looks at whether extraction has caught up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of the log to replay.
+
+    users: only these, of each tenant.
+    since: only users of whom something was recorded since. Their whole log is derived, because a
+        belief is a fold over all of it.
+    """
+
+    tenant: str | None = None
+    users: Sequence[str] | None = None
+    since: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.since is not None:
+            aware(self.since, "since")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How replay holds back.
+
+    rate: interactions a second, at most.
+    budget: interactions in this run, at most; the next one goes on.
+    max_lag: seconds that extraction may be behind before replay pauses.
+    """
+
+    rate: float | None = None
+    budget: int | None = None
+    max_lag: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("rate", "budget"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InvalidInput(f"{name} must be over 0, got {value!r}")
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What a run did.
+
+    users: derived to the end of their log; memories: added, by extractor.
+    left: users it could not finish, since others held them, sessions failed, or the budget ended.
+    failures: failed attempts at a session, whose progress was not moved.
+    waited: seconds in which extraction came first, or the rate held it back.
+    """
+
+    generation: str
+    users: int = 0
+    left: int = 0
+    interactions: int = 0
+    failures: int = 0
+    spent: bool = False
+    waited: float = 0.0
+    seconds: float = 0.0
+    memories: dict[str, int] = field(default_factory=dict)
+
+
+class Replay:
+    """Derives one generation from the log, over the worker's role."""
+
+    def __init__(
+        self,
+        database: Database,
+        worker: Worker,
+        generation: Generation,
+        settings: Settings,
+        *,
+        pace: Pace | None = None,
+        progress: Callable[[Replayed], None] = lambda _: None,
+    ) -> None:
+        """Takes the worker's extractors and embedder.
+
+        Raises:
+            GenerationMismatch: the generation is made by others.
+        """
+        self._database = database
+        self._worker = worker
+        self._generation = generation
+        self._settings = settings
+        self._pace = pace or Pace()
+        self._claims = Claims(database, settings, Whose())
+        self._progress = progress
+        self._derived = Extracted()
+        self._derivation = worker.derivation(generation, self._derived)
+        self._long_term: LongTerm = worker.long_term
+        self._began = monotonic()
+        self._taken = 0
+        self.done = Replayed(generation.name, memories=self._derived.memories)
+
+    async def run(self, part: Part | None = None) -> Replayed:
+        """Derives every user who is behind, as far as the log goes now.
+
+        Raises:
+            ConfigurationError: an extractor cannot work here.
+            StoreUnavailable: and other errors that say the same run may succeed later.
+        """
+        self._began = monotonic()
+        part = part or Part()
+        for attempt in range(self._settings.max_attempts):
+            if attempt:
+                await self._wait(ROUND_SECONDS)
+            self.done.left = 0
+            async for tenant in tenants(self._database, part.tenant):
+                await self._tenant(Scope(tenant, NOBODY), part)
+            if not self.done.left or self.done.spent:
+                break
+        self.done.failures = self._derived.failures
+        self.done.seconds = monotonic() - self._began
+        return self.done
+
+    async def _tenant(self, tenant: Scope, part: Part) -> None:
+        after = ""
+        behind = {
+            "generation": self._generation.id,
+            "users": list(part.users) if part.users is not None else None,
+            "since": part.since,
+            "limit": PAGE,
+        }
+        while rows := await self._database.fetch(
+            tenant, "generations.behind", {**behind, "after": after}
+        ):
+            for row in rows:
+                finished = await self._user(Scope(tenant.tenant, row["user_id"]))
+                self.done.users += finished
+                self.done.left += not finished
+                self._progress(self.done)
+            after = rows[-1]["user_id"]
+
+    async def _user(self, scope: Scope) -> bool:
+        """Whether the user was derived to the end of the log."""
+        while not self.done.spent:
+            await self._calm(scope)
+            await self._worker.drain(scope.tenant, scope.user)
+            lease = await self._hold(scope)
+            if lease is None:
+                return False
+            try:
+                async with self._claims.kept(lease):
+                    await self._derivation.user(lease, self._between(scope))
+                    await self._summaries(lease)
+                    return await self._derivation.note(lease)
+            except GaveWay:
+                continue
+            except (LeaseLost, ConcurrentWrite):
+                return False  # somebody wrote for the user meanwhile; the next round goes on
+            finally:
+                await self._let_go(lease)
+        return False
+
+    async def _hold(self, scope: Scope) -> Lease | None:
+        params = {"lease": self._settings.lease}
+        rows = await self._database.fetch(scope, "generations.hold", params)
+        if not rows:
+            return None
+        return lease_of(scope, rows[0])
+
+    async def _let_go(self, lease: Lease) -> None:
+        with anyio.move_on_after(RELEASE_SECONDS, shield=True):  # also where we are being stopped
+            await self._database.fetch(lease.scope, "generations.let_go", {"lease": lease.token})
+
+    def _between(self, scope: Scope) -> Between:
+        async def between(interactions: int) -> None:
+            self._taken += interactions
+            self.done.interactions += interactions
+            self._progress(self.done)
+            budget = self._pace.budget
+            self.done.spent = budget is not None and self._taken >= budget
+            due, lag = await self._pressure(scope)
+            if self.done.spent or due or lag > self._pace.max_lag or self._ahead() > 0:
+                raise GaveWay
+
+        return between
+
+    def _ahead(self) -> float:
+        """Seconds by which replay is faster than its rate."""
+        if self._pace.rate is None:
+            return 0.0
+        return self._taken / self._pace.rate - (monotonic() - self._began)
+
+    async def _pressure(self, scope: Scope) -> tuple[bool, float]:
+        params = {"tenant": scope.tenant, "user": scope.user, "quiet": self._settings.debounce}
+        row = (await self._database.fetch_system("generations.pressure", params))[0]
+        return row["due"], row["lag"]
+
+    async def _calm(self, scope: Scope) -> None:
+        """Waits until the rate allows more and extraction is no longer behind.
+
+        Who waited too long is extracted here: no other worker may be running.
+        """
+        if (ahead := self._ahead()) > 0:
+            await self._wait(ahead)
+        while (await self._pressure(scope))[1] > self._pace.max_lag:
+            before = self._worker.done.users
+            await self._worker.drain()
+            if self._worker.done.users == before:
+                await self._wait(CALM_SECONDS)
+
+    async def _wait(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        self.done.waited += seconds
+        self._progress(self.done)
+
+    async def _summaries(self, lease: Lease) -> None:
+        """What is kept of sessions that were closed before the generation came to them."""
+        scope, generation = lease.scope, self._generation.id
+        rows = await self._database.fetch(
+            scope, "generations.unsummarised", {"generation": generation}
+        )
+        if not rows:
+            return
+        policy = await read_policy(self._database, scope.tenant)
+        async with abstracting(self._settings, self._database, generation) as abstracts:
+            for row in rows:
+                session = scope.in_session(row["session_id"])
+                said = await summary_of(self._database, session, policy.summary_tokens, abstracts)
+                await self._summary(lease, session, said)
+
+    async def _summary(self, lease: Lease, session: Scope, summary: Sequence[Assertion]) -> None:
+        scope, generation = lease.scope, self._generation.id
+        plan = await self._long_term.plan(
+            scope, summary, forget_seq=lease.forget_seq, generation=generation
+        )
+        if plan.empty:
+            return
+        vectors = await self._long_term.embed(plan)
+        await self._long_term.embedder_id()
+        keys = {"tenant": scope.tenant, "user": scope.user, "session": session.session}
+        async with self._database.transaction(scope) as transaction:
+            committed = await self._long_term.commit(transaction, plan, vectors, lease.token)
+            await replace_summaries(transaction, keys, plan)
+        self._derived.count(committed, [m["extractor"] for m in plan.memories.values()])
+
+
+async def begun(
+    worker: Worker,
+    name: str,
+    extractors: Sequence[str] | None = None,
+    live: Sequence[str] | None = None,
+) -> Generation:
+    """The shadow of this name, made by the worker's extractors of these names; None: by all.
+
+    What an app asked to be remembered is part of every generation. `live` says by which extractors
+    the live generation stays to be made, for one that is made by whatever is installed.
+
+    Raises:
+        GenerationMismatch: an extractor is not installed here, or the shadow is made by others.
+        IllegalMove: the name is the live generation's, or of one that was retired.
+    """
+    if live is not None:
+        await pin(worker.database, _made_by(worker, live, "the live generation"))
+    return await begin(worker.database, name, _made_by(worker, extractors, f"generation {name!r}"))
+
+
+def _made_by(worker: Worker, names: Sequence[str] | None, whose: str) -> dict[str, str]:
+    chosen = unreplaced(worker.extractors)
+    if names is not None:
+        kept = [e.name for e in chosen if e.name == PROVENANCE.extractor]
+        chosen = named(worker.extractors, [*names, *kept], whose)
+    return {e.name: e.version for e in chosen}

@@ -1,0 +1,5 @@
+"""What every loop needs: tenants and users page by page, wake-ups, backoff, task groups.
+
+May import `memory` only.
+Must never know what the loop does.
+"""

@@ -1,0 +1,72 @@
+"""Wake-ups: a loop sleeps until the store notifies it, and looks for itself now and then."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import anyio
+
+from consumers.runtime.backoff import backoff, spread
+from consumers.runtime.task_groups import alone
+from memory.database import Database
+from memory.errors import StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 30.0
+"""The longest sleep: notifications do not pass a pooler that shares connections."""
+
+SETTLE_SECONDS = 1.0
+"""The longest sleep after a notification: a commit under way then may not have sent its own."""
+
+FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0
+"""Seconds before a listening connection is made anew: doubling from the one to the other."""
+
+
+class Wakeups:
+    """What was heard on one channel; any number of loops may wait for it."""
+
+    def __init__(self) -> None:
+        self._heard = anyio.Event()
+
+    def hear(self) -> None:
+        """Wakes whoever waits."""
+        self._heard.set()
+        self._heard = anyio.Event()
+
+    def expected(self) -> anyio.Event:
+        """The next notification. Asked for before looking for work, so that none is missed."""
+        return self._heard
+
+
+@asynccontextmanager
+async def listening(database: Database, statement: str) -> AsyncIterator[Wakeups]:
+    """Listens while the block runs; a connection that breaks is made anew."""
+    wakeups = Wakeups()
+    with alone():
+        async with anyio.create_task_group() as group:
+            group.start_soon(_listen, database, statement, wakeups)
+            yield wakeups
+            group.cancel_scope.cancel()
+
+
+async def _listen(database: Database, statement: str, wakeups: Wakeups) -> None:
+    attempt = 0
+    while True:
+        try:
+            async with aclosing(database.listen(statement, beat=POLL_SECONDS)) as heard:
+                async for _ in heard:
+                    attempt = 0
+                    wakeups.hear()  # also once it listens: what came before went unheard
+        except StoreUnavailable as error:
+            logger.info("listening waits: %s", error)
+        await anyio.sleep(backoff(attempt, first=FIRST_WAIT, longest=LONGEST_WAIT))
+        attempt += 1
+
+
+async def sleep(expected: anyio.Event, seconds: float, *, after: float = 0.0) -> bool:
+    """Sleeps for so long, or until `after` seconds after the notification; whether it came."""
+    with anyio.move_on_after(spread(seconds)) as slept:
+        await expected.wait()
+        await anyio.sleep(after)
+    return not slept.cancelled_caught or expected.is_set()

@@ -1,0 +1,122 @@
+"""Tacit preferences: what users never said but show by what they accept, reject, edit and choose.
+
+`feedback` says what the payload of a feedback interaction holds, `preferences` when a preference is
+believed and withdrawn, and `e_values` which test that rests on. Here beliefs become candidates:
+
+- `attribute` is `prefers.<attribute>` or `avoids.<attribute>`, `value` the attribute's value,
+  `context` the payload's; the text gives the counts.
+- evidence are the latest judgements of items with the value: those that agree support, those that
+  went the other way contradict. What they are counted against is in the payload.
+- the whole belief is proposed each time, so that what has turned is missing and is withdrawn.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from extractors.behaviour.feedback import Offer, read_offers
+from extractors.behaviour.preferences import Belief, BeliefFold, Direction
+from extractors.protocol import LogSlice, Reading
+from memory.models import Candidate, Evidence, Interaction, InteractionKind, MemoryKind, Stance
+from memory.settings import Settings
+
+LONGEST_QUOTE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """Infers tacit preferences from all of a user's feedback."""
+
+    name: str = "behaviour"
+    version: str = "1"
+    reading: Reading = Reading.USER
+    reads: frozenset[InteractionKind] = frozenset({InteractionKind.FEEDBACK})
+    makes: frozenset[MemoryKind] = frozenset({MemoryKind.PREFERENCE})
+
+    async def extract(self, log: LogSlice) -> list[Candidate]:
+        """Every preference that the user's history shows; what is missing is withdrawn."""
+        return infer(log.interactions)
+
+
+def create(settings: Settings) -> Behaviour:  # noqa: ARG001
+    """The extractor, for the entry point."""
+    return Behaviour()
+
+
+def infer(interactions: Sequence[Interaction]) -> list[Candidate]:
+    """The preferences that one user's interactions, oldest first, show by now.
+
+    Whatever is no feedback with a readable payload is passed over.
+    """
+    fold = BeliefFold()
+    offers = list(read_offers(interactions))
+    for offer in offers:
+        fold.add(offer)
+    return [_candidate(belief, offers) for belief in fold.beliefs()]
+
+
+def _candidate(belief: Belief, offers: Sequence[Offer]) -> Candidate:
+    evidence = _evidence(belief, offers)
+    name, counts = _in_words(belief.attribute), belief.counts
+    return Candidate(
+        kind=MemoryKind.PREFERENCE,
+        text=describe(belief),
+        evidence=evidence,
+        occurred_at=max(piece.occurred_at for piece in evidence),
+        attribute=f"{belief.direction}.{belief.attribute}",
+        value=belief.value,
+        context=belief.context,
+        confidence=round(belief.confidence, 3),
+        importance=0.7,
+        search_text=f"preference likes dislikes wants {name} {belief.value}",
+        payload={
+            "accepted_with": counts.accepted_with,
+            "judged_with": counts.judged_with,
+            "accepted_without": counts.accepted_without,
+            "judged_without": counts.judged_without,
+            "log_e_value": round(belief.log_e, 3),
+            "values_tested": belief.tested,
+        },
+    )
+
+
+def describe(belief: Belief) -> str:
+    """The belief in one sentence with its counts."""
+    name, counts = _in_words(belief.attribute), belief.counts
+    what = name if belief.value == "yes" else f"{name} = {belief.value}"
+    where = f" ({belief.context})" if belief.context else ""
+    return (
+        f"{belief.direction.capitalize()} {what}{where}: accepted"
+        f" {counts.accepted_with} of {counts.judged_with} with {name} = {belief.value},"
+        f" {counts.accepted_without} of {counts.judged_without} others."
+    )
+
+
+def _in_words(attribute: str) -> str:
+    return attribute.replace("_", " ")
+
+
+def _evidence(belief: Belief, offers: Sequence[Offer]) -> tuple[Evidence, ...]:
+    """One piece for each of the latest offers with the value, oldest first.
+
+    Where the user chose among several items with the value, one accepted makes the offer accepted.
+    """
+    accepted: dict[int, bool] = {}
+    for one in belief.judged:
+        accepted[one.index] = accepted.get(one.index, False) or one.accepted
+    liked = belief.direction is Direction.PREFERS
+    return tuple(
+        _piece(offers[index].interaction, supports=taken is liked)
+        for index, taken in accepted.items()
+    )
+
+
+def _piece(interaction: Interaction, supports: bool) -> Evidence:
+    end = min(len(interaction.content), LONGEST_QUOTE)
+    return Evidence(
+        interaction_id=interaction.id,
+        quote=interaction.content[:end],
+        start=0,
+        end=end,
+        occurred_at=interaction.occurred_at,
+        stance=Stance.SUPPORTS if supports else Stance.CONTRADICTS,
+    )

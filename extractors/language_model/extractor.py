@@ -1,0 +1,385 @@
+"""Facts, preferences and ways of doing things, read by a language model and checked.
+
+The model proposes; nothing is believed that does not quote a person's own words. It joins the
+extractors where MEMORY_MODEL names one, in the place of `statements`, on which it falls back while
+no model answers: what that makes then names `statements` as its maker.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Self, TypeVar
+
+import anyio
+
+from extractors.language_model.asking import Asker, create_asker, shipped
+from extractors.language_model.grounding import (
+    Refused,
+    Shown,
+    by_person,
+    found_in,
+    grounded,
+)
+from extractors.language_model.ledger import Grounded, Ledger
+from extractors.language_model.support import Quoted, bears_out, unsupported
+from extractors.prompts.answers import Extracted, Proposal, Steps
+from extractors.protocol import Extractor, LogSlice, Reading
+from extractors.reading.dated_text import when_payload, with_dates
+from extractors.reading.dates import (
+    Grain,
+    Leaning,
+    Mention,
+    day_in_words,
+    resolve,
+    weekday_in_words,
+)
+from extractors.statements import Statements
+from memory.errors import ModelFailed
+from memory.language.turns import INSTRUCTION
+from memory.models import (
+    Candidate,
+    Evidence,
+    Interaction,
+    InteractionKind,
+    Memory,
+    MemoryKind,
+    ModelTask,
+    Provenance,
+    Role,
+    Stance,
+)
+from memory.settings import Settings
+
+CHUNK = 24
+"""Turns read at a time. Chunks begin at fixed places of a session, so that a session that was read
+as it grew and one that is replayed as a whole ask the same questions, but for the last."""
+
+LOOK_BACK = 6
+"""Turns before a chunk that are shown to understand it by."""
+
+ASSISTANT_CHARACTERS = 700
+"""Of an assistant's turn that is shown."""
+
+TURN_CHARACTERS = 6_000
+"""Of a person's turn that is shown."""
+
+CONFIDENCE = 0.85
+_NAME = re.compile(r"[^a-z0-9_.]+")
+_LONGEST_ATTRIBUTE = 80
+_LONGEST_VALUE = 120
+_LONGEST_TEXT = 500
+
+LEANINGS: Mapping[str, Leaning] = {
+    "past": Leaning.PAST,
+    "present": Leaning.NEAREST,
+    "future": Leaning.FUTURE,
+}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModel:
+    """Reads a session's new turns with a model; `otherwise` reads them where none answers."""
+
+    asker: Asker
+    otherwise: Extractor = field(default_factory=Statements)
+    name: str = "language_model"
+    version: str = "1"
+    reading: Reading = Reading.KNOWING
+    reads: frozenset[InteractionKind] = frozenset({InteractionKind.MESSAGE})
+    makes: frozenset[MemoryKind] = frozenset(
+        {MemoryKind.FACT, MemoryKind.PREFERENCE, MemoryKind.PROCEDURE}
+    )
+
+    replaces: frozenset[str] = frozenset({"statements"})
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where its calls are written down."""
+        return self.asker.ledger
+
+    def keeping(self, ledger: Ledger) -> Self:
+        """The same extractor over `ledger`."""
+        return replace(self, asker=self.asker.keeping(ledger))
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self.asker.aclose()
+
+    async def extract(self, log: LogSlice) -> list[Candidate]:
+        """The candidates of each chunk, in the order of the log.
+
+        Raises:
+            UnusableAnswer: the session cannot be read with this model; see the ledger.
+            ExtractionWaits: the tenant's budget is spent, or the server said when it serves again.
+        """
+        chunks = list(_chunks(log))
+        found = await gathered([self._read(log, chunk) for chunk in chunks])
+        return [candidate for of_chunk in found for candidate in of_chunk]
+
+    async def _read(self, log: LogSlice, chunk: "Chunk") -> list[Candidate]:
+        if not any(by_person(turn) for turn in chunk.new):
+            return []
+        shown = render(chunk, log.believed)
+        try:
+            asked = await self.asker.ask(log.scope, shipped("extract"), Extracted, shown)
+        except ModelFailed:
+            return await self._otherwise(log, chunk)
+        made = asked.provenance(self.name, self.version)
+        found = Reader(chunk.numbered, log.believed, made)
+        candidates = list(found.candidates(asked.answer))
+        await self.ledger.ground(asked.call, Grounded(len(candidates), dict(found.refused)))
+        return candidates
+
+    async def _otherwise(self, log: LogSlice, chunk: "Chunk") -> list[Candidate]:
+        made = Provenance(self.otherwise.name, self.otherwise.version)
+        part = LogSlice(log.scope, chunk.new, chunk.before)
+        return [replace(c, made_by=made) for c in await self.otherwise.extract(part)]
+
+
+def create(settings: Settings) -> LanguageModel | None:
+    """The extractor, or None where no model is configured for extraction."""
+    asker = create_asker(ModelTask.EXTRACT, settings)
+    return LanguageModel(asker) if asker else None
+
+
+async def gathered(work: Sequence[Any]) -> list[Any]:
+    """The results of coroutines that run side by side, in their order.
+
+    All run to their end, so that what was paid for is kept; then the first failure is raised.
+    """
+    results: dict[int, Any] = {}
+    failures: list[Exception] = []
+
+    async def one(n: int) -> None:
+        try:
+            results[n] = await work[n]
+        except Exception as failure:  # noqa: BLE001 - raised below, after its neighbours
+            failures.append(failure)
+
+    async with anyio.create_task_group() as group:
+        for n in range(len(work)):
+            group.start_soon(one, n)
+    if failures:
+        raise failures[0]
+    return [results[n] for n in range(len(work))]
+
+
+# What the model is shown --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Turns to read, and the ones before them."""
+
+    before: Sequence[Interaction]
+    new: Sequence[Interaction]
+
+    @property
+    def numbered(self) -> Shown:
+        """The turns by the numbers under which they are shown, from 1."""
+        return Shown(dict(enumerate([*self.before, *self.new], 1)), len(self.before))
+
+
+def _chunks(log: LogSlice) -> Iterator[Chunk]:
+    said = [i for i in log.interactions if talk(i)]
+    earlier = [i for i in log.before if talk(i)]
+    for _, part in groupby(said, key=lambda i: (i.ordinal - 1) // CHUNK):
+        new = list(part)
+        yield Chunk(earlier[-LOOK_BACK:], new)
+        earlier = new
+
+
+def talk(turn: Interaction) -> bool:
+    """Whether a turn is shown: what systems and tools say is no conversation."""
+    return turn.kind is InteractionKind.MESSAGE and turn.role in (Role.USER, Role.ASSISTANT)
+
+
+def render(chunk: Chunk, believed: Sequence[Memory]) -> str:
+    """The slice as a model sees it: one JSON object a line, so that no text can pass for a turn."""
+    shown = chunk.numbered
+    known = [_line(n, _known(memory)) for n, memory in enumerate(believed, 1)]
+    turns = [turn_line(n, turn) for n, turn in shown.turns.items()]
+    before, new = turns[: shown.old], turns[shown.old :]
+    parts = [("KNOWN", known), ("BEFORE", before), ("NEW", new)]
+    return "\n\n".join("\n".join([f"{name}:", *(lines or ["(none)"])]) for name, lines in parts)
+
+
+def turn_line(number: int, turn: Interaction) -> str:
+    """One turn under its number, as every prompt shows it."""
+    return _line(number, _turn(turn))
+
+
+def _line(number: int, fields: Mapping[str, Any]) -> str:
+    return json.dumps({"n": number, **fields}, ensure_ascii=False)
+
+
+def _known(memory: Memory) -> dict[str, Any]:
+    about = {"attribute": memory.attribute, "value": memory.value} if memory.attribute else {}
+    whose = {"of": memory.subject} if memory.subject else {}
+    return {**whose, **about, "text": memory.text[:_LONGEST_TEXT]}
+
+
+def _turn(turn: Interaction) -> dict[str, Any]:
+    most = ASSISTANT_CHARACTERS if turn.role is Role.ASSISTANT else TURN_CHARACTERS
+    day = turn.occurred_at.date()
+    name = {"name": turn.actor} if turn.actor else {}
+    at = f"{weekday_in_words(day)} {day_in_words(day)}"
+    return {"role": turn.role.value, **name, "date": at, "text": turn.content[:most]}
+
+
+# What becomes of the answer -----------------------------------------------------------------------
+
+
+class Reader:
+    """Turns an answer into candidates, and counts what it refuses by reason."""
+
+    def __init__(self, shown: Shown, believed: Sequence[Memory], made: Provenance) -> None:
+        self._shown = shown
+        self._believed = believed
+        self._made = made
+        self.refused: Counter[str] = Counter()
+
+    def candidates(self, answer: Extracted) -> Iterator[Candidate]:
+        """What can be believed of an answer, in its order."""
+        for kind, proposals in (
+            (MemoryKind.FACT, answer.facts),
+            (MemoryKind.PREFERENCE, answer.preferences),
+        ):
+            for proposal in proposals:
+                yield from self._proposed(kind, proposal)
+        for steps in answer.procedures:
+            yield from self._procedure(steps)
+
+    def _evidence(self, text: str, said: Proposal | Steps) -> tuple[Evidence, ...]:
+        if not text.strip() or len(text) > _LONGEST_TEXT or "\x00" in text:
+            found: tuple[Evidence, ...] | Refused = Refused.EMPTY
+        else:
+            found = grounded(self._shown, text, said.quotes)
+        if not isinstance(found, Refused):
+            steps = isinstance(said, Steps)
+            found = unsupported(text, self._quoted(said), steps=steps) or found
+        if isinstance(found, Refused):
+            self.refused[found.value] += 1
+            return ()
+        return found
+
+    def _quoted(self, said: Proposal | Steps) -> Quoted:
+        return Quoted.of(self._shown, said.quotes, self._believed)
+
+    def _proposed(self, kind: MemoryKind, proposal: Proposal) -> Iterator[Candidate]:
+        evidence = self._evidence(proposal.text, proposal)
+        if not evidence:
+            return
+        said = self._newest(evidence)
+        attribute, value = normalised(proposal.attribute, proposal.value)
+        if value and not bears_out(value, proposal.text, self._quoted(proposal)):
+            attribute, value = None, None
+        leaning = LEANINGS[proposal.tense]
+        mentions = _times(proposal, evidence, leaning)
+        yield Candidate(
+            kind=kind,
+            text=_dated(proposal.text.strip(), said.occurred_at, leaning, mentions),
+            evidence=evidence,
+            occurred_at=said.occurred_at,
+            attribute=attribute,
+            value=value,
+            subject=said.actor,
+            single_valued=bool(attribute and proposal.single_valued and attribute != INSTRUCTION),
+            confidence=CONFIDENCE,
+            valid_from=_valid_from(proposal.tense, mentions, said.occurred_at),
+            search_text=" ".join(str(m) for m in mentions),
+            payload=when_payload(mentions),
+            made_by=self._made,
+        )
+        yield from self._ended(proposal.ends, evidence, said)
+
+    def _ended(
+        self, numbers: Iterable[int], evidence: tuple[Evidence, ...], said: Interaction
+    ) -> Iterator[Candidate]:
+        """What speaks against known memories: only those shown, and of the same person."""
+        for number in numbers:
+            known = self._believed[number - 1] if 0 < number <= len(self._believed) else None
+            if known is None or known.attribute is None or known.subject != said.actor:
+                self.refused[Refused.UNKNOWN_MEMORY.value] += 1
+                continue
+            against = tuple(replace(e, stance=Stance.CONTRADICTS) for e in evidence)
+            yield Candidate(
+                kind=known.kind,
+                text=known.text,
+                evidence=against,
+                occurred_at=said.occurred_at,
+                attribute=known.attribute,
+                value=known.value,
+                subject=known.subject,
+                context=known.context,
+                single_valued=known.single_valued,
+                stance=Stance.CONTRADICTS,
+                confidence=CONFIDENCE,
+                made_by=self._made,
+            )
+
+    def _procedure(self, told: Steps) -> Iterator[Candidate]:
+        steps = [" ".join(step.split()) for step in told.steps if step.strip()]
+        task = " ".join(told.task.split())
+        text = f"How to {task.removeprefix('to ')}: {', then '.join(steps)}"
+        evidence = self._evidence(text if steps and task else "", told)
+        if evidence:
+            said = self._newest(evidence)
+            yield Candidate(
+                kind=MemoryKind.PROCEDURE,
+                text=text,
+                evidence=evidence,
+                occurred_at=said.occurred_at,
+                subject=said.actor,
+                confidence=CONFIDENCE,
+                made_by=self._made,
+            )
+
+    def _newest(self, evidence: Sequence[Evidence]) -> Interaction:
+        """The newest turn of a person that is cited."""
+        cited = {e.interaction_id for e in evidence}
+        turns = [t for t in self._shown.turns.values() if t.id in cited and by_person(t)]
+        return max(turns, key=lambda t: (t.occurred_at, t.ordinal))
+
+
+def normalised(attribute: str | None, value: str | None) -> tuple[str | None, str | None]:
+    """An attribute and its value as beliefs meet by them; none of both where one is of no use."""
+    name = _NAME.sub("_", (attribute or "").casefold()).strip("_.")
+    said = " ".join((value or "").casefold().split())
+    if not name or not said or len(name) > _LONGEST_ATTRIBUTE or len(said) > _LONGEST_VALUE:
+        return None, None
+    return name, said
+
+
+def _times(proposal: Proposal, evidence: Sequence[Evidence], leaning: Leaning) -> list[Mention]:
+    """The times that the words named as `when` stand for; none where nobody said them."""
+    if not proposal.when:
+        return []
+    for quote in evidence:
+        if found_in(quote.quote, proposal.when):
+            return resolve(proposal.when, quote.occurred_at, leaning)
+    return []
+
+
+def _dated(text: str, said_at: datetime, leaning: Leaning, mentions: Sequence[Mention]) -> str:
+    """`text` with dates beside its relative times, or at its end where it names none itself."""
+    own = resolve(text, said_at, leaning)
+    if own or not mentions or mentions[0].grain is Grain.SPAN:
+        return with_dates(text, own)
+    return f"{text.rstrip('.')} ({mentions[0]})"
+
+
+def _valid_from(tense: str, mentions: Sequence[Mention], said_at: datetime) -> datetime | None:
+    """When it began to hold, if its words say so; None means when it was said."""
+    if not mentions:
+        return None
+    began = mentions[0].begins
+    if tense == "future":
+        return began if began > said_at else None
+    return began if began <= said_at else None

@@ -1,1 +1,0 @@
-"""Asking language models: prompts, requests, the ledger's port, and what checks their answers."""

@@ -1,0 +1,144 @@
+"""Dates people write, resolved from the moment they were said. Statements and queries read them.
+
+Nothing here looks at a clock. Weeks begin on Monday; seasons are the meteorological ones of the
+northern hemisphere: spring is March to May, and a winter is named by the year it starts in.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+
+from extractors.reading.date_rules import (
+    HINT,
+    LASTING,
+    MONTHS,
+    RULES,
+    WEEKDAYS,
+    Asked,
+    Grain,
+    Leaning,
+    Reader,
+    back,
+    number_of,
+    season_name,
+)
+
+__all__ = [
+    "Grain",
+    "Leaning",
+    "Mention",
+    "day_in_words",
+    "lasting_since",
+    "resolve",
+    "weekday_in_words",
+]
+
+_TYPOGRAPHIC = str.maketrans(
+    {"\u2019": "'", "\u00a0": " ", "\u202f": " ", "\u0130": "I", "\u0131": "i", "\u017f": "s"}
+)
+"""Keeps every offset. The letters match "i" and "s" where case is ignored, and lower to others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A time that a text names.
+
+    start, end: character offsets in the text, end exclusive.
+    begins, ends: the time it names, `ends` exclusive, in the zone of the moment it was said.
+    relative: a reader needs the moment it was said to understand it ("last week").
+    """
+
+    start: int
+    end: int
+    begins: datetime
+    ends: datetime
+    grain: Grain
+    relative: bool
+
+    def __str__(self) -> str:
+        """In words: `20 May 2023`, `15 to 21 May 2023`, `May 2023`, `summer 2022`, `2019`."""
+        first, last = self.begins.date(), self.ends.date() - timedelta(days=1)
+        match self.grain:
+            case Grain.YEAR:
+                return str(first.year)
+            case Grain.MONTH:
+                return f"{MONTHS[first.month - 1]} {first.year}"
+            case Grain.SEASON:
+                return f"{season_name(first.month)} {first.year}"
+            case _:
+                return _days_in_words(first, last)
+
+
+def resolve(text: str, said_at: datetime, leaning: Leaning = Leaning.NEAREST) -> list[Mention]:
+    """Every date named in `text`, in the order of the text; mentions do not overlap.
+
+    What the language leaves open is settled so:
+    - a day or month without a year is the last, the next or the nearest one, as `leaning` asks,
+      but the nearest if that is more than nine months away;
+    - "on Friday" is the coming one if `leaning` is FUTURE, else that of the past seven days, today
+      included; "last Friday" is the most recent one before today, "this Friday" the coming one,
+      "next Friday" that of next week;
+    - "two weeks ago" is that calendar week, "two months ago" that month, "three years ago" that
+      year; "a few weeks ago" is the span from five to two weeks ago;
+    - "the past three weeks" is the span that ends today;
+    - all-numeric dates are read only in the ISO order, since the others mean different days in
+      different countries.
+    """
+    if not HINT.search(text):
+        return []
+    text = text.translate(_TYPOGRAPHIC)
+    asked = Asked(said_at.date(), leaning)
+    found: list[Mention] = []
+    for pattern, read in RULES:
+        for match in pattern.finditer(text):
+            if not any(m.start < match.end() and match.start() < m.end for m in found):
+                found += _mentioned(match, read, asked, said_at)
+    return sorted(found, key=lambda m: m.start)
+
+
+def lasting_since(text: str, said_at: datetime) -> datetime | None:
+    """When something began that has gone on "for three years" by `said_at`; None if unsaid."""
+    match = LASTING.search(text.translate(_TYPOGRAPHIC))
+    number = number_of(match["n"]) if match else None
+    if match is None or number is None:
+        return None
+    return _midnight(back(said_at.date(), number, match["unit"].lower()), said_at)
+
+
+def day_in_words(day: date) -> str:
+    """`8 May 2023`, in every locale."""
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
+
+
+def weekday_in_words(day: date) -> str:
+    """`Monday`, in every locale."""
+    return WEEKDAYS[day.weekday()]
+
+
+def _mentioned(
+    match: re.Match[str], read: Reader, asked: Asked, said_at: datetime
+) -> Iterator[Mention]:
+    try:
+        days = read(match, asked)
+        if days is None or days.last < days.first:
+            return
+        begins = _midnight(days.first, said_at)
+        ends = _midnight(days.last + timedelta(days=1), said_at)
+    except (ValueError, OverflowError):  # no such day: 30 February, or beyond the calendar
+        return
+    yield Mention(match.start(), match.end(), begins, ends, days.grain, days.relative)
+
+
+def _midnight(day: date, said_at: datetime) -> datetime:
+    return datetime.combine(day, time.min, tzinfo=said_at.tzinfo)
+
+
+def _days_in_words(first: date, last: date) -> str:
+    if first == last:
+        return day_in_words(first)
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first.day} to {day_in_words(last)}"
+    if first.year == last.year:
+        return f"{first.day} {MONTHS[first.month - 1]} to {day_in_words(last)}"
+    return f"{day_in_words(first)} to {day_in_words(last)}"

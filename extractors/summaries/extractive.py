@@ -1,0 +1,78 @@
+"""What a session was about: its own sentences, chosen within a budget, each with its evidence.
+
+A summary is of a whole session, so it is made when the session closes and not as it grows: this
+extractor is not among those that run on every batch. The rolling summary of an open session is
+`memory.language.text.rolling_summary`, chosen in the same way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from extractors.protocol import LogSlice, Reading
+from memory.language.text import QuotedLine, extractive_summary, spoken_lines
+from memory.models import Candidate, Evidence, Interaction, InteractionKind, MemoryKind
+from memory.settings import Settings
+
+BUDGET_TOKENS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Summaries:
+    """Summarises the session it is shown, which has to be shown as a whole."""
+
+    name: str = "summaries"
+    version: str = "1"
+    reading: Reading = Reading.SESSION
+    reads: frozenset[InteractionKind] = frozenset({InteractionKind.MESSAGE})
+    makes: frozenset[MemoryKind] = frozenset({MemoryKind.SUMMARY})
+
+    async def extract(self, log: LogSlice) -> list[Candidate]:
+        """The summary of the slice, or nothing where nothing was said."""
+        summary = summarise(log.interactions)
+        return [summary] if summary else []
+
+
+def create(settings: Settings) -> Summaries:  # noqa: ARG001
+    """The extractor, for the job that closes sessions."""
+    return Summaries()
+
+
+def summarise(
+    interactions: Sequence[Interaction], budget_tokens: int = BUDGET_TOKENS
+) -> Candidate | None:
+    """One session's summary within the budget, or None where no sentence is worth keeping.
+
+    `interactions` are the whole session in order. The text has a paragraph for each stretch of one
+    speaker; the evidence quotes every sentence of it, in the same order.
+    """
+    lines = spoken_lines(interactions)
+    kept = [lines[i] for i in extractive_summary([one.line for one in lines], budget_tokens)]
+    if not kept:
+        return None
+    return Candidate(
+        kind=MemoryKind.SUMMARY,
+        text=_written(kept),
+        evidence=tuple(_quoted(one) for one in kept),
+        occurred_at=max(interaction.occurred_at for interaction in interactions),
+        importance=0.5,
+        valid_from=min(interaction.occurred_at for interaction in interactions),
+        payload={"sentences": len(kept), "of_sentences": len(lines)},
+    )
+
+
+def _written(kept: Sequence[QuotedLine]) -> str:
+    return "\n".join(
+        f"{speaker}: " + " ".join(one.line.text for one in said)
+        for speaker, said in groupby(kept, key=lambda one: one.line.speaker)
+    )
+
+
+def _quoted(one: QuotedLine) -> Evidence:
+    return Evidence(
+        interaction_id=one.interaction.id,
+        quote=one.line.text,
+        start=one.start,
+        end=one.end,
+        occurred_at=one.interaction.occurred_at,
+    )

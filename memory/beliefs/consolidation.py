@@ -1,0 +1,314 @@
+"""What is believed, as a fold over what was asserted. Pure: values in, values out.
+
+Assertions meet under a belief key: one attribute of one subject in one context, of the user or of
+one agent's private view. Folding the assertions of a key in the order of event time gives its
+timeline: which values held from when until when, and on what evidence. So adding, reinforcing,
+superseding and retracting, a late arrival and a source that is taken away are one rule over
+different sets of assertions, and replay gives the same answer as having been there.
+"""
+
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
+
+from memory.beliefs.assertions import (
+    Assertion,
+    Belief,
+    assertion_id,
+    digest,
+)
+from memory.models import DECISION, Candidate, Memory, Stance
+
+Stretch = tuple[datetime, datetime | None]
+"""From when until when, end exclusive; None is open-ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Beliefs of one key of which the rules cannot say which hold: each is rivalled by another."""
+
+    beliefs: tuple[Belief, ...]
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """What is contested, in order."""
+        return tuple(sorted({b.value for b in self.beliefs if b.value is not None}))
+
+    def claims(self, value: str | None = None) -> list[Assertion]:
+        """What is asserted of one of its values, or of all, in the order of events."""
+        found = [b.support for b in self.beliefs if value in (None, b.value)]
+        return sorted({id(a): a for s in found for a in s}.values(), key=lambda a: a.order)
+
+    @property
+    def digest(self) -> str:
+        """The same for the same values on the same grounds, and for no others; hexadecimal."""
+        said = sorted(f"{a.candidate.value}\x1f{assertion_id(a).hex()}" for a in self.claims())
+        return digest(said).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A belief to insert, and the memory whose place it takes."""
+
+    belief: Belief
+    supersedes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The difference between what is believed and what should be.
+
+    close: memories no longer believed, by id.
+    insert: beliefs to add; a closed memory lives on in one that supersedes it.
+    reinforce: memories that stay as they are and gain evidence.
+    """
+
+    close: tuple[int, ...] = ()
+    insert: tuple[Change, ...] = ()
+    reinforce: tuple[tuple[int, Belief], ...] = ()
+
+
+def timeline(assertions: Iterable[Assertion]) -> tuple[Belief, ...]:
+    """Folds the assertions of one belief key into beliefs, oldest first.
+
+    In the order of event time, each assertion has the last word on the stretch of time it speaks
+    of: from its `valid_from` (or when it was said) to its `valid_to`, if it names one. Supporting
+    its value joins what is believed of that value there; of a single-valued attribute it also
+    takes the stretch from the other values. Contradicting takes it from the value it names, or
+    from all. What keeps no time at all never held, and is left out. So one value holds at a time,
+    the order of arrival does not matter, and what was said of the past leaves the present alone.
+
+    The exception is a contradiction that nothing decides: different values of a single-valued
+    attribute said of one event time in different sessions, so that neither followed the other.
+    Neither takes time from the other; both are believed, and each is contested by what holds
+    beside it to its end. The next newer event decides: what it supports takes all the time that
+    was disputed, and where it supports neither, both end.
+
+    Only what the rules leave contested is for a verdict to decide, if there is one on this very
+    contest: what it says holds takes the time from the rest of it. So it does not matter either
+    when it was judged.
+    """
+    claims, verdicts = _parted(assertions)
+    beliefs, disputed = _folded(claims)
+    if disputed and verdicts:
+        for contest in _contests(beliefs):
+            if by := verdicts.get(contest.digest):
+                beliefs = _others(beliefs, contest.beliefs) + _decided(contest, by)
+    beliefs.sort(key=_when)
+    if not disputed:  # as almost always
+        return tuple(beliefs)
+    return tuple(replace(b, contested=_rivals(b, beliefs)) for b in beliefs)
+
+
+def open_contests(assertions: Iterable[Assertion]) -> list[Contest]:
+    """What the rules cannot decide, and nobody has judged yet; by their values."""
+    claims, verdicts = _parted(assertions)
+    beliefs, disputed = _folded(claims)
+    found = _contests(beliefs) if disputed else []
+    return sorted((c for c in found if c.digest not in verdicts), key=lambda c: c.values)
+
+
+def _parted(assertions: Iterable[Assertion]) -> tuple[list[Assertion], dict[str, Assertion]]:
+    """What is claimed, and the verdicts by the contest they judge."""
+    claims: list[Assertion] = []
+    verdicts: list[Assertion] = []
+    for assertion in assertions:
+        (verdicts if assertion.verdict else claims).append(assertion)
+    return claims, {a.verdict.contest: a for a in sorted(verdicts, key=assertion_id) if a.verdict}
+
+
+def _folded(claims: Iterable[Assertion]) -> tuple[list[Belief], bool]:
+    """The beliefs by the rules alone, and whether any can be contested."""
+    beliefs: list[Belief] = []
+    disputed = False
+    ordered = sorted(claims, key=lambda a: a.order)
+    for _, moment in groupby(ordered, key=lambda a: a.candidate.occurred_at):
+        said_at_once = list(moment)
+        disputed = disputed or len({a.session for a in said_at_once}) > 1
+        for assertion in said_at_once:
+            beliefs = _after(beliefs, assertion, said_at_once)
+    return beliefs, disputed
+
+
+def _contests(beliefs: Iterable[Belief]) -> list[Contest]:
+    """The groups of beliefs that rival one another, directly or by way of others."""
+    groups: list[tuple[Belief, ...]] = []
+    for belief in beliefs:
+        near = [g for g in groups if any(_rival(belief, b) or _rival(b, belief) for b in g)]
+        groups = [g for g in groups if all(g is not one for one in near)]
+        groups.append((*(b for group in near for b in group), belief))
+    return [Contest(group) for group in groups if len(group) > 1]
+
+
+def _decided(contest: Contest, by: Assertion) -> list[Belief]:
+    """A contest's beliefs once what holds by a verdict took its time from the others."""
+    holds = by.verdict.holds if by.verdict else ()
+    holding = [b for b in contest.beliefs if b.value in holds]
+    left = _others(contest.beliefs, holding)
+    for belief in holding:
+        left = _cut(left, (belief.valid_from, belief.valid_to), by)
+    untouched = [b for b in left if any(b is old for old in contest.beliefs)]
+    changed = [*holding, *_others(left, untouched)]
+    return [*untouched, *(replace(b, decided_by=by) for b in changed)]
+
+
+def _after(
+    beliefs: list[Belief], assertion: Assertion, said_at_once: Sequence[Assertion]
+) -> list[Belief]:
+    """The beliefs once an assertion had its say; `said_at_once`: all of its event time."""
+    said = assertion.candidate
+    stretch = _stretch(said)
+    if said.stance is Stance.CONTRADICTS:
+        struck = [b for b in beliefs if said.value in (None, b.value)]
+        return _others(beliefs, struck) + _cut(struck, stretch, assertion)
+    joined = [b for b in beliefs if b.value == said.value and _joins(b, stretch)]
+    belief = _united(joined, stretch, assertion)
+    beliefs = _others(beliefs, joined)
+    if said.single_valued:
+        equals = [a for a in said_at_once if _undecided(a, assertion)]
+        rivals = [b for b in beliefs if b.value != said.value and not _rests_on(b, equals)]
+        # What nothing said at the same time gainsays has the word on an older dispute as well.
+        taken = (stretch[0] if equals else belief.valid_from, belief.valid_to)
+        beliefs = _others(beliefs, rivals) + _cut(rivals, taken, assertion)
+    return [*beliefs, belief]
+
+
+def _undecided(one: Assertion, other: Assertion) -> bool:
+    """Whether two assertions of one event time rival each other, and neither followed the other."""
+    said, rival = one.candidate, other.candidate
+    supports = said.stance is rival.stance is Stance.SUPPORTS
+    return supports and said.value != rival.value and one.session != other.session
+
+
+def _rests_on(belief: Belief, assertions: Sequence[Assertion]) -> bool:
+    return any(a is one for a in belief.support for one in assertions)
+
+
+def _rivals(belief: Belief, beliefs: Iterable[Belief]) -> tuple[str, ...]:
+    beside = {other.value for other in beliefs if _rival(belief, other)}
+    return tuple(sorted(value for value in beside if value is not None))
+
+
+def _rival(belief: Belief, other: Belief) -> bool:
+    """Whether another value holds beside a belief to its end, and neither is to."""
+    if belief.value == other.value or belief.valid_to == belief.valid_from:
+        return False
+    single = belief.newest.candidate.single_valued and other.newest.candidate.single_valued
+    if not single or _side_by_side(belief, other):
+        return False
+    if belief.valid_to is None:
+        return other.valid_to is None
+    return other.valid_from < belief.valid_to and (
+        other.valid_to is None or belief.valid_to <= other.valid_to
+    )
+
+
+def _side_by_side(belief: Belief, other: Belief) -> bool:
+    by = belief.decided_by
+    if by is None or by is not other.decided_by or by.verdict is None:
+        return False
+    return belief.value in by.verdict.holds and other.value in by.verdict.holds
+
+
+def _when(belief: Belief) -> tuple[datetime, bool, datetime, str]:
+    end = belief.valid_to
+    return (belief.valid_from, end is None, end or belief.valid_from, belief.value or "")
+
+
+def _stretch(said: Candidate) -> Stretch:
+    start = said.valid_from or said.occurred_at
+    return (start if said.valid_to is None else min(start, said.valid_to), said.valid_to)
+
+
+def _others(beliefs: Sequence[Belief], some: Sequence[Belief]) -> list[Belief]:
+    return [b for b in beliefs if all(b is not other for other in some)]
+
+
+def _joins(belief: Belief, stretch: Stretch) -> bool:
+    start, end = stretch
+    reaches = belief.valid_to is None or start <= belief.valid_to
+    return reaches and (end is None or belief.valid_from < end or belief.valid_from == start)
+
+
+def _united(joined: Sequence[Belief], stretch: Stretch, by: Assertion) -> Belief:
+    start, end = stretch
+    if joined and end is None and not joined[-1].against:
+        end = joined[-1].valid_to  # said once, and saying it again without takes nothing back
+    support = {id(a): a for belief in joined for a in belief.support}
+    return Belief(
+        by.candidate.value,
+        min([start, *(b.valid_from for b in joined)]),
+        end,
+        (*sorted(support.values(), key=lambda a: a.order), by),
+    )
+
+
+def _cut(beliefs: Sequence[Belief], stretch: Stretch, by: Assertion) -> list[Belief]:
+    """What is left of each belief outside the stretch; its end, if that is new, is laid to `by`."""
+    start, end = stretch
+    left = []
+    for belief in beliefs:
+        began_after = end is not None and end <= belief.valid_from
+        if began_after or end == start or (belief.valid_to and belief.valid_to <= start):
+            left.append(belief)
+            continue
+        if belief.valid_from < start:
+            left.append(replace(belief, valid_to=start, against=(*belief.against, by)))
+        if end is not None and (belief.valid_to is None or end < belief.valid_to):
+            left.append(replace(belief, valid_from=end))
+    return left
+
+
+def revise(
+    believed: Sequence[Memory], target: Sequence[Belief], renewed: Container[int] = ()
+) -> Revision:
+    """What has to change for the memories of one belief key to say `target`.
+
+    A memory and a belief are the same if value, validity, text and rivals agree and the same
+    verdict, if any, decided them, and the memory is not to be `renewed`. A closed memory is
+    superseded by the belief that took its value on, or else by the newest one.
+    """
+    open_memories = {
+        _identity(
+            m.value,
+            m.valid_from,
+            m.valid_to,
+            m.text,
+            m.contested,
+            m.payload.get(DECISION, {}).get("contest"),
+        ): m
+        for m in believed
+        if m.id not in renewed
+    }
+    wanted = {
+        _identity(
+            b.value,
+            b.valid_from,
+            b.valid_to,
+            b.newest.candidate.text,
+            b.contested,
+            b.decision and b.decision["contest"],
+        ): b
+        for b in target
+    }
+    kept = [(open_memories[key], b) for key, b in wanted.items() if key in open_memories]
+    staying = {m.id for m, _ in kept}
+    closed = [m for m in believed if m.id not in staying]
+    fresh = [b for key, b in wanted.items() if key not in open_memories]
+    return Revision(
+        close=tuple(m.id for m in closed),
+        insert=tuple(Change(b, _superseded(b, closed)) for b in fresh),
+        reinforce=tuple((m.id, b) for m, b in kept if m.support != len(b.support)),
+    )
+
+
+def _superseded(belief: Belief, closed: Sequence[Memory]) -> int | None:
+    same = [m.id for m in closed if m.value == belief.value]
+    if same:
+        return same[-1]
+    return closed[-1].id if closed else None
+
+
+def _identity(*parts: object) -> tuple[object, ...]:
+    return parts

@@ -1,0 +1,196 @@
+"""Planning: what new assertions change of what is believed, before anything is written. Pure."""
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from memory.beliefs.assertions import (
+    Assertion,
+    Belief,
+    assertion_id,
+    belief_key,
+)
+from memory.beliefs.consolidation import revise, timeline
+from memory.beliefs.rows import (
+    assertion_row,
+    evidence_rows,
+    iso,
+    memory_of_row,
+    memory_row,
+)
+from memory.models import Memory, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """Says that assertions are all that extractors make of the log as it stood at a time.
+
+    interactions: the ids of those that the assertions are all of; None stands for the whole log.
+    """
+
+    extractors: frozenset[str]
+    learned_at: datetime
+    interactions: frozenset[str] | None = None
+
+    def covers(self, assertion: Assertion) -> bool:
+        """Whether the assertion would be among them if it still held."""
+        if assertion.provenance.extractor not in self.extractors:
+            return False
+        evidence = assertion.candidate.evidence
+        return self.interactions is None or any(
+            e.interaction_id in self.interactions for e in evidence
+        )
+
+
+@dataclass(slots=True)
+class Plan:
+    """What to write for one user, all or nothing.
+
+    Ids are final: the plan commits only if no other change took them.
+    """
+
+    scope: Scope
+    generation: int
+    from_seq: int
+    to_seq: int
+    forget_seq: int | None = None
+    memories: dict[int, dict[str, Any]] = field(default_factory=dict)
+    closed: dict[int, datetime] = field(default_factory=dict)
+    reinforced: dict[int, dict[str, Any]] = field(default_factory=dict)
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+    assertions: list[dict[str, Any]] = field(default_factory=list)
+    retracted: list[bytes] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        """Where it moves the sequence to: on, also where it takes no id, since it wrote."""
+        return max(self.to_seq, self.from_seq + 1)
+
+    @property
+    def empty(self) -> bool:
+        """Whether committing it would change no belief."""
+        return not (self.memories or self.closed or self.reinforced or self.retracted)
+
+
+def planned_afresh(
+    scope: Scope, generation: int, from_seq: int, assertions: Sequence[Assertion]
+) -> Plan:
+    """What to write where nothing is believed yet under the keys of `assertions`."""
+    plan = Plan(scope, generation, from_seq, from_seq + 1)
+    for key, kept in by_belief(assertions).items():
+        plan_key(plan, key, kept, [], [])
+    return plan
+
+
+def plan_key(
+    plan: Plan,
+    key: bytes,
+    proposed: Sequence[Assertion],
+    stored: Sequence[Assertion],
+    believed: Sequence[Memory],
+    complete: Complete | None = None,
+) -> None:
+    """Adds to the plan what proposed assertions change under one belief key.
+
+    Assertions are taken up in the order the log learned of them, so that what was believed at any
+    earlier time comes out the same however extraction was batched.
+    """
+    known = {assertion_id(a): a for a in stored}
+    fresh = {assertion_id(a): a for a in proposed}
+    gone = [
+        identity
+        for identity, assertion in known.items()
+        if complete and complete.covers(assertion) and identity not in fresh
+    ]
+    new = sorted(
+        (a for identity, a in fresh.items() if identity not in known),
+        key=lambda a: (a.recorded_at, a.position),
+    )
+    if complete and not (new or known):
+        # Free text has no assertions to take back; what its extractor no longer says is closed.
+        made = [m for m in believed if m.provenance.extractor in complete.extractors]
+        _plan_step(plan, key, made, [], complete.learned_at)
+    if not (new or gone):
+        return
+    plan.retracted += gone
+    held = [a for identity, a in known.items() if identity not in gone]
+    if new and new[0].candidate.attribute is None:
+        # Free text is no claim to be weighed: an episode that went on takes the place of its
+        # beginning, and the same words from the same place change nothing.
+        _plan_step(plan, key, believed, timeline(new[-1:]), new[-1].recorded_at)
+        return
+    plan.assertions += [assertion_row(key, a) for a in new]
+    for learned_at, step in groupby(new, key=lambda a: a.recorded_at):
+        held += step
+        believed = _plan_step(plan, key, believed, timeline(held), learned_at)
+    if complete and not new:
+        _plan_step(plan, key, believed, timeline(held), complete.learned_at)
+
+
+def plan_standing(
+    plan: Plan,
+    key: bytes,
+    standing: Sequence[Assertion],
+    believed: Sequence[Memory],
+    resting: Container[int],
+    at: datetime,
+) -> None:
+    """Adds to the plan what it changes under one belief key that only `standing` still counts.
+
+    History stays as it was: what no longer agrees, is supported differently, or is among those
+    `resting` on what stopped to count is closed `at` that time, and what takes its place is
+    believed from then on.
+    """
+    target = timeline(standing)
+    if not standing and all(m.attribute is None for m in believed):
+        # Free text is only taken back here; its extractor makes it anew of what is left.
+        believed = [m for m in believed if m.id in resting]
+    otherwise = {memory for memory, _ in revise(believed, target).reinforce}
+    renewed = {m.id for m in believed if m.id in resting or m.id in otherwise}
+    _plan_step(plan, key, believed, target, at, renewed)
+
+
+def _plan_step(
+    plan: Plan,
+    key: bytes,
+    believed: Sequence[Memory],
+    target: Sequence[Belief],
+    learned_at: datetime,
+    renewed: Container[int] = (),
+) -> list[Memory]:
+    revision = revise(believed, target, renewed)
+    for memory in revision.close:
+        plan.to_seq += 1
+        if memory in plan.memories:
+            plan.memories[memory]["believed_to"] = iso(learned_at)
+        else:
+            plan.closed[memory] = learned_at
+    current = [m for m in believed if m.id not in revision.close]
+    for change in revision.insert:
+        plan.to_seq += 1
+        row = memory_row(plan.to_seq, key, change.belief, change.supersedes, learned_at)
+        plan.memories[plan.to_seq] = row
+        plan.evidence += evidence_rows(plan.to_seq, change.belief)
+        current.append(memory_of_row(row))
+    for memory, belief in revision.reinforce:
+        plan.evidence += evidence_rows(memory, belief)
+        strength: dict[str, Any] = {
+            "confidence": belief.confidence,
+            "support": len(belief.support),
+        }
+        if memory in plan.memories:
+            plan.memories[memory].update(strength)
+        else:
+            plan.reinforced[memory] = {"memory_id": memory, **strength}
+        current = [replace(m, **strength) if m.id == memory else m for m in current]
+    return current
+
+
+def by_belief(assertions: Sequence[Assertion]) -> dict[bytes, list[Assertion]]:
+    """Assertions by the belief key they meet under."""
+    groups: dict[bytes, list[Assertion]] = {}
+    for assertion in assertions:
+        groups.setdefault(belief_key(assertion.candidate, assertion.agent), []).append(assertion)
+    return groups

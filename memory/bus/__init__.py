@@ -1,0 +1,5 @@
+"""How an interaction reaches the log: the `Bus` protocol, Postgres and Kafka behind it.
+
+May import `log`, `database` and what lies below them.
+Must never acknowledge an interaction that is not durable.
+"""

@@ -1,0 +1,105 @@
+"""Freshness: waits until the store shows what a receipt names, wherever it was recorded.
+
+A receipt with a position in the log is waited for by that; so it is on a read replica. One with a
+place on the bus is waited for by its id, until it is in the log or its partition was applied past
+it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from time import monotonic
+from typing import assert_never
+
+import anyio
+
+from memory.database import Database
+from memory.errors import NotApplied
+from memory.log.interactions import Position, position_of, settled_call
+from memory.models import Receipt, Scope
+
+TIMEOUT = 5.0
+"""Seconds that are waited where a caller names a receipt and no time."""
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.002, 0.1
+"""Seconds between two looks, doubling; no connection is held in between."""
+
+
+class Until(StrEnum):
+    """What is waited for: the log holds it, or extraction has come past it."""
+
+    RECORDED = "recorded"
+    EXTRACTED = "extracted"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How a wait ended.
+
+    fresh: what was waited for is so; true where nothing was.
+    seconds: how long it took, or was waited in vain.
+    position: of the interaction in the user's log; 0 where it is not there.
+    """
+
+    fresh: bool = True
+    seconds: float = 0.0
+    position: int = 0
+
+
+NOT_WAITED = Wait()
+
+
+class Freshness:
+    """Waits for receipts, over one database role."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def wait(
+        self, scope: Scope, after: Receipt | None, until: Until, timeout: float = TIMEOUT
+    ) -> Wait:
+        """Returns once it is so, or after `timeout` seconds; always looks at least once."""
+        if after is None:
+            return NOT_WAITED
+        began = monotonic()
+        pause = SHORTEST_PAUSE
+        while True:
+            position = await self._reached(scope, after, until)
+            waited = monotonic() - began
+            if position is not None or waited >= timeout:
+                return Wait(position is not None, waited, position or 0)
+            await anyio.sleep(min(pause, timeout - waited))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def require(self, scope: Scope, receipt: Receipt, timeout: float) -> None:
+        """Waits until the log holds what was sent, or it is settled that it never will.
+
+        Raises:
+            NotApplied: neither within `timeout` seconds.
+        """
+        if not (await self.wait(scope, receipt, Until.RECORDED, timeout)).fresh:
+            raise NotApplied(
+                f"interaction {receipt.interaction_id!r} is on its way at {receipt.place} and was"
+                f" not in the log after {timeout} s; is `memory ingest` running?"
+            )
+
+    async def _reached(self, scope: Scope, after: Receipt, until: Until) -> int | None:
+        """The interaction's position, 0 if it will never have one; None: not so far."""
+        if after.position or after.place is None:
+            rows = await self._database.fetch(scope, "log.position")
+            return after.position if _has_come(position_of(rows), after.position, until) else None
+        settled, rows = await self._database.fetch_all(
+            scope, [settled_call([after]), ("log.position", {})]
+        )
+        if not settled:
+            return None
+        position = settled[0]["position"] or 0
+        return position if _has_come(position_of(rows), position, until) else None
+
+
+def _has_come(position: Position, needed: int, until: Until) -> bool:
+    match until:
+        case Until.RECORDED:
+            return position.recorded >= needed
+        case Until.EXTRACTED:
+            return position.extracted >= needed
+    assert_never(until)

@@ -1,0 +1,318 @@
+"""Context: what recall found and the session's working memory, packed into a token budget."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from memory.bus.pending import Overlay
+from memory.context.packing import Packing, TokenEstimator, only_repeats
+from memory.context.rendering import (
+    Entry,
+    Section,
+    chat_message,
+    entry_json,
+    reading_order,
+    rendered,
+    sections,
+    turn_json,
+)
+from memory.context.working_memory import Conversation, fitted
+from memory.database import Database
+from memory.errors import InvalidInput
+from memory.language.questions import Question
+from memory.language.text import NO_SUMMARY, RollingSummary, estimate_tokens
+from memory.language.turns import INSTRUCTION
+from memory.log.interactions import (
+    Position,
+    WorkingMemory,
+    position_of,
+    settled_call,
+    working_calls,
+    working_memory,
+)
+from memory.models import Interaction, Memory, MemoryKind, RecalledMemory, Scope, Tier
+from memory.point_in_time import Then
+from memory.recall.search import Recaller, fitting
+
+__all__ = ["Assembler", "Citation", "Context", "Section", "Shares", "TokenEstimator"]
+
+RECALLED = 150
+"""Memories that packing chooses from."""
+
+MINIMUM_BUDGET = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How a budget is divided; what a tier leaves unused goes to the others.
+
+    Raises:
+        InvalidInput: a share is negative or they add up to more than 1.
+    """
+
+    working: float = 0.4
+    long_term: float = 0.5
+    collective: float = 0.1
+
+    def __post_init__(self) -> None:
+        parts = (self.working, self.long_term, self.collective)
+        if min(parts) < 0 or sum(parts) > 1 + 1e-9:
+            raise InvalidInput(f"shares must be positive and add up to at most 1, got {self!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A marker such as `[2]` in the rendered context, and what stands behind it.
+
+    interaction_ids: the evidence, in the order it happened; none for a collective memory, whose
+        evidence belongs to other users.
+    text: what the context quotes of the memory; `abridged` if that is not all of it.
+    """
+
+    marker: int
+    memory: int
+    tier: Tier
+    interaction_ids: tuple[str, ...]
+    kind: MemoryKind
+    confidence: float
+    occurred_at: datetime
+    text: str
+    abridged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the next model call should know, within `budget` tokens.
+
+    tokens: of `text` by the estimator it was packed with; never above `budget`.
+    entries: the memories, in the order in which they are read.
+    turns: the session's newest, oldest first; the last is cut (`…`) where it alone is too long.
+    state: the session's task state, where it fits.
+    summary: of what was said before the turns, each line with the interaction it quotes.
+    position: the place in the user's log that it reflects; `extracted`: the place up to which its
+        memories do.
+    fresh: whether it reflects what the caller waited for; `waited`: for how many seconds.
+    as_of, believed_at: the past that was asked for, if one was.
+    """
+
+    query: str
+    budget: int
+    tokens: int
+    position: int
+    sections: tuple[Section, ...]
+    turns: tuple[Interaction, ...]
+    entries: tuple[Entry, ...] = ()
+    state: Mapping[str, Any] = field(default_factory=dict)
+    summary: RollingSummary = NO_SUMMARY
+    as_of: datetime | None = None
+    believed_at: datetime | None = None
+    extracted: int = 0
+    fresh: bool = True
+    waited: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """The context as prompt text, recent turns included."""
+        return rendered(self.sections, self.turns)
+
+    @property
+    def items(self) -> tuple[RecalledMemory, ...]:
+        """The memories behind the citations, in the order of their markers."""
+        return tuple(entry.item for entry in self.entries)
+
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        """What each marker stands for."""
+        return tuple(_citation(n, entry) for n, entry in enumerate(self.entries, 1))
+
+    def messages(self) -> list[dict[str, str]]:
+        """The context as chat messages: memory as a system message, then the recent turns."""
+        head = rendered(self.sections, ())
+        system = [{"role": "system", "content": head}] if head else []
+        return system + [chat_message(turn) for turn in self.turns]
+
+    def json(self) -> str:
+        """The context as a JSON object: items with tier, kind, confidence, time and evidence."""
+        return json.dumps(
+            {
+                "query": self.query,
+                "budget": self.budget,
+                "tokens": self.tokens,
+                "position": self.position,
+                "as_of": self.as_of.isoformat() if self.as_of else None,
+                "believed_at": self.believed_at.isoformat() if self.believed_at else None,
+                "extracted": self.extracted,
+                "fresh": self.fresh,
+                "waited": round(self.waited, 3),
+                "items": [entry_json(entry, n) for n, entry in enumerate(self.entries, 1)],
+                "state": dict(self.state),
+                "summary": [
+                    {"text": line, "interaction": source}
+                    for line, source in zip(
+                        self.summary.text.splitlines(), self.summary.sources, strict=False
+                    )
+                ],
+                "turns": [turn_json(turn) for turn in self.turns],
+                "text": self.text,
+            },
+            ensure_ascii=False,
+        )
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Assembler:
+    """Assembles contexts, over one database role.
+
+    `overlay` holds what is shown of a session before the log has it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        recaller: Recaller,
+        window_tokens: int,
+        estimator: TokenEstimator = estimate_tokens,
+        overlay: Overlay | None = None,
+    ) -> None:
+        self._database = database
+        self._overlay = overlay or Overlay()
+        self._recaller = recaller
+        self._window_tokens = window_tokens
+        self._estimate = estimator
+
+    async def context(
+        self,
+        scope: Scope,
+        query: str,
+        *,
+        budget: int = 2000,
+        shares: Shares | None = None,
+        then: Then | None = None,
+    ) -> Context:
+        """What is relevant to `query`, in at most `budget` tokens; two round trips to the store.
+
+        Raises:
+            InvalidInput: a budget under MINIMUM_BUDGET, or a query that recall refuses.
+        """
+        if budget < MINIMUM_BUDGET:
+            raise InvalidInput(f"budget must be at least {MINIMUM_BUDGET} tokens, got {budget!r}")
+        now = datetime.now(UTC) if then is None else then.moment
+        search = await self._recaller.search(scope, query, then=then)
+        calls = [search.call, search.shared_call, search.position_call]
+        window_tokens = min(self._window_tokens, budget)
+        coming = self._overlay.coming(scope) if then is None else ()
+        if scope.session is not None:
+            # First what is on its way: what comes in between is then in the window, at the latest.
+            calls += [settled_call([c.receipt for c in coming])] if coming else []
+            calls += working_calls(scope, window_tokens, then)
+        found = iter(await self._database.fetch_all(scope, calls))
+        scored, shared, position = next(found), next(found), position_of(next(found))
+        working = WorkingMemory()
+        if scope.session is not None:
+            left = self._overlay.settle(scope, coming, next(found)) if coming else []
+            working = working_memory(
+                next(found), next(found), next(found), now, left, window_tokens
+            )
+        ranked = await self._recaller.rank(scope, search, scored, RECALLED, merged=False)
+        own = [item for item in ranked if not _lapsed(item.memory, now)]
+        draft = Draft(search.question, self._estimate, budget, shares or Shares())
+        draft.fill(working, own, fitting(own, search.shared(shared)))
+        finished = draft.finished(query, position)
+        return replace(finished, **then.params) if then else finished
+
+
+class Draft:
+    """A context under construction: the tiers get their shares, and then what is left over."""
+
+    def __init__(
+        self, question: Question, estimate: TokenEstimator, budget: int, shares: Shares
+    ) -> None:
+        self._question = question
+        self._estimate = estimate
+        self._budget = budget
+        self._shares = shares
+        self._entries: list[Entry] = []
+        self._conversation = Conversation()
+
+    def fill(
+        self,
+        working: WorkingMemory,
+        recalled: Sequence[RecalledMemory],
+        collective: Sequence[RecalledMemory],
+    ) -> None:
+        """Chooses what goes in, best first; what does not fit by the estimator is left out."""
+        share = int(self._budget * self._shares.working)
+        self._conversation = fitted(working, share, self._tokens)
+        self._pack(self._said(working), recalled, collective)
+        if self._tokens() < self._budget and len(self._conversation.turns) < len(working.window):
+            self._conversation = fitted(working, self._budget, self._tokens)
+            shown = self._said(working)
+            self._entries = [e for e in self._entries if not only_repeats(e.item, shown)]
+        # Entries stand in the order they were chosen in.
+        while self._entries and self._tokens() > self._budget:
+            self._entries.pop()
+
+    def _pack(
+        self,
+        shown: frozenset[str],
+        recalled: Sequence[RecalledMemory],
+        collective: Sequence[RecalledMemory],
+    ) -> None:
+        packing = Packing(self._question, self._estimate, self._budget - self._tokens(), shown)
+        packing.add_shared(collective, int(self._budget * self._shares.collective))
+        packing.add(recalled)
+        self._entries = packing.entries
+        # Lines are counted one by one and each rounded up: print them and use what that left.
+        packing.widen(self._budget - self._tokens())
+        packing.add(recalled)
+        packing.add_shared(collective, self._budget)
+
+    def _said(self, working: WorkingMemory) -> frozenset[str]:
+        """The interactions shown in full; one that was cut does not say all a memory of it may."""
+        return frozenset(t.id for t in self._conversation.turns if t in working.window)
+
+    def finished(self, query: str, position: Position) -> Context:
+        """The context as it stands."""
+        shown = self._conversation
+        return Context(
+            query=query,
+            budget=self._budget,
+            tokens=self._tokens(),
+            position=position.recorded,
+            extracted=position.extracted,
+            sections=sections(self._entries, shown.state, shown.summary.text),
+            turns=shown.turns,
+            entries=tuple(reading_order(self._entries)),
+            state=shown.state,
+            summary=shown.summary,
+        )
+
+    def _tokens(self, conversation: Conversation | None = None) -> int:
+        shown = conversation or self._conversation
+        parts = sections(self._entries, shown.state, shown.summary.text)
+        return self._estimate(rendered(parts, shown.turns))
+
+
+def _lapsed(memory: Memory, now: datetime) -> bool:
+    """Whether it is an instruction that no longer stands: what was once asked is no order now."""
+    ended = memory.valid_to is not None and memory.valid_to <= now
+    return ended and memory.attribute == INSTRUCTION
+
+
+def _citation(marker: int, entry: Entry) -> Citation:
+    memory = entry.item.memory
+    return Citation(
+        marker,
+        memory.id,
+        memory.tier,
+        entry.item.citations,
+        memory.kind,
+        memory.confidence,
+        memory.occurred_at,
+        entry.text,
+        entry.abridged,
+    )

@@ -1,0 +1,110 @@
+"""Abridging: of a long episode only the sentences that speak to a question.
+
+What is left out is marked `…`, and every turn keeps at least one sentence, so that whatever the
+episode cites is still quoted. The whole text stays one call away, through the citation.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memory.language.text import (
+    FIRST_PERSON,
+    NAME,
+    NUMBER,
+    content_words,
+    sentences,
+)
+from memory.language.turns import Turn, turns_of
+
+WORTHWHILE = 0.8
+"""An abridgement longer than this share of the text is not worth its gaps."""
+
+MATCH, NUMBERS, NAMES, PERSONAL, OPENING = 2.0, 0.5, 0.3, 0.3, 0.5
+"""What a sentence gains by each word of the question, and by what answers tend to hold."""
+
+REPLY = 0.6
+"""What an assistant's sentence is worth beside a person's."""
+
+STEM = 5
+"""Letters by which words are taken for forms of one another."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    turn: int
+    start: int
+    end: int
+    worth: float
+
+
+def stems(words: Iterable[str]) -> frozenset[str]:
+    """The beginnings by which words are compared."""
+    return frozenset(word[:STEM] for word in words)
+
+
+def abridged(
+    text: str, payload: Mapping[str, Any], question: frozenset[str], characters: int
+) -> str | None:
+    """`text` in about `characters`; None where it has no turns, or little would be left out.
+
+    `payload` is the episode's, `question` the stems of the question's words. Sentences are taken by
+    worth over the square root of length; one that is longer than all the room is cut.
+    """
+    turns = turns_of(payload)
+    if not turns or len(text) <= characters:
+        return None
+    said = [_sentences_of(text, n, turn, question) for n, turn in enumerate(turns)]
+    kept = _kept(said, characters)
+    cut = "\n".join(
+        f"{turn.speaker}: {_joined(text, all_of, kept, characters)}"
+        for turn, all_of in zip(turns, said, strict=True)
+        if all_of
+    )
+    return cut if len(cut) <= WORTHWHILE * len(text) else None
+
+
+def _sentences_of(text: str, n: int, turn: Turn, question: frozenset[str]) -> list[_Sentence]:
+    found: list[_Sentence] = []
+    spoken = text[turn.start : turn.end]
+    for start, end in sentences(spoken):
+        sentence = spoken[start:end]
+        worth = (
+            MATCH * len(stems(content_words(sentence)) & question)
+            + NUMBERS * bool(NUMBER.search(sentence))
+            + NAMES * bool(NAME.search(sentence))
+            + PERSONAL * bool(FIRST_PERSON.search(sentence))
+            + OPENING * (not found)
+        )
+        worth *= REPLY if turn.assistant else 1.0
+        length = (end - start + 10) ** 0.5
+        found.append(_Sentence(n, turn.start + start, turn.start + end, worth / length))
+    return found
+
+
+def _kept(said: Sequence[Sequence[_Sentence]], room: int) -> frozenset[_Sentence]:
+    """The best sentence of every turn, and then the best of all while they fit."""
+    kept = {max(of_turn, key=lambda s: s.worth) for of_turn in said if of_turn}
+    left = room - sum(min(s.end - s.start, room) for s in kept)
+    others = (s for of_turn in said for s in of_turn if s not in kept)
+    for sentence in sorted(others, key=lambda s: (-s.worth, s.start)):
+        if (length := sentence.end - sentence.start + 1) <= left:
+            kept.add(sentence)
+            left -= length
+    return frozenset(kept)
+
+
+def _joined(
+    text: str, of_turn: Sequence[_Sentence], kept: frozenset[_Sentence], characters: int
+) -> str:
+    parts, gap = [], False
+    for sentence in of_turn:
+        if sentence not in kept:
+            gap = True
+            continue
+        if gap:
+            parts.append("…")
+        words = text[sentence.start : sentence.end]
+        gap = len(words) > characters
+        parts.append(words[:characters])
+    return " ".join([*parts, "…"] if gap else parts)

@@ -1,0 +1,138 @@
+"""The wire: named statements sent down a connection together, and their rows, in one round trip.
+
+psycopg's own pipeline sends and waits at every statement and makes a cursor for each. Here all are
+known beforehand, so they are sent at once and waited for once. Each is prepared the first time a
+connection sends it, with the types that the server infers for its parameters.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from pgvector import HalfVector
+from psycopg import AsyncConnection, BaseConnection, abc
+from psycopg import Connection as _BlockingConnection
+from psycopg.abc import Buffer
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.errors import error_from_result
+from psycopg.generators import fetch_many, send
+from psycopg.pq import ConnStatus, ExecStatus, Format
+from psycopg.pq.abc import PGconn, PGresult
+from psycopg.rows import DictRow
+
+from memory.database import queries
+
+Params = Mapping[str, Any]
+Rows = list[DictRow]
+Calls = Sequence[tuple[str, Params]]
+
+_BINARY = frozenset((bytes, HalfVector))
+"""Sent as they lie in memory. All else goes as text, which the server reads as what it needs."""
+
+_Waiting = Generator[Any, Any, list[PGresult]]
+"""Yields what it waits for on the socket; see `psycopg.AsyncConnection.wait`."""
+
+
+class _Sent(NamedTuple):
+    """A statement with its parameters as they are sent."""
+
+    name: str
+    values: Sequence[Buffer | None]
+    formats: Sequence[Format]
+
+
+class _Exchange(BaseConnection[DictRow]):
+    """What both kinds of connection share: all but the waiting."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._prepared_here: set[str] = set()
+        self._columns: dict[str, tuple[str, ...]] = {}  # of each statement's rows
+
+    @cached_property
+    def _transformer(self) -> abc.Transformer:
+        # Made at the first call, when the adapters are registered; it remembers those it used.
+        return Transformer(self)
+
+    def _sent(self, calls: Calls) -> _Waiting:
+        """Sends the statements and waits for the result of each."""
+        return self._exchanged([self._dumped(name, params) for name, params in calls])
+
+    def _read(self, calls: Calls, results: Sequence[PGresult]) -> list[Rows]:
+        return [self._rows(name, r) for (name, _), r in zip(calls, results, strict=True)]
+
+    def _dumped(self, name: str, params: Params) -> _Sent:
+        values = [params[key] for key in queries.numbered(name).params]
+        formats = [PyFormat.BINARY if type(v) in _BINARY else PyFormat.TEXT for v in values]
+        dumped = self._transformer.dump_sequence(values, formats)
+        return _Sent(name, dumped, self._transformer.formats or ())
+
+    def _exchanged(self, sent: Sequence[_Sent]) -> _Waiting:
+        """Sends all, up to a sync, and waits for the answer to each."""
+        pgconn = self.pgconn
+        new = [n for n in dict.fromkeys(s.name for s in sent) if n not in self._prepared_here]
+        pgconn.enter_pipeline_mode()
+        try:
+            for name in new:
+                pgconn.send_prepare(name.encode(), queries.numbered(name).text.encode())
+            for name, values, formats in sent:
+                answer = Format.BINARY if queries.has_one_plan(name) else Format.TEXT
+                pgconn.send_query_prepared(name.encode(), values, formats, answer)
+            pgconn.pipeline_sync()
+            yield from send(pgconn)
+            results = yield from _answers(pgconn)
+        finally:
+            if pgconn.status != ConnStatus.BAD:
+                pgconn.exit_pipeline_mode()
+        made = zip(new, results, strict=False)
+        self._prepared_here.update(n for n, r in made if r.status == ExecStatus.COMMAND_OK)
+        for result in results:
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise error_from_result(result, self.info.encoding)
+        return results[len(new) :]
+
+    def _rows(self, name: str, result: PGresult) -> Rows:
+        if not result.nfields:
+            return []
+        if name not in self._columns:
+            found = [result.fname(n) or b"" for n in range(result.nfields)]
+            self._columns[name] = tuple(column.decode() for column in found)
+        names = self._columns[name]
+        self._transformer.set_pgresult(result)
+        return self._transformer.load_rows(
+            0, result.ntuples, lambda values: dict(zip(names, values, strict=True))
+        )
+
+
+class Connection(_Exchange, AsyncConnection[DictRow]):
+    """A connection that runs named statements; see `memory.database.queries`."""
+
+    async def run(self, calls: Calls) -> list[Rows]:
+        """The rows of each statement, [] where it has none; one transaction where none is open.
+
+        Raises:
+            psycopg.Error: of the first statement that failed; those after it did not run.
+        """
+        async with self.lock:
+            results = await self.wait(self._sent(calls))
+        return self._read(calls, results)
+
+
+class BlockingConnection(_Exchange, _BlockingConnection[DictRow]):
+    """A `Connection` whose caller waits itself, without an event loop."""
+
+    def run(self, calls: Calls) -> list[Rows]:
+        """See `Connection.run`."""
+        with self.lock:
+            results = self.wait(self._sent(calls))
+        return self._read(calls, results)
+
+
+def _answers(pgconn: PGconn) -> _Waiting:
+    """The results up to that of the sync, or to where the connection broke."""
+    results: list[PGresult] = []
+    while found := (yield from fetch_many(pgconn)):
+        if found[-1].status == ExecStatus.PIPELINE_SYNC:
+            return results
+        results += found
+    return results

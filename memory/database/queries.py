@@ -1,0 +1,92 @@
+"""Finds `sql/` and hands out its named statements: the only way SQL reaches the database.
+
+A query file holds blocks that start with a line `-- name --`; the comment lines that follow say
+what the block is for and stay with it. A block whose last comment is `-- other, but for: text`
+stands for the statement of that name in its file with `text`, which occurs there once, replaced by
+what follows the comment.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import LiteralString, NamedTuple
+
+_BLOCK = re.compile(r"^-- (\w+) --\n", re.MULTILINE)
+_VARIANT = re.compile(r"^-- (\w+), but for: (.+)\n", re.MULTILINE)
+_REMARKS = re.compile(r"\A(?:--.*\n)+")
+_PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%)")
+
+
+def sql_directory() -> Path:
+    """`sql/` inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    inside = package / "sql"
+    return inside if inside.is_dir() else package.parent / "sql"
+
+
+@cache
+def load() -> Mapping[str, LiteralString]:
+    """Every statement of `sql/queries`, by `<file>.<name>`.
+
+    Raises:
+        ValueError: a name stands twice in one file, or what a block replaces is not there once.
+    """
+    statements: dict[str, LiteralString] = {}
+    for path in sorted((sql_directory() / "queries").glob("*.sql")):
+        _, *parts = _BLOCK.split(path.read_text(encoding="utf-8"))
+        bodies = [body.strip() for body in parts[1::2]]
+        named = dict(zip(parts[::2], bodies, strict=True))
+        for name, body in zip(parts[::2], bodies, strict=True):
+            key = f"{path.stem}.{name}"
+            if key in statements:
+                raise ValueError(f"{key!r} stands twice in {path.name}")
+            # Our own files: as trustworthy as a literal in this module.
+            statements[key] = _written_out(key, body, named)
+    return MappingProxyType(statements)
+
+
+def _written_out(key: str, body: str, named: Mapping[str, str]) -> LiteralString:
+    """A block's statement, where it is a variant of another one's made from that."""
+    variant = _VARIANT.search(body)
+    if variant is None:
+        return body
+    original, replaced = variant.groups()
+    text = _REMARKS.sub("", named.get(original, ""))
+    if text.count(replaced) != 1:
+        raise ValueError(f"{key!r} replaces {replaced!r}, which {original!r} does not hold once")
+    return body[: variant.start()] + text.replace(replaced, body[variant.end() :].strip())
+
+
+def statement(name: str) -> LiteralString:
+    """The text of one statement, such as `log.append`."""
+    return load()[name]
+
+
+@cache
+def has_one_plan(name: str) -> bool:
+    """Whether a statement says `-- one plan: why`: it is planned once, not for each execution."""
+    return "\n-- one plan: " in statement(name)
+
+
+class Numbered(NamedTuple):
+    """A statement with `$1`, `$2` and so on in place of names, and the names in that order."""
+
+    text: str
+    params: tuple[str, ...]
+
+
+@cache
+def numbered(name: str) -> Numbered:
+    """A statement as the server reads it."""
+    params: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return "%"
+        if match[1] not in params:
+            params.append(match[1])
+        return f"${params.index(match[1]) + 1}"
+
+    return Numbered(_PLACEHOLDER.sub(number, statement(name)), tuple(params))

@@ -1,0 +1,397 @@
+"""Connections, transactions bound to a scope, and the one place where driver errors become ours."""
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from enum import StrEnum
+from typing import Any, Self
+
+import numpy as np
+import psycopg
+from anyio import fail_after, to_thread
+from numpy.typing import NDArray
+from pgvector.psycopg import register_vector_async
+from psycopg import errors
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Format
+from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from memory.database import queries
+from memory.database.pipeline import Connection, Params, Rows
+from memory.errors import (
+    ConcurrentWrite,
+    ConfigurationError,
+    ExperientialMemoryError,
+    LockTimeout,
+    NotMigrated,
+    StoreError,
+    StoreUnavailable,
+    WrongDimension,
+)
+from memory.models import Scope
+from memory.settings import Settings
+
+_TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[ExperientialMemoryError]], ...] = (
+    # First match wins, so the narrow classes stand before those they derive from.
+    (errors.LockNotAvailable, LockTimeout),
+    (errors.QueryCanceled, LockTimeout),
+    (errors.SerializationFailure, ConcurrentWrite),
+    (errors.DeadlockDetected, ConcurrentWrite),
+    (errors.UniqueViolation, ConcurrentWrite),
+    (errors.InvalidSchemaName, NotMigrated),
+    (errors.UndefinedTable, NotMigrated),
+    (errors.UndefinedFunction, NotMigrated),
+    (errors.IdleInTransactionSessionTimeout, StoreUnavailable),
+    (errors.InsufficientPrivilege, ConfigurationError),
+    (errors.InvalidPassword, ConfigurationError),
+    (errors.InvalidCatalogName, ConfigurationError),
+    (psycopg.OperationalError, StoreUnavailable),
+    (psycopg.InterfaceError, StoreUnavailable),
+)
+
+
+_NUMBERS = {1005: ">i2", 1007: ">i4", 1016: ">i8", 1021: ">f4", 1022: ">f8"}
+"""How an element is sent, by the oid of its array type in Postgres."""
+
+_ARRAY_HEADER = 20
+
+
+class _NumberArrayLoader(Loader):
+    """Reads binary arrays of numbers without an object for each; none of them may be NULL."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> NDArray[Any]:
+        """The array's elements, in one dimension."""
+        sent = np.dtype(_NUMBERS[self.oid])
+        element = np.dtype([("size", ">i4"), ("value", sent)])
+        offset = min(len(data), _ARRAY_HEADER)  # the header of an empty array is shorter
+        return np.frombuffer(data, element, offset=offset)["value"].astype(sent.newbyteorder("="))
+
+
+_decoded = json.JSONDecoder().raw_decode
+
+
+def _read_json(sent: str | bytes) -> Any:
+    """A value of jsonb, without what `json.loads` does beside: every row of a recall has one.
+
+    The server writes it without space around it, and in the connection's encoding, UTF-8.
+    """
+    return _decoded(sent if isinstance(sent, str) else sent.decode())[0]
+
+
+class DatabaseRole(StrEnum):
+    """What a process acts as: an app's client, or a worker that runs the loops and jobs."""
+
+    CLIENT = "memory_client"
+    WORKER = "memory_worker"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns psycopg's errors into ours, with the driver's as the cause."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _translate(error) from error
+
+
+def _translate(error: psycopg.Error) -> ExperientialMemoryError:
+    message = str(error).strip() or type(error).__name__
+    if isinstance(error, errors.DataException) and "different halfvec dimensions" in message:
+        return WrongDimension(message)
+    for theirs, ours in _TRANSLATIONS:
+        if isinstance(error, theirs):
+            return ours(message)
+    return StoreError(message)
+
+
+def noticing(url: str) -> dict[str, Any]:
+    """What makes a connection notice in half a minute that the other side is gone.
+
+    What the URL says of it stays; the system's own defaults are hours.
+    """
+    ours: dict[str, Any] = {
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 4,
+        "tcp_user_timeout": 30_000,
+    }
+    try:
+        said = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:  # which connecting will say
+        return {}
+    return {name: value for name, value in ours.items() if name not in said}
+
+
+async def connect(url: str, timeout: float) -> Connection:
+    """One plain connection as the login role, in autocommit, outside any pool.
+
+    Raises:
+        StoreUnavailable: the server does not answer, or not now.
+        ConfigurationError: it answers that it will not let us in, or the URL is none.
+    """
+    try:
+        return await Connection.connect(
+            url,
+            autocommit=True,
+            connect_timeout=max(1, int(timeout)),
+            row_factory=dict_row,
+            **noticing(url),
+        )
+    except psycopg.ProgrammingError:
+        # The driver's message repeats the URL, and its password with it.
+        raise ConfigurationError(
+            "MEMORY_DATABASE_URL must be a connection string such as"
+            " 'postgresql://user@host:5432/database'"
+        ) from None
+    except psycopg.OperationalError as error:
+        raise refused_or_unavailable(error) from error
+
+
+def refused_or_unavailable(error: psycopg.OperationalError) -> ExperientialMemoryError:
+    """What an error of connecting is to us: a server that will not let us in, or not now."""
+    # While connecting the driver passes on a message and no SQLSTATE. A server that speaks another
+    # language than English is taken to be unavailable, which is only a less helpful answer.
+    message = str(error).strip()
+    if re.search(r"FATAL: .*(?:does not exist|authentication failed|no pg_hba.conf)", message):
+        return ConfigurationError(message)
+    return StoreUnavailable(message)
+
+
+async def resolve_url(settings: Settings) -> str:
+    """The configured URL, or that of the embedded server, which is started if need be."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    # fcntl and pwd, which the embedded server needs, do not exist everywhere.
+    from memory import embedded
+
+    return await to_thread.run_sync(embedded.start, settings.data_dir)
+
+
+def described(url: str) -> str:
+    """The URL's host, port and database: fit for a message, without its password."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return "the configured MEMORY_DATABASE_URL"
+    return " ".join(f"{k}={parts[k]}" for k in ("host", "port", "dbname") if parts.get(k))
+
+
+class Transaction:
+    """Statements that commit together, under one binding of tenant and user."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def fetch(self, name: str, params: Params) -> Rows:
+        """Runs one named statement and returns its rows; [] where it has none."""
+        return (await self._connection.run([(name, params)]))[0]
+
+    async def fetch_all(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
+        """Runs named statements in one round trip."""
+        return await self._connection.run(calls)
+
+    async def execute_many(self, name: str, rows: Sequence[Params]) -> None:
+        """Runs one named statement for each row, in one round trip; nothing for no rows."""
+        if rows:
+            await self._connection.run([(name, row) for row in rows])
+
+
+async def _tried(connection: Connection, timeout: float) -> None:
+    try:
+        with fail_after(timeout):
+            await connection.execute(queries.statement("connection.alive"))
+    except TimeoutError:
+        raise StoreUnavailable("a connection that was listening answers no more") from None
+
+
+def _of_a_connection(error: StoreUnavailable) -> bool:
+    """Whether a connection broke, rather than a lock or a connection not being free in time."""
+    return not (isinstance(error, LockTimeout) or isinstance(error.__cause__, PoolTimeout))
+
+
+def connecting(settings: Settings, url: str) -> dict[str, Any]:
+    """How every pooled connection is made."""
+    return {
+        **noticing(url),
+        "autocommit": True,
+        "row_factory": dict_row,
+        "prepare_threshold": None,  # `Connection.run` prepares
+        "connect_timeout": max(1, int(settings.connect_timeout)),
+    }
+
+
+def session_settings(settings: Settings, role: DatabaseRole) -> dict[str, str]:
+    """The parameters of `connection.settings`."""
+    timeout = f"{int(settings.statement_timeout * 1000)}ms"
+    return {"role": role.value, "statement_timeout": timeout}
+
+
+class Statements(ABC):
+    """Runs named statements, each call as one transaction in one round trip.
+
+    Every statement runs with the tenant and user of its scope bound; row-level security lets
+    nothing else through.
+    """
+
+    @abstractmethod
+    async def _run(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
+        """The rows of each statement, run as one transaction under no binding but their own."""
+
+    @abstractmethod
+    async def _check(self) -> None:
+        """Replaces connections that are dead."""
+
+    async def fetch(self, scope: Scope, name: str, params: Params | None = None) -> Rows:
+        """Runs one named statement for `scope` in one round trip and returns its rows.
+
+        `tenant` and `user` are added to the parameters. The statement must be safe to repeat:
+        it is sent again, once, where the connection turned out to be dead.
+        """
+        return (await self.fetch_all(scope, [(name, params or {})]))[0]
+
+    async def fetch_binding(self, scope: Scope, name: str, params: Params) -> Rows:
+        """As `fetch`, for a statement that binds tenant and user itself: one function call."""
+        bound = {"tenant": scope.tenant, "user": scope.user, **params}
+        return (await self._retried([(name, bound)]))[0]
+
+    async def fetch_all(self, scope: Scope, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
+        """Runs named statements as one transaction in one round trip; see `fetch`.
+
+        Statements that say `-- one plan: why` make all of them run under plans without values.
+        Arrays of numbers in their rows arrive as numpy arrays.
+        """
+        one_plan = any(queries.has_one_plan(name) for name, _ in calls)
+        bind = "scope.bind_read" if one_plan else "scope.bind"
+        return await self._fetch_bound(bind, scope, calls)
+
+    async def _fetch_bound(
+        self, bind: str, scope: Scope, calls: Sequence[tuple[str, Params]]
+    ) -> list[Rows]:
+        keys = {"tenant": scope.tenant, "user": scope.user}
+        bound = [(bind, keys), *((name, {**keys, **params}) for name, params in calls)]
+        return (await self._retried(bound))[1:]
+
+    async def _retried(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
+        """As `_run`; run again, once, where the connection turned out to be dead."""
+        try:
+            return await self._run(calls)
+        except StoreUnavailable as error:
+            if not _of_a_connection(error):
+                raise
+            await self._check()
+            return await self._run(calls)
+
+
+class Database(Statements):
+    """A pool of connections that act as one role."""
+
+    def __init__(self, settings: Settings, url: str, role: DatabaseRole) -> None:
+        self._settings = settings
+        self._role = role
+        self._url = url
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            connection_class=Connection,
+            kwargs=connecting(settings, url),
+            min_size=settings.pool_min,
+            max_size=settings.pool_max,
+            timeout=settings.connect_timeout,
+            configure=self._configure,
+            open=False,
+            name=role.value,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Opens the pool.
+
+        Raises:
+            StoreUnavailable: no connection within `connect_timeout`.
+            ConfigurationError: the login role may not act as this role.
+        """
+        # One plain try first: a pool would report every cause as a timeout.
+        async with await connect(self._url, self._settings.connect_timeout) as connection:
+            with translated():
+                await self._configure(connection)
+        # A pool that is asked before it has a connection opens another, and goes round both from
+        # then on: a lone caller would keep two of the server's processes warm instead of one.
+        with translated():
+            await self._pool.open(wait=True, timeout=self._settings.connect_timeout)
+
+    async def close(self) -> None:
+        """Closes the pool; calls under way end first."""
+        await self._pool.close()
+
+    async def _configure(self, connection: Connection) -> None:
+        params = session_settings(self._settings, self._role)
+        await connection.execute(queries.statement("connection.settings"), params)
+        await register_vector_async(connection)
+        set_json_loads(_read_json, connection)
+        for oid in _NUMBERS:
+            connection.adapters.register_loader(oid, _NumberArrayLoader)
+
+    async def _run(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
+        with translated():
+            async with self._pool.connection() as connection:
+                # In autocommit this is one implicit transaction, so the binding, which is local to
+                # the transaction, covers exactly these statements.
+                return await connection.run(calls)
+
+    async def _check(self) -> None:
+        await self._pool.check()
+
+    @asynccontextmanager
+    async def transaction(self, scope: Scope) -> AsyncIterator[Transaction]:
+        """Statements that commit together for `scope`; rolled back if the block raises."""
+        keys = {"tenant": scope.tenant, "user": scope.user}
+        with translated():
+            async with self._pool.connection() as connection, connection.transaction():
+                await connection.run([("scope.bind", keys)])
+                yield Transaction(connection)
+
+    async def listen(self, name: str, beat: float) -> AsyncGenerator[None]:
+        """Runs a LISTEN on a connection of its own: yields once it does, then when notified.
+
+        After `beat` seconds of silence the connection is tried: one that was cut off says nothing.
+
+        Raises:
+            StoreUnavailable: the connection could not be made or broke; what was sent since is
+                lost.
+        """
+        timeout = self._settings.connect_timeout
+        async with await connect(self._url, timeout) as connection:
+            with translated():
+                await connection.execute(queries.statement(name))
+                yield
+                while True:
+                    if [n async for n in connection.notifies(timeout=beat, stop_after=1)]:
+                        yield
+                    else:
+                        await _tried(connection, timeout)
+
+    async def fetch_system(self, name: str, params: Params | None = None) -> Rows:
+        """Runs a statement on tables that belong to no tenant.
+
+        No user's rows are visible to it beyond what the role may always see. It is not sent again,
+        since it may lease something; but the next call will not meet what died with this one.
+        """
+        try:
+            return (await self._run([(name, params or {})]))[0]
+        except StoreUnavailable as error:
+            if _of_a_connection(error):
+                await self._check()
+            raise

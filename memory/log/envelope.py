@@ -1,0 +1,377 @@
+"""The envelope: one interaction as it travels on the bus, and the only gate into the log.
+
+Whatever brings an interaction (a client's `record()`, a line of a file, a message of a topic), it
+passes `validated` before it is written. So the limits stated here hold for every row of the log.
+"""
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from json.encoder import encode_basestring
+from typing import Annotated, Literal, NamedTuple, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+)
+
+from memory.errors import InteractionTooLarge, InvalidInteraction, NaiveTime
+from memory.log.plain_json import (
+    check_size,
+    cut,
+    fault_of,
+    shown,
+    written_object,
+)
+from memory.models import MAX_NAME_CHARACTERS, Interaction, InteractionKind, Role, Scope, aware
+
+VERSION: Literal[1] = 1
+MAX_CONTENT_BYTES = 262_144  # of `content` in UTF-8
+# The longest envelope within the limits above: every byte of text escaped as \uXXXX, and room.
+MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
+
+_Choice = TypeVar("_Choice", InteractionKind, Role)
+
+_scope = lru_cache(maxsize=4096)(Scope)  # whose names are checked each time one is made
+
+
+def _usable(name: str) -> str:
+    if fault := fault_of(name):
+        raise ValueError(fault)
+    return name
+
+
+def _known(version: object) -> object:
+    if type(version) is not int or version != VERSION:  # true and 1.0 would equal the literal 1
+        raise ValueError(f"must be {VERSION}, the version this release reads")
+    return version
+
+
+def _written_out(moment: object) -> object:
+    # pydantic would read a number, also one in a string, as seconds since 1970.
+    if isinstance(moment, datetime) or (isinstance(moment, str) and moment[4:5] == "-"):
+        return moment
+    raise ValueError("must be an ISO 8601 date and time with a zone")
+
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS), AfterValidator(_usable)]
+
+
+class Incoming(NamedTuple):
+    """A valid interaction on its way into the log.
+
+    `payload` is its payload as canonical JSON, `content_hash` what `content_hash` says of it.
+    """
+
+    interaction: Interaction
+    payload: str
+    content_hash: bytes
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The user and the id it is known by."""
+        scope = self.interaction.scope
+        return (scope.tenant, scope.user, self.interaction.id)
+
+
+class Envelope(BaseModel):
+    """Version 1 of an interaction on the bus, as JSON.
+
+    Times are ISO 8601 with a zone; `payload` is a JSON object; `private` keeps what is derived
+    from the interaction to the agent that recorded it. A whole number written with a fraction
+    (`4.0`) is read as the integer: JSON does not tell the two apart, so an id redelivered by
+    another sender must not look changed.
+
+    The model holds the schema; `interaction()` and `from_json` also hold the limits.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    v: Annotated[Literal[1], BeforeValidator(_known)] = VERSION
+    id: Name
+    tenant: Name
+    user: Name
+    agent: Name | None = None
+    session: Name
+    kind: InteractionKind = InteractionKind.MESSAGE
+    role: Role = Role.USER
+    actor: Name | None = None
+    content: str = ""
+    payload: dict[str, JsonValue] = Field(default_factory=dict)
+    occurred_at: Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written_out)]
+    source: Name = "client"
+    private: bool = False
+
+    def interaction(self) -> Interaction:
+        """The interaction this envelope carries; not yet in the log, so without a position.
+
+        Raises:
+            InteractionTooLarge, InvalidInteraction: as `validated`.
+        """
+        return self._carried()[0]
+
+    def _carried(self) -> tuple[Interaction, str]:
+        """The interaction, and its payload as canonical JSON; the schema has seen to the names."""
+        occurred_at = _in_utc(self.occurred_at)
+        _check_privacy(self.id, self.agent, self.private)
+        payload, written = written_object(self.payload, "payload")
+        _check_content(self.content, alone=not payload)
+        carried = Interaction(
+            scope=_scope(self.tenant, self.user, self.agent, self.session),
+            id=self.id,
+            kind=self.kind,
+            role=self.role,
+            content=self.content,
+            occurred_at=occurred_at,
+            payload=payload,
+            actor=self.actor,
+            private=self.private,
+            source=self.source,
+        )
+        return carried, written
+
+    def incoming(self) -> Incoming:
+        """As `interaction`, ready for the log."""
+        return _incoming(*self._carried())
+
+
+_ReadName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
+
+
+class _Read(Envelope):
+    """An envelope of JSON that escapes no NUL: it has none, and JSON no half surrogate pairs."""
+
+    id: _ReadName
+    tenant: _ReadName
+    user: _ReadName
+    agent: _ReadName | None = None
+    session: _ReadName
+    actor: _ReadName | None = None
+    source: _ReadName = "client"
+
+
+def validated(interaction: Interaction) -> Interaction:
+    """`interaction` as the log will hold it: its time in UTC, its payload a plain JSON object.
+
+    Content and payload must not both be empty; blank content counts as empty. No text holds a NUL
+    or half of a surrogate pair, which Postgres cannot store. `validated` of its own result is that
+    result.
+
+    Raises:
+        NaiveTime: `occurred_at` has no zone.
+        InteractionTooLarge: content over MAX_CONTENT_BYTES or payload over MAX_PAYLOAD_BYTES.
+        InvalidInteraction: anything else; the message names the field and the value.
+        InvalidScope: the scope names no session.
+    """
+    return _sound(interaction)[0]
+
+
+def incoming(interaction: Interaction) -> Incoming:
+    """`interaction` as `validated` gives it, ready for the log.
+
+    Raises:
+        InvalidInput: as `validated`.
+    """
+    return _incoming(*_sound(interaction))
+
+
+def _incoming(sound: Interaction, payload: str) -> Incoming:
+    return Incoming(sound, payload, _hashed(sound, payload))
+
+
+def _sound(interaction: Interaction) -> tuple[Interaction, str]:
+    """As `validated`, with the payload as canonical JSON."""
+    _check_names(interaction)
+    payload, written = written_object(interaction.payload, "payload")
+    _check_content(interaction.content, alone=not payload)
+    kind = _member(InteractionKind, "kind", interaction.kind)
+    role = _member(Role, "role", interaction.role)
+    occurred_at = _in_utc(interaction.occurred_at)
+    if (
+        not payload
+        and kind is interaction.kind
+        and role is interaction.role
+        and occurred_at is interaction.occurred_at
+    ):
+        return interaction, written  # sound as it is, as most are: a copy costs more than checks
+    sound = replace(interaction, kind=kind, role=role, occurred_at=occurred_at, payload=payload)
+    return sound, written
+
+
+def from_json(raw: str | bytes) -> Interaction:
+    """The interaction in one JSON envelope; `to_json` of it reads back equal.
+
+    Raises:
+        NaiveTime, InteractionTooLarge, InvalidInteraction: as `validated`.
+    """
+    return _read(raw).interaction()
+
+
+def incoming_from_json(raw: str | bytes) -> Incoming:
+    """As `from_json`, ready for the log."""
+    return _read(raw).incoming()
+
+
+def _read(raw: str | bytes) -> Envelope:
+    if len(raw) > MAX_ENVELOPE_BYTES:
+        raise InteractionTooLarge(
+            f"envelope has {len(raw):,} bytes, the limit is {MAX_ENVELOPE_BYTES:,}"
+        )
+    try:
+        return (Envelope if _escapes_nul(raw) else _Read).model_validate_json(raw)
+    except ValidationError as error:
+        raise _refusal(error) from error
+
+
+def _escapes_nul(raw: str | bytes) -> bool:
+    return "\\u0000" in raw if isinstance(raw, str) else b"\\u0000" in raw
+
+
+def to_json(interaction: Interaction) -> str:
+    """The envelope of a valid interaction on one line; absent agent and actor are left out.
+
+    Ordinal, position and `recorded_at` belong to one log and do not travel.
+
+    Raises:
+        InvalidInput: as `validated`.
+    """
+    sound = validated(interaction)
+    fields = {
+        "v": VERSION,
+        "id": sound.id,
+        "tenant": sound.scope.tenant,
+        "user": sound.scope.user,
+        "agent": sound.scope.agent,
+        "session": sound.session,
+        "kind": sound.kind,
+        "role": sound.role,
+        "actor": sound.actor,
+        "content": sound.content,
+        "payload": sound.payload,
+        "occurred_at": _iso(sound.occurred_at),
+        "source": sound.source,
+        "private": sound.private,
+    }
+    present = {name: value for name, value in fields.items() if value is not None}
+    return json.dumps(present, ensure_ascii=False, allow_nan=False)
+
+
+def content_hash(interaction: Interaction) -> bytes:
+    """SHA-256 of what makes the event itself, 32 bytes; equal for equal content under one id.
+
+    Session, agent, kind, role, actor, content, payload and `private` count; who delivered it
+    (`source`) and where the log put it do not, nor does the order of a payload's keys. Neither
+    does `occurred_at`: a sender that stamps the time as it sends must be able to send again after
+    a failure, and the log keeps the time it learned first.
+
+    Raises:
+        InvalidInteraction: a payload that is not JSON.
+    """
+    return _hashed(interaction, written_object(interaction.payload, "payload")[1])
+
+
+def _hashed(interaction: Interaction, payload: str) -> bytes:
+    """The hash of the canonical JSON of an array, which is quicker written out than encoded."""
+    agent, actor = interaction.scope.agent, interaction.actor
+    text = (
+        f"[{encode_basestring(interaction.session)},"
+        f"{'null' if agent is None else encode_basestring(agent)},"
+        f"{encode_basestring(interaction.kind)},{encode_basestring(interaction.role)},"
+        f"{'null' if actor is None else encode_basestring(actor)},"
+        f"{encode_basestring(interaction.content)},"
+        f"{payload},{'true' if interaction.private else 'false'}]"
+    )
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _check_names(interaction: Interaction) -> None:
+    scope = interaction.scope
+    for field, name in (
+        ("id", interaction.id),
+        ("session", interaction.session),
+        ("tenant", scope.tenant),
+        ("user", scope.user),
+        ("source", interaction.source),
+    ):
+        _check_name(field, name)
+    if scope.agent is not None:
+        _check_name("agent", scope.agent)
+    if interaction.actor is not None:
+        _check_name("actor", interaction.actor)
+    _check_privacy(interaction.id, scope.agent, interaction.private)
+
+
+def _check_privacy(interaction_id: str, agent: str | None, private: object) -> None:
+    if not isinstance(private, bool):
+        raise InvalidInteraction(f"private must be true or false, got {private!r}")
+    if private and agent is None:
+        raise InvalidInteraction(f"private to whom? interaction {interaction_id!r} has no agent")
+
+
+def _check_name(field: str, name: object) -> None:
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS:
+        raise InvalidInteraction(
+            f"{field} must be 1 to {MAX_NAME_CHARACTERS} characters, got {shown(name)}"
+        )
+    if fault := fault_of(name):
+        raise InvalidInteraction(f"{field} {fault}, got {shown(name)}")
+
+
+def _check_content(content: object, *, alone: bool) -> None:
+    if not isinstance(content, str):
+        raise InvalidInteraction(f"content must be text, got {shown(content)}")
+    if alone and (not content or content.isspace()):
+        raise InvalidInteraction(
+            f"content is empty and so is payload, got content {shown(content)}"
+        )
+    if fault := fault_of(content):
+        raise InvalidInteraction(f"content {fault}, got {shown(content)}")
+    size = len(content) if content.isascii() else len(content.encode())
+    check_size("content", size, MAX_CONTENT_BYTES)
+
+
+def _member(choices: type[_Choice], field: str, value: str) -> _Choice:
+    if isinstance(value, choices):
+        return value
+    try:
+        return choices(value)
+    except ValueError:
+        raise InvalidInteraction(
+            f"{field} must be one of {', '.join(choices)}, got {shown(value)}"
+        ) from None
+
+
+def _in_utc(moment: object) -> datetime:
+    if not isinstance(moment, datetime):
+        raise InvalidInteraction(f"occurred_at must be a datetime, got {shown(moment)}")
+    if moment.tzinfo is UTC:
+        return moment
+    try:
+        return aware(moment, "occurred_at")
+    except OverflowError:
+        raise InvalidInteraction(
+            f"occurred_at must lie in the years 1 to 9999 of UTC, got {moment.isoformat()!r}"
+        ) from None
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _refusal(error: ValidationError) -> InvalidInteraction:
+    first, *others = error.errors(include_url=False)
+    place = cut(".".join(str(step) for step in first["loc"]) or "envelope")
+    reason = first["msg"].removeprefix("Value error, ")
+    more = f" (and {len(others)} more)" if others else ""
+    value = shown(first["input"])
+    if first["type"] == "timezone_aware":
+        return NaiveTime(f"{place} needs a time zone, got {value}{more}")
+    return InvalidInteraction(f"{place}: {reason}, got {value}{more}")

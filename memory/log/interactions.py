@@ -1,0 +1,393 @@
+"""The log and what is read straight from it: conversational memory, and sessions' working tier.
+
+Interactions are appended once and never changed. A session's recent turns, rolling summary and
+task state are the working tier.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from memory.database import Statements
+from memory.database.pipeline import Params
+from memory.errors import ConcurrentWrite, ForgottenId, InteractionConflict, InvalidInput
+from memory.log import envelope
+from memory.log.envelope import Incoming
+from memory.log.plain_json import plain_object
+from memory.log.trace_context import NO_TRACE, Trace
+from memory.models import Interaction, InteractionKind, Receipt, Role, Scope
+from memory.point_in_time import Then
+from memory.settings import Settings
+
+APPEND_ATTEMPTS = 5
+WINDOW_LIMIT = 200
+"""Interactions that working memory looks back over, however few tokens they have.
+
+Five times as many where the rolling summary is behind.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingMemory:
+    """The working tier of one session.
+
+    window: the newest interactions, oldest first, within the token limit asked for.
+    summary: the rolling summary of what came before the window, up to `summary_through`.
+    summary_sources: for each of its lines the id of the interaction it quotes.
+    between: interactions after `summary_through` and before the window, oldest first.
+    """
+
+    window: tuple[Interaction, ...] = ()
+    between: tuple[Interaction, ...] = ()
+    summary: str = ""
+    summary_through: int = 0
+    summary_sources: tuple[str, ...] = ()
+    state: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a user's log has come, and how far extraction has followed it."""
+
+    recorded: int = 0
+    extracted: int = 0
+    change_seq: int = 0
+
+
+class Log:
+    """One store's interactions and sessions, over one database role."""
+
+    def __init__(self, database: Statements, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    async def append(
+        self, interactions: Sequence[Interaction], trace: Trace = NO_TRACE
+    ) -> list[Receipt]:
+        """Appends interactions, grouped by user, and returns a receipt for each in order.
+
+        `trace` is kept beside those that are new.
+
+        What is already there with the same content is answered with its place and
+        `duplicate=True`. Everything acceptable is committed before anything is refused, and the
+        refusal names what was refused.
+
+        Raises:
+            InvalidInteraction: before anything is written.
+            InteractionConflict: ids that are there with other content.
+            ForgottenId: ids that were forgotten.
+        """
+        incoming = [envelope.incoming(i) for i in interactions]
+        if (
+            len(incoming) == 1
+            and trace == NO_TRACE
+            and (receipt := await self._append_one(incoming[0]))
+        ):
+            return [receipt]
+        first: dict[tuple[str, str, str], Incoming] = {}
+        for item in incoming:
+            first.setdefault(item.key, item)
+        rows: dict[tuple[str, str, str], DictRow] = {}
+        for scope, group in _by_user(first.values()).items():
+            for row in await self._append_user(scope, group, trace):
+                rows[scope.tenant, scope.user, row["interaction_id"]] = row
+        placed = [_fated(item, first[item.key], rows[item.key]) for item in incoming]
+        _refuse(placed)
+        return [
+            Receipt(
+                row["interaction_id"],
+                row["session_id"],
+                row["ordinal"],
+                row["position"],
+                duplicate=row["fate"] == "duplicate",
+            )
+            for row in placed
+        ]
+
+    async def _append_user(
+        self, scope: Scope, incoming: Sequence[Incoming], trace: Trace
+    ) -> Sequence[DictRow]:
+        params = _append_params(incoming, trace, self._settings.session_ttl)
+        for attempt in range(APPEND_ATTEMPTS):
+            try:
+                return await self._database.fetch(scope, "log.append", params)
+            except ConcurrentWrite:
+                # Another writer brought one of these ids between our look and our insert;
+                # the next look sees it.
+                if attempt == APPEND_ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _append_one(self, item: Incoming) -> Receipt | None:
+        """The receipt of an interaction that is new; None where it is not, or another came first.
+
+        What most calls need, at half the work of `log.append`.
+        """
+        interaction = item.interaction
+        params = _append_one_params(item, self._settings.session_ttl)
+        try:
+            (place,) = await self._database.fetch_binding(
+                interaction.scope, "log.append_one", params
+            )
+        except ConcurrentWrite:
+            return None
+        if place["position"] is None:
+            return None
+        return Receipt(interaction.id, interaction.session, **place)
+
+    async def read_session(
+        self, scope: Scope, after: int = 0, limit: int = 1000
+    ) -> list[Interaction]:
+        """A session's interactions with ordinals above `after`, oldest first."""
+        params = {"session": scope.require_session(), "after": after, "limit": limit}
+        rows = await self._database.fetch(scope, "log.read_session", params)
+        return [interaction_of(row) for row in rows]
+
+    async def read_ids(self, scope: Scope, ids: Sequence[str]) -> list[Interaction]:
+        """The interactions with these ids that exist, in the order of the log."""
+        rows = await self._database.fetch(scope, "log.read_ids", {"ids": list(ids)})
+        return [interaction_of(row) for row in rows]
+
+    async def position(self, scope: Scope) -> Position:
+        """How far the user's log and its extraction have come."""
+        return position_of(await self._database.fetch(scope, "log.position"))
+
+    async def set_state(self, scope: Scope, key: str, value: object) -> None:
+        """Sets one key of the session's task state to any JSON value.
+
+        Raises:
+            InvalidInput: an empty key, or a value that is not JSON or over a payload's limits.
+        """
+        if not key:
+            raise InvalidInput(f"a key of task state must not be empty, got {key!r}")
+        plain = plain_object({key: value}, "state")
+        params = {"session": scope.require_session(), "key": key, "value": Jsonb(plain[key])}
+        await self._database.fetch(scope, "log.set_state", params)
+
+    async def get_state(self, scope: Scope) -> dict[str, Any]:
+        """The session's task state."""
+        params = {"session": scope.require_session()}
+        return state_of(await self._database.fetch(scope, "log.get_state", params))
+
+    async def delete_state(self, scope: Scope, key: str) -> None:
+        """Removes one key of the session's task state, if it is there."""
+        params = {"session": scope.require_session(), "key": key}
+        await self._database.fetch(scope, "log.delete_state", params)
+
+
+def working_calls(
+    scope: Scope, window_tokens: int, then: Then | None = None
+) -> list[tuple[str, Params]]:
+    """The statements that read a session's working tier; `working_memory` reads their rows."""
+    session: dict[str, Any] = {"session": scope.session}
+    window = {
+        **session,
+        "agent": scope.agent,
+        "tokens": window_tokens,
+        "limit": WINDOW_LIMIT,
+    }
+    if then is None:
+        return [("log.session", session), ("log.window", window), ("log.get_state", session)]
+    names = ("past.session", "past.window", "past.state")
+    of_each = (session, window, session)
+    return [(name, {**p, **then.params}) for name, p in zip(names, of_each, strict=True)]
+
+
+def settled_call(receipts: Sequence[Receipt]) -> tuple[str, Params]:
+    """The statement that says which interactions on their way are dealt with.
+
+    Its rows have `nth`, a place in `receipts` from 1, and the `position` in the log, or None for
+    what will never be there.
+    """
+    places = [receipt.place for receipt in receipts]
+    params = {
+        "ids": [receipt.interaction_id for receipt in receipts],
+        "clusters": [place.cluster_id if place else None for place in places],
+        "topic_ids": [place.topic_id if place else None for place in places],
+        "partitions": [place.partition if place else None for place in places],
+        "offsets": [place.offset if place and place.offset >= 0 else None for place in places],
+    }
+    return "log.settled", params
+
+
+def working_memory(
+    session: Sequence[DictRow],
+    window: Sequence[DictRow],
+    state: Sequence[DictRow],
+    now: datetime,
+    coming: Sequence[Interaction] = (),
+    window_tokens: int = 0,
+) -> WorkingMemory:
+    """The working tier; an empty one where the session had expired at `now`.
+
+    `coming` are interactions of the session on their way into the log: they stand after what is in
+    it, within the same tokens, and keep the session from being expired, as they will in the log.
+    """
+    stored = _stored_working_memory(session, window, state, now, revived=bool(coming))
+    known = {turn.id for turn in (*stored.between, *stored.window)}
+    turns = (*stored.window, *(turn for turn in coming if turn.id not in known))
+    if len(turns) == len(stored.window):
+        return stored
+    fallen = tuple(fallen_out(turns, window_tokens))
+    return replace(stored, window=turns[len(fallen) :], between=(*stored.between, *fallen))
+
+
+def _stored_working_memory(
+    session: Sequence[DictRow],
+    window: Sequence[DictRow],
+    state: Sequence[DictRow],
+    now: datetime,
+    *,
+    revived: bool,
+) -> WorkingMemory:
+    if not session:  # an app may set state before anything is recorded
+        return WorkingMemory(state=state_of(state))
+    if session[0]["expires_at"] and session[0]["expires_at"] <= now and not revived:
+        return WorkingMemory()
+    return WorkingMemory(
+        window=tuple(interaction_of(row) for row in reversed(window) if row["recent"]),
+        between=tuple(interaction_of(row) for row in reversed(window) if not row["recent"]),
+        summary=session[0]["summary"],
+        summary_through=session[0]["summary_through"],
+        summary_sources=tuple(session[0]["summary_sources"]),
+        state=state_of(state),
+    )
+
+
+def fallen_out(turns: Sequence[Interaction], window_tokens: int) -> Sequence[Interaction]:
+    """Those of a session's turns, oldest first, that a window ending with the last leaves out.
+
+    Counted as `log.window` counts.
+    """
+    running = 0
+    for n, turn in enumerate(reversed(turns)):
+        if running >= window_tokens:
+            return turns[: len(turns) - n]
+        running += len(turn.content) // 4 + 1
+    return ()
+
+
+def position_of(rows: Sequence[DictRow]) -> Position:
+    """The position in a row of `log.position`; zero for a user never seen."""
+    if not rows:
+        return Position()
+    return Position(rows[0]["position"], rows[0]["extracted"], rows[0]["change_seq"])
+
+
+def state_of(rows: Sequence[DictRow]) -> dict[str, Any]:
+    """Task state from the rows of `log.get_state`."""
+    return {row["key"]: row["value"] for row in rows}
+
+
+def interaction_of(row: Mapping[str, Any]) -> Interaction:
+    """One row of `interactions` as a value."""
+    return Interaction(
+        scope=Scope(row["tenant_id"], row["user_id"], row["agent_id"], row["session_id"]),
+        id=row["interaction_id"],
+        kind=InteractionKind(row["kind"]),
+        role=Role(row["role"]),
+        content=row["content"],
+        occurred_at=row["occurred_at"].astimezone(UTC),
+        payload=row["payload"],
+        actor=row["actor"],
+        private=row["private"],
+        source=row["source"],
+        ordinal=row["ordinal"],
+        position=row["position"],
+        recorded_at=row["recorded_at"].astimezone(UTC),
+    )
+
+
+def id_digest(interaction_id: str) -> bytes:
+    """What a tombstone keeps of a forgotten id."""
+    return hashlib.sha256(interaction_id.encode()).digest()
+
+
+def _by_user(incoming: Iterable[Incoming]) -> dict[Scope, list[Incoming]]:
+    groups: dict[tuple[str, str], list[Incoming]] = {}
+    for item in incoming:
+        groups.setdefault(item.key[:2], []).append(item)
+    return {Scope(*key): group for key, group in groups.items()}
+
+
+def _fated(item: Incoming, first: Incoming, row: DictRow) -> DictRow:
+    """What became of `item`, given what became of the first of the batch with its id."""
+    if item is first:
+        return row
+    held = first.content_hash if row["fate"] == "appended" else row["known_hash"]
+    return {**row, "fate": judged(item, held)}
+
+
+def judged(item: Incoming, held: bytes | None) -> Literal["duplicate", "conflict", "forgotten"]:
+    """What becomes of an interaction whose id has this content in the log; None: forgotten."""
+    if held is None:
+        return "forgotten"
+    return "duplicate" if item.content_hash == held else "conflict"
+
+
+def _append_one_params(item: Incoming, session_ttl: float) -> dict[str, Any]:
+    interaction = item.interaction
+    return {
+        "id": interaction.id,
+        "session": interaction.session,
+        "agent": interaction.scope.agent,
+        "private": interaction.private,
+        "kind": interaction.kind.value,
+        "role": interaction.role.value,
+        "actor": interaction.actor,
+        "content": interaction.content,
+        "payload": item.payload,
+        "time": interaction.occurred_at,
+        "source": interaction.source,
+        "hash": item.content_hash,
+        "digest": id_digest(interaction.id),
+        "session_ttl": session_ttl,
+    }
+
+
+def _append_params(
+    incoming: Sequence[Incoming], trace: Trace, session_ttl: float
+) -> dict[str, Any]:
+    # One JSON text, because psycopg writes an array element by element.
+    rows = [_incoming_row(item.interaction, item.content_hash) for item in incoming]
+    return {
+        "incoming": json.dumps(rows, ensure_ascii=False),
+        "traceparent": trace.parent,
+        "tracestate": trace.state,
+        "session_ttl": session_ttl,
+    }
+
+
+def _incoming_row(interaction: Interaction, content_hash: bytes) -> dict[str, Any]:
+    return {
+        "interaction_id": interaction.id,
+        "session_id": interaction.session,
+        "agent_id": interaction.scope.agent,
+        "private": interaction.private,
+        "kind": interaction.kind.value,
+        "role": interaction.role.value,
+        "actor": interaction.actor,
+        "content": interaction.content,
+        "payload": dict(interaction.payload),
+        "occurred_at": interaction.occurred_at.isoformat(),
+        "source": interaction.source,
+        "content_hash": content_hash.hex(),
+    }
+
+
+def _refuse(rows: Sequence[DictRow]) -> None:
+    for fate, error, said in (
+        ("conflict", InteractionConflict, "is in the log with other content"),
+        ("forgotten", ForgottenId, "was forgotten and stays forgotten"),
+    ):
+        ids = [row["interaction_id"] for row in rows if row["fate"] == fate]
+        if ids:
+            others = len(rows) - len(ids)
+            kept = f"; {others} other interactions were accepted" if others else ""
+            raise error(f"interaction {', '.join(map(repr, ids[:5]))} {said}{kept}")
