@@ -33,7 +33,7 @@ from benchmarks.answers import Asked, Panel
 from benchmarks.datasets import BEAM_FACTS, TENANT, DataSet, Question, load
 from benchmarks.metrics import interval
 from benchmarks.store import fill, fresh_store
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.context.assembly import Context
 from memory.context.rendering import Entry, line
 from memory.language.text import content_words, estimate_tokens

@@ -49,7 +49,7 @@ from consumers.importing.importer import read_jsonl
 from consumers.runtime.task_groups import together
 from extractors.protocol import Extractor, LogSlice
 from memory import embedded
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole, queries
 from memory.migrate import migrate
 from memory.models import Candidate, Scope

@@ -37,7 +37,7 @@ from benchmarks.metrics import Ranked, interval
 from benchmarks.recorded import as_the_model
 from benchmarks.store import fill, fresh_store
 from memory import embedded
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.database import connect
 from memory.models import Recall, Scope
 from memory.settings import Settings

@@ -31,8 +31,7 @@ import psycopg
 from pydantic import SecretStr
 
 from memory import embedded
-from memory.client import MemoryClient
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient, MemoryClient
 from memory.embedding import Vectors
 from memory.migrate import migrate
 from memory.models import Scope

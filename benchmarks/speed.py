@@ -48,7 +48,7 @@ from benchmarks.speed_store import (
 from benchmarks.store import fresh_store
 from memory import embedded
 from memory.beliefs.long_term import LongTerm
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder, create_embedder
 from memory.models import Scope

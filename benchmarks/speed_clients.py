@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from benchmarks.speed_floor import Floor
 from benchmarks.speed_store import TENANT, RandomEmbedder, Words
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.models import Scope
 from memory.settings import Settings
 

@@ -28,7 +28,7 @@ from consumers.extraction.worker import AT_ONCE
 from consumers.importing.files import Placed
 from consumers.importing.importer import import_interactions
 from memory import embedded
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder, create_embedder
 from memory.models import Interaction, InteractionKind, Role, Scope

@@ -13,7 +13,7 @@ from consumers.importing.files import Placed
 from consumers.importing.importer import import_interactions
 from extractors.protocol import Extractor
 from memory import embedded, migrate
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import create_embedder
 from memory.settings import Settings

@@ -22,7 +22,7 @@ from consumers.importing.importer import ImportReport, import_interactions, read
 from consumers.operations.status import Status, read_status
 from consumers.store import extractors_for, worker_database
 from memory import embedded
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.context.assembly import Context
 from memory.database import Database
 from memory.embedding import Embedder, create_embedder

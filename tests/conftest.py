@@ -36,8 +36,7 @@ from consumers.extraction.derivation import Extracted
 from extractors.explicit import ExplicitExtractor
 from extractors.protocol import Extractor, LogSlice, Reading
 from memory import embedded
-from memory.client import MemoryClient
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.migrate import migrate
 from memory.models import Candidate, Evidence, InteractionKind, MemoryKind, Stance

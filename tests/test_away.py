@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from benchmarks.broker import free_port
 from benchmarks.chaos.extractors import DigestEmbedder
 from benchmarks.chaos.proxy import Proxy
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.models import Scope
 from memory.settings import Settings
 

@@ -11,8 +11,7 @@ import pytest
 from psycopg.errors import UniqueViolation
 
 from memory.beliefs.long_term import seal
-from memory.client import MemoryClient
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database, queries
 from memory.models import MemoryKind, Scope
 from memory.recall.ranking import Scores

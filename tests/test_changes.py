@@ -23,8 +23,7 @@ from consumers.changes import (
 from consumers.compaction import compact
 from memory.bus.topics import changes as changes_topic
 from memory.bus.topics import key_of
-from memory.client import MemoryClient
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.errors import BusUnavailable
 from memory.models import Scope

@@ -16,7 +16,7 @@ from benchmarks.chaos.load import Load
 from benchmarks.chaos.snapshot import Message, Snapshot, read_snapshot, snapshot_of
 from consumers.changes import change_of
 from consumers.extraction import Worker
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole
 from memory.settings import Settings
 

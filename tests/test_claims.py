@@ -14,9 +14,9 @@ import anyio.lowlevel
 import psycopg
 import pytest
 
-from consumers import extraction
 from consumers.extraction import Worker
 from consumers.extraction import leases as claims_module
+from consumers.extraction import worker as extraction
 from consumers.extraction.leases import (
     BACKFILL_EVERY,
     FULL,
@@ -31,8 +31,7 @@ from consumers.runtime import wakeups
 from consumers.runtime.backoff import backoff
 from consumers.runtime.task_groups import together
 from extractors.protocol import LogSlice
-from memory.client import MemoryClient
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database, DatabaseRole, queries
 from memory.errors import EmbeddingFailed, ExtractionFailed, LeaseLost, StoreUnavailable
 from memory.models import Candidate, Interaction, InteractionKind, Role, Scope

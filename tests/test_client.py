@@ -14,9 +14,8 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from memory.client import MemoryClient, TaskState
+from memory.client import AsyncMemoryClient, AsyncTaskState, MemoryClient, TaskState
 from memory.client.portal import Portal
-from memory.client.sync_client import AsyncMemoryClient, AsyncTaskState
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
 from memory.errors import (

@@ -10,8 +10,7 @@ from psycopg import sql
 from consumers.extraction import Worker
 from extractors.protocol import Extractor, LogSlice
 from memory.beliefs.erasure import Forgotten
-from memory.client import MemoryClient
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
 from memory.errors import ForgottenId, InvalidInput, UnknownMemory

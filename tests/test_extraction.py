@@ -14,8 +14,7 @@ from anyio import Event, create_task_group
 from consumers.extraction import Worker
 from consumers.extraction.derivation import BATCH
 from extractors.protocol import LOOK_BACK, Extractor, LogSlice, Reading
-from memory.client import MemoryClient
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
 from memory.errors import EmbeddingFailed, ExtractionFailed, StoreUnavailable

@@ -8,8 +8,7 @@ import psycopg
 import pytest
 from anyio import create_task_group
 
-from memory.client import MemoryClient
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient, MemoryClient
 from memory.embedding import Embedder, Vectors
 from memory.errors import EmbedderMismatch, InvalidInput, UnknownMemory, WrongDimension
 from memory.models import Memory, MemoryKind, Scope, Stance

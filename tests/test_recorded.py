@@ -11,7 +11,7 @@ from benchmarks.recorded import recorded
 from consumers.extraction import Worker
 from consumers.importing.importer import import_interactions
 from extractors.language_model.extractor import create
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.database import Database, DatabaseRole
 from memory.models import Scope
 from memory.settings import Settings

@@ -8,8 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from consumers.operations.reembedding import Reembedding
-from memory.client import MemoryClient
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database
 from memory.errors import EmbedderMismatch, WrongDimension
 from memory.models import Scope

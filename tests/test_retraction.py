@@ -17,8 +17,7 @@ from extractors.episodes import Episodes
 from extractors.procedures import extractor as procedures
 from extractors.protocol import Extractor
 from memory.beliefs.retraction import Revised
-from memory.client import MemoryClient
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
 from memory.errors import InvalidInput, UnknownInteraction

@@ -19,7 +19,7 @@ from benchmarks.chaos.extractors import DigestEmbedder
 from benchmarks.chaos.load import Group, Load
 from memory.bus.kafka import KafkaBus
 from memory.bus.topics import Message, key_of
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.errors import ExperientialMemoryError
 from memory.settings import Settings
 

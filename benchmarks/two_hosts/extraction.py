@@ -10,7 +10,7 @@ from benchmarks.chaos.extractors import DigestEmbedder
 from benchmarks.chaos.snapshot import Snapshot, read_snapshot
 from benchmarks.two_hosts.network import Host
 from benchmarks.two_hosts.scene import PARTS, Scene
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.settings import Settings
 
 

@@ -29,7 +29,7 @@ from consumers.importing.importer import (
     read,
 )
 from consumers.store import open_worker
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.models import Interaction, Receipt
 from memory.settings import Settings
 

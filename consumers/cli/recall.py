@@ -22,7 +22,7 @@ from consumers.cli.options import (
     wait_option,
 )
 from memory.beliefs.collective import CollectiveExplanation
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.context.assembly import Context
 from memory.models import Explanation, MemoryKind, Recall, Scope
 from memory.settings import Settings

@@ -22,7 +22,7 @@ from consumers.cli.options import (
     user_option,
 )
 from memory.beliefs.erasure import Forgotten
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.models import InteractionKind, Receipt, Role, Scope
 from memory.settings import Settings
 

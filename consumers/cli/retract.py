@@ -25,7 +25,7 @@ from consumers.cli.options import (
 from consumers.operations.retracting import SourceRevised, SourceRevision
 from consumers.store import worker_database_and_embedder
 from memory.beliefs.retraction import Revised, Why
-from memory.client.sync_client import AsyncMemoryClient
+from memory.client import AsyncMemoryClient
 from memory.models import Memory, MemoryKind, Scope
 from memory.settings import Settings
 
