@@ -27,7 +27,7 @@ from typing import Any
 
 from extractors.behaviour.extractor import infer
 from extractors.behaviour.feedback import Dwells, Item, Offer
-from extractors.behaviour.preferences import MINIMUM_COUNT, BeliefFold
+from extractors.behaviour.preferences import MINIMUM_COUNT, PreferenceFold
 from memory.models import Interaction, InteractionKind, Role, Scope
 
 LOOKS = (10, 20, 30, 50, 75, 100, 150, 200, 300)
@@ -189,7 +189,7 @@ NULL_SCENARIOS: Mapping[str, Scenario] = {
 
 def ever_credited(stream: Stream, events: int) -> bool:
     """Whether a preference is believed at any of the looks after each event."""
-    fold = BeliefFold()
+    fold = PreferenceFold()
     for offer in islice(stream, events):
         fold.add(offer)
         if fold.beliefs():
@@ -264,13 +264,13 @@ def changing(before: Preference, after: Preference, events: int) -> Scenario:
     return stream
 
 
-def believed_pairs(fold: BeliefFold) -> set[tuple[str, str, str]]:
+def believed_pairs(fold: PreferenceFold) -> set[tuple[str, str, str]]:
     return {(belief.direction, belief.attribute, belief.value) for belief in fold.beliefs()}
 
 
 def follow(stream: Stream, events: int) -> Iterator[set[tuple[str, str, str]]]:
     """What is believed after each event."""
-    fold = BeliefFold()
+    fold = PreferenceFold()
     for offer in islice(stream, events):
         fold.add(offer)
         yield believed_pairs(fold)

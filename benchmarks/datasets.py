@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consumers.importing.files import Placed
+from consumers.importing.files import Located
 from consumers.importing.foreign_formats import read_beam, read_locomo
 
 LOCOMO_CATEGORIES = {
@@ -53,7 +53,7 @@ class DataSet:
     files: tuple[Path, ...]
     questions: tuple[Question, ...]
 
-    def interactions(self) -> Iterator[Placed]:
+    def interactions(self) -> Iterator[Located]:
         """Every interaction of every conversation."""
         for path in self.files:
             if self.name == "locomo":

@@ -44,7 +44,7 @@ from benchmarks.speed_store import TENANT
 from benchmarks.speed_writing import interactions
 from consumers.demo import sample_path
 from consumers.extraction import Worker, installed_extractors
-from consumers.extraction.leases import Claims, Whose
+from consumers.extraction.leases import Leases, UserFilter
 from consumers.importing.importer import read_jsonl
 from consumers.runtime.task_groups import together
 from extractors.protocol import Extractor, LogSlice
@@ -157,7 +157,7 @@ async def leases(store: Store) -> dict[str, Any]:
             await client.record(Scope("bench", f"due-{user}", session="s"), "Hello.")
     numbers, held, doubled = count(), set[str](), 0
     async with store.worker_side() as database:
-        claims = Claims(database, store.settings, Whose("bench"))
+        leases = Leases(database, store.settings, UserFilter("bench"))
 
         async def bare() -> None:
             scope = Scope("bench", f"due-{next(numbers) % users}")
@@ -166,12 +166,12 @@ async def leases(store: Store) -> dict[str, Any]:
 
         async def leased() -> None:
             nonlocal doubled
-            if lease := await claims.take(0.0):
+            if lease := await leases.acquire(0.0):
                 doubled += lease.scope.user in held
                 held.add(lease.scope.user)
                 await anyio.lowlevel.checkpoint()
                 held.discard(lease.scope.user)
-                await claims.release(lease, 0.0)
+                await leases.release(lease, 0.0)
 
         ways: dict[str, tuple[Prepare, Once]] = {
             "bare updates": (lambda: None, bare),

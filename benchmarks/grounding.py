@@ -27,7 +27,7 @@ from typing import Any
 from benchmarks.datasets import DataSet, load
 from benchmarks.recorded import noted
 from extractors.language_model.extractor import CHUNK, LOOK_BACK, Reader
-from extractors.language_model.grounding import Refused, Shown, grounded
+from extractors.language_model.grounding import Refused, ShownTurns, grounded
 from extractors.prompts.answers import Extracted, Proposal, Quote
 from memory.models import Interaction, Provenance
 
@@ -47,7 +47,7 @@ class Note:
 
     text: str
     turn: Interaction
-    shown: Shown
+    shown: ShownTurns
 
     @property
     def speaker(self) -> str:
@@ -114,10 +114,10 @@ def notes(data: DataSet) -> list[Note]:
     ]
 
 
-def _shown(turns: list[Interaction], at: int) -> Shown:
+def _shown(turns: list[Interaction], at: int) -> ShownTurns:
     start = at - at % CHUNK
     before = turns[max(0, start - LOOK_BACK) : start]
-    return Shown(dict(enumerate([*before, *turns[start : start + CHUNK]], 1)), len(before))
+    return ShownTurns(dict(enumerate([*before, *turns[start : start + CHUNK]], 1)), len(before))
 
 
 def measured(data: DataSet, seed: int) -> dict[str, Kept]:

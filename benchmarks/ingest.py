@@ -34,12 +34,12 @@ from pydantic import SecretStr
 from benchmarks.broker import launch
 from consumers.cli.ingest import settle_in
 from consumers.ingest import store
-from consumers.ingest.options import Options
+from consumers.ingest.options import IngestOptions
 from consumers.ingest.reading import Reader
-from consumers.ingest.records import Arrival
+from consumers.ingest.records import Accepted
 from consumers.ingest.running import Ingest
-from consumers.ingest.session import MAX_RECORDS, Session
-from consumers.ingest.store import Counts, Store
+from consumers.ingest.session import MAX_RECORDS, ConsumerSession
+from consumers.ingest.store import Counts, IngestStore
 from consumers.operations.topics import create_topics
 from memory import embedded
 from memory.bus.topics import key_of, plan
@@ -163,13 +163,13 @@ def rows_by_hand(settings: Settings, url: str, messages: int) -> float:
     """The same rows, read beforehand: staged by COPY, then one plain INSERT … SELECT."""
     reader = Reader(settings.kafka_topic)
     spent, done = 0.0, 0
-    with consuming(settings) as consumer, Store.open(url, settings) as opened:
+    with consuming(settings) as consumer, IngestStore.open(url, settings) as opened:
         connection = opened._connection
         while done < messages:
             found = consumer.poll(500, max_records=MAX_RECORDS)
             read = [reader.read(record) for records in found.values() for record in records]
             rows = [
-                staged(done + n, a.incoming) for n, a in enumerate(read) if isinstance(a, Arrival)
+                staged(done + n, a.incoming) for n, a in enumerate(read) if isinstance(a, Accepted)
             ]
             began = monotonic()
             with connection.transaction(), connection.cursor() as cursor:
@@ -271,12 +271,12 @@ def profiled(settings: Settings, url: str, messages: int) -> dict[str, float]:
     configure = store._configure
     settle_in()
     with (
-        timed(Session, "_gather", "kafka-python"),
-        timed(Session, "_stretch", "reading"),
-        timed(Store, "apply", "staging"),
+        timed(ConsumerSession, "_gather", "kafka-python"),
+        timed(ConsumerSession, "_stretch", "reading"),
+        timed(IngestStore, "apply", "staging"),
         patch.object(store, "_configure", opened),
     ):
-        Ingest(settings, lambda: url, Options(group="bench-profile", drain=True), note).run()
+        Ingest(settings, lambda: url, IngestOptions(group="bench-profile", drain=True), note).run()
     (start, *_), end = seen, next(at for at in seen if at[0] >= messages)
     parts = {name: end[3][name] - start[3][name] for name in spent}
     parts |= {"Postgres": end[2] - start[2], "the clock": end[1] - start[1]}

@@ -25,7 +25,7 @@ from benchmarks.speed_store import TENANT, Words
 from benchmarks.store import fresh_store
 from consumers.extraction import Worker, installed_extractors
 from consumers.extraction.worker import AT_ONCE
-from consumers.importing.files import Placed
+from consumers.importing.files import Located
 from consumers.importing.importer import import_interactions
 from memory import embedded
 from memory.client import AsyncMemoryClient
@@ -64,7 +64,7 @@ async def importing(rows: int, rounds: int) -> dict[str, float]:
         for n in range(rounds + 1):
             made = list(interactions(f"import-{n}", rows, n))
             began = perf_counter()
-            await import_interactions(client, (Placed(i, Path("made-up"), "") for i in made))
+            await import_interactions(client, (Located(i, Path("made-up"), "") for i in made))
             imported.append(rows / (perf_counter() - began))
             made = list(interactions(f"copy-{n}", rows, n))
             began = perf_counter()

@@ -8,8 +8,8 @@ from pathlib import Path
 from anyio import to_thread
 
 from consumers.extraction import Worker, installed_extractors
-from consumers.extraction.derivation import Extracted
-from consumers.importing.files import Placed
+from consumers.extraction.derivation import ExtractionReport
+from consumers.importing.files import Located
 from consumers.importing.importer import import_interactions
 from extractors.protocol import Extractor
 from memory import embedded, migrate
@@ -38,9 +38,9 @@ async def fresh_store(**changes: object) -> AsyncIterator[Settings]:
 
 async def fill(
     settings: Settings,
-    placed: Iterable[Placed],
+    placed: Iterable[Located],
     extractors: Sequence[Extractor] | None = None,
-) -> Extracted:
+) -> ExtractionReport:
     """Imports interactions through the client and runs the extractors over them."""
     embedder = create_embedder(settings)
     async with AsyncMemoryClient(settings, embedder=embedder) as client:

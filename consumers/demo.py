@@ -16,8 +16,8 @@ from anyio import to_thread
 
 from consumers.compaction import JobReport, compact, write_policy
 from consumers.extraction import Worker
-from consumers.extraction.derivation import Extracted
-from consumers.importing.files import Placed
+from consumers.extraction.derivation import ExtractionReport
+from consumers.importing.files import Located
 from consumers.importing.importer import ImportReport, import_interactions, read_jsonl
 from consumers.operations.status import Status, read_status
 from consumers.store import extractors_for, worker_database
@@ -88,7 +88,7 @@ class Intake:
     kinds: Mapping[str, int]
     report: ImportReport
     seconds: float
-    extracted: Extracted
+    extracted: ExtractionReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def _compacted(reports: Sequence[JobReport]) -> dict[str, int]:
     return {**some, "breaches found": sum(report.found for report in reports)}
 
 
-def _users(placed: Sequence[Placed]) -> list[str]:
+def _users(placed: Sequence[Located]) -> list[str]:
     """The sample's users, the one the question is about first."""
     names = {one.interaction.scope.user for one in placed}
     return sorted(names, key=lambda name: (name != ASKING.user, name))
@@ -201,7 +201,7 @@ async def _take_in(
     database: Database,
     embedder: Embedder,
     settings: Settings,
-    placed: Sequence[Placed],
+    placed: Sequence[Located],
     *,
     says: Callable[[str], None],
 ) -> Intake:

@@ -9,10 +9,10 @@ from typing import TypeVar
 import anyio
 
 from consumers.extraction import Worker, installed_extractors
-from consumers.extraction.derivation import Extracted
+from consumers.extraction.derivation import ExtractionReport
 from consumers.runtime.backoff import backoff
-from extractors.language_model import conflicts as contests
-from extractors.language_model.conflicts import Arbiter
+from extractors.language_model import conflicts
+from extractors.language_model.conflicts import ConflictResolver
 from extractors.language_model.ledger import AsksModels
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
 from memory import migrate
@@ -90,7 +90,7 @@ def extractors_for(settings: Settings) -> list[Extractor]:
 
 @asynccontextmanager
 async def open_worker(
-    settings: Settings, progress: Callable[[Extracted], None] = lambda _: None
+    settings: Settings, progress: Callable[[ExtractionReport], None] = lambda _: None
 ) -> AsyncIterator[Worker]:
     """A worker with every installed extractor, and a judge where a model is set for it.
 
@@ -100,13 +100,13 @@ async def open_worker(
         StoreUnavailable, NotMigrated: as `worker_database`.
     """
     extractors = extractors_for(settings)
-    arbiter = contests.create(settings)
+    resolver = conflicts.create(settings)
     try:
         async with worker_database_and_embedder(settings) as (database, embedder):
-            yield Worker(database, embedder, extractors, settings, progress, arbiter)
+            yield Worker(database, embedder, extractors, settings, progress, resolver)
     finally:
-        for asking in (*extractors, arbiter):
-            if isinstance(asking, AsksModels | Arbiter):
+        for asking in (*extractors, resolver):
+            if isinstance(asking, AsksModels | ConflictResolver):
                 await asking.aclose()
 
 

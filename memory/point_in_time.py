@@ -9,7 +9,7 @@ from memory.models import Memory, Retraction, aware
 
 
 @dataclass(frozen=True, slots=True)
-class Then:
+class PointInTime:
     """A past to look at: what held at `as_of`, as was believed at `believed_at`.
 
     One that is None is now; for `as_of` that means whatever held when, as reads without clocks
@@ -30,7 +30,7 @@ class Then:
         """The earlier of the two: what reading as of then calls now."""
         return min(t for t in (self.as_of, self.believed_at) if t is not None)
 
-    def knew(self, moment: datetime | None) -> bool:
+    def was_known(self, moment: datetime | None) -> bool:
         """Whether something that was learned, or done, at `moment` was known then."""
         return moment is None or self.believed_at is None or moment <= self.believed_at
 
@@ -40,25 +40,25 @@ class Then:
         if self.as_of is not None and start is not None and start > self.as_of:
             return False
         ended = self.as_of is not None and end is not None and end <= self.as_of
-        return not ended and self.knew(memory.believed_from)
+        return not ended and self.was_known(memory.believed_from)
 
-    def seen(self, memory: Memory) -> Memory:
+    def as_seen(self, memory: Memory) -> Memory:
         """A memory as it looked then: its end as a belief is left out where that came later."""
-        if not self.knew(memory.believed_to):
+        if not self.was_known(memory.believed_to):
             return replace(memory, believed_to=None, retraction=None)
         retraction = memory.retraction
         return replace(memory, retraction=retraction and self.seen_retraction(retraction))
 
     def seen_retraction(self, retraction: Retraction) -> Retraction | None:
         """A retraction as it looked then; None where it came later."""
-        if not self.knew(retraction.retracted_at):
+        if not self.was_known(retraction.retracted_at):
             return None
-        if self.knew(retraction.restored_at):
+        if self.was_known(retraction.restored_at):
             return retraction
         return replace(retraction, restored_at=None, restored_by=None, restored_reason=None)
 
 
-def then(as_of: datetime | None, believed_at: datetime | None) -> Then | None:
+def at(as_of: datetime | None, believed_at: datetime | None) -> PointInTime | None:
     """The past that two clocks show; None where neither is given.
 
     Raises:
@@ -67,7 +67,7 @@ def then(as_of: datetime | None, believed_at: datetime | None) -> Then | None:
     """
     if as_of is None and believed_at is None:
         return None
-    return Then(_time("as_of", as_of), _time("believed_at", believed_at))
+    return PointInTime(_time("as_of", as_of), _time("believed_at", believed_at))
 
 
 def _time(name: str, moment: object) -> datetime | None:

@@ -32,7 +32,7 @@ from pydantic import SecretStr
 
 from benchmarks.broker import NoBroker, launch
 from consumers.extraction import Worker
-from consumers.extraction.derivation import Extracted
+from consumers.extraction.derivation import ExtractionReport
 from extractors.explicit import ExplicitExtractor
 from extractors.protocol import Extractor, LogSlice, Reading
 from memory import embedded
@@ -319,7 +319,7 @@ class Extraction:
     portal: BlockingPortal
     worker: Worker
 
-    def drain(self) -> Extracted:
+    def drain(self) -> ExtractionReport:
         return self.portal.call(self.worker.drain)
 
 

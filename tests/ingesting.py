@@ -17,7 +17,7 @@ import psycopg
 from kafka import KafkaProducer
 from psycopg.rows import dict_row
 
-from consumers.ingest.options import Options
+from consumers.ingest.options import IngestOptions
 from consumers.ingest.running import Ingest
 from consumers.ingest.store import Counts
 from memory.bus.topics import key_of
@@ -68,7 +68,7 @@ class Stream:
         return self.ingest(drain=True, **options).run()
 
     def ingest(self, **options: Any) -> Ingest:
-        given = Options(**{"group": self.topic, **options})
+        given = IngestOptions(**{"group": self.topic, **options})
         return Ingest(self.settings, lambda: self.url, given)
 
     @contextmanager

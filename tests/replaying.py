@@ -12,9 +12,9 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from consumers.extraction import Worker
 from consumers.replay.replay import (
     Pace,
-    Part,
     Replay,
     Replayed,
+    ReplayFilter,
     begun,
 )
 from consumers.replay.rollout import shift
@@ -56,7 +56,7 @@ class House:
         self,
         name: str = "next",
         extractors: list[str] | None = None,
-        part: Part | None = None,
+        part: ReplayFilter | None = None,
         pace: Pace | None = None,
     ) -> Replayed:
         async def run() -> Replayed:

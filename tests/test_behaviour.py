@@ -19,7 +19,7 @@ from extractors.behaviour import preferences as beliefs
 from extractors.behaviour.e_values import EffectProcess, e_bh_log_threshold, pooled_difference
 from extractors.behaviour.extractor import Behaviour, create, infer
 from extractors.behaviour.feedback import read_item, read_offers
-from extractors.behaviour.preferences import BeliefFold
+from extractors.behaviour.preferences import PreferenceFold
 from extractors.protocol import Extractor, LogSlice, Reading
 from memory.client import MemoryClient
 from memory.log.envelope import from_json
@@ -352,11 +352,11 @@ class TestBelieving:
 
     def test_the_same_history_gives_the_same_beliefs_however_often_it_is_read(self) -> None:
         interactions = verdicts(120, likes_remote)
-        watched = BeliefFold()
+        watched = PreferenceFold()
         for offer in read_offers(interactions):
             watched.add(offer)
             watched.beliefs()
-        once = BeliefFold()
+        once = PreferenceFold()
         for offer in read_offers(interactions):
             once.add(offer)
         assert [b.counts for b in watched.beliefs()] == [b.counts for b in once.beliefs()]
@@ -486,7 +486,7 @@ class TestLongRun:
         truth, found = ("prefers", "remote", "yes"), 0
         for user in range(60):
             stream = simulation.preferring(preference)(dice(f"test/{user}"))
-            fold = BeliefFold()
+            fold = PreferenceFold()
             for offer in islice(stream, 150):
                 fold.add(offer)
             found += truth in simulation.believed_pairs(fold)
@@ -497,7 +497,7 @@ class TestLongRun:
     def test_counts_are_those_of_the_history(self, seed: int) -> None:
         preference = simulation.Preference("place", "munich", 0.9, 0.1)
         history = list(islice(simulation.preferring(preference)(dice(seed)), 80))
-        fold = BeliefFold()
+        fold = PreferenceFold()
         for offer in history:
             fold.add(offer)
         for belief in fold.beliefs():

@@ -25,11 +25,11 @@ from consumers.generations.quality import (
 from consumers.generations.registry import find_generation
 from consumers.operations.status import read_status
 from consumers.replay.comparison import (
-    Change,
     Compare,
     Comparison,
-    Question,
-    Standing,
+    EvaluationQuestion,
+    GenerationQuality,
+    MemoryChange,
     differences,
     measures,
     read_questions,
@@ -58,7 +58,7 @@ def row(generation: int, **changes: Any) -> dict[str, Any]:
     return made | changes
 
 
-def told(*rows: dict[str, Any]) -> list[tuple[Change, str | None, str | None]]:
+def told(*rows: dict[str, Any]) -> list[tuple[MemoryChange, str | None, str | None]]:
     _, found = differences(ANA, 1, sorted(rows, key=lambda r: (r["belief_key"], r["valid_from"])))
     return [
         (d.change, d.before.text if d.before else None, d.after.text if d.after else None)
@@ -77,20 +77,23 @@ class TestDifferences:
     @pytest.mark.parametrize(
         ("rows", "change"),
         [
-            ([row(1)], (Change.LOST, "Lives in Oslo", None)),
-            ([row(2)], (Change.ADDED, None, "Lives in Oslo")),
-            ([row(1), row(2, **BERLIN)], (Change.CHANGED, "Lives in Oslo", "Lives in Berlin")),
+            ([row(1)], (MemoryChange.LOST, "Lives in Oslo", None)),
+            ([row(2)], (MemoryChange.ADDED, None, "Lives in Oslo")),
+            (
+                [row(1), row(2, **BERLIN)],
+                (MemoryChange.CHANGED, "Lives in Oslo", "Lives in Berlin"),
+            ),
             (
                 [row(1), row(2, text="Is in Oslo")],
-                (Change.CHANGED, "Lives in Oslo", "Is in Oslo"),
+                (MemoryChange.CHANGED, "Lives in Oslo", "Is in Oslo"),
             ),
             (
                 [row(1), row(2, valid_from=DAY - timedelta(1))],
-                (Change.REDATED, "Lives in Oslo", "Lives in Oslo"),
+                (MemoryChange.REDATED, "Lives in Oslo", "Lives in Oslo"),
             ),
             (
                 [row(1), row(2, valid_to=DAY)],
-                (Change.REDATED, "Lives in Oslo", "Lives in Oslo"),
+                (MemoryChange.REDATED, "Lives in Oslo", "Lives in Oslo"),
             ),
         ],
     )
@@ -103,8 +106,8 @@ class TestDifferences:
             row(2, text="Speaks Greek", value="greek", **MANY),
         ]
         assert told(*rows) == [
-            (Change.LOST, "Speaks Thai", None),
-            (Change.ADDED, None, "Speaks Greek"),
+            (MemoryChange.LOST, "Speaks Thai", None),
+            (MemoryChange.ADDED, None, "Speaks Greek"),
         ]
 
     def test_each_is_paired_with_what_it_is_closest_to(self) -> None:
@@ -116,14 +119,14 @@ class TestDifferences:
             row(2, text="Lives in Rome", value="rome", valid_from=DAY + timedelta(9)),
         ]
         assert told(*rows) == [
-            (Change.REDATED, "Lives in Berlin", "Lives in Berlin"),
-            (Change.REDATED, "Lives in Oslo", "Lives in Oslo"),
-            (Change.ADDED, None, "Lives in Rome"),
+            (MemoryChange.REDATED, "Lives in Berlin", "Lives in Berlin"),
+            (MemoryChange.REDATED, "Lives in Oslo", "Lives in Oslo"),
+            (MemoryChange.ADDED, None, "Lives in Rome"),
         ]
 
     def test_a_value_of_another_kind_is_another_memory(self) -> None:
         changes = {change for change, _, _ in told(row(1), row(2, kind="preference"))}
-        assert changes == {Change.LOST, Change.ADDED}
+        assert changes == {MemoryChange.LOST, MemoryChange.ADDED}
 
     MEMORIES = st.lists(
         st.builds(
@@ -153,7 +156,7 @@ class TestDifferences:
     @given(MEMORIES)
     def test_the_other_way_round_it_is_the_reverse(self, rows: list[dict[str, Any]]) -> None:
         rows.sort(key=lambda r: (r["belief_key"], r["valid_from"]))
-        reverse = {Change.ADDED: Change.LOST, Change.LOST: Change.ADDED}
+        reverse = {MemoryChange.ADDED: MemoryChange.LOST, MemoryChange.LOST: MemoryChange.ADDED}
         same, there = differences(ANA, 1, rows)
         back_same, back = differences(ANA, 2, rows)
         counts = sorted(reverse.get(d.change, d.change) for d in back)
@@ -246,17 +249,17 @@ class TestComparing:
         house.replay()
         done = compared(house)
         assert done.changes == {
-            MemoryKind.EPISODE: {Change.LOST: 3},
-            MemoryKind.FACT: {Change.CHANGED: 2, Change.LOST: 1, Change.ADDED: 1},
+            MemoryKind.EPISODE: {MemoryChange.LOST: 3},
+            MemoryKind.FACT: {MemoryChange.CHANGED: 2, MemoryChange.LOST: 1, MemoryChange.ADDED: 1},
         }
         facts = [d for d in done.examples if d.kind is MemoryKind.FACT]
         assert {
             (d.change, d.before and d.before.text, d.after and d.after.text) for d in facts
         } == {
-            (Change.CHANGED, "Lives in Berlin", "Lives in B"),
-            (Change.CHANGED, "Lives in Oslo", "Lives in O"),
-            (Change.LOST, "Speaks Czech", None),
-            (Change.ADDED, None, "Speaks C"),
+            (MemoryChange.CHANGED, "Lives in Berlin", "Lives in B"),
+            (MemoryChange.CHANGED, "Lives in Oslo", "Lives in O"),
+            (MemoryChange.LOST, "Speaks Czech", None),
+            (MemoryChange.ADDED, None, "Speaks C"),
         }
         assert set(done.after.makers) == {"residence 2"}
 
@@ -266,9 +269,9 @@ class TestComparing:
         house.drain()
         house.replay(extractors=["residence"])
         done = compared(house, examples=2)
-        assert done.changes == {MemoryKind.EPISODE: {Change.LOST: 6}}
+        assert done.changes == {MemoryKind.EPISODE: {MemoryChange.LOST: 6}}
         assert len(done.examples) == 2
-        assert compared(house, only=["tom"]).changes == {MemoryKind.EPISODE: {Change.LOST: 3}}
+        assert compared(house, only=["tom"]).changes == {MemoryKind.EPISODE: {MemoryChange.LOST: 3}}
         assert compared(house, tenant="elsewhere").users == 0
 
     def test_questions_are_asked_of_both_whichever_serves(
@@ -278,8 +281,8 @@ class TestComparing:
         house.drain()
         house.replay(extractors=["residence"])
         questions = [
-            Question(ANA, "Which language does she speak, Czech?", frozenset(["ana-1"])),
-            Question(ANA, "Where does she live?", frozenset(["ana-2", "never"])),
+            EvaluationQuestion(ANA, "Which language does she speak, Czech?", frozenset(["ana-1"])),
+            EvaluationQuestion(ANA, "Where does she live?", frozenset(["ana-2", "never"])),
         ]
         done = compared(house, questions=questions)
         assert (done.questions, done.before.found, done.after.found) == (2, 0.75, 0.75)
@@ -410,8 +413,10 @@ class TestPage:
         said = "Lives in <b>Oslo</b> \x1b[31m & <script>alert(1)</script>"
         rows = [row(1, text=said, value="oslo"), row(2, text="Lives in Rome", value="rome")]
         _, found = differences(replace(ANA, user="<i>ana</i>"), 1, rows)
-        done = Comparison(Standing("first"), Standing("next<"), users=1, examples=found)
-        done.changes = {MemoryKind.FACT: {Change.CHANGED: 1}}
+        done = Comparison(
+            GenerationQuality("first"), GenerationQuality("next<"), users=1, examples=found
+        )
+        done.changes = {MemoryKind.FACT: {MemoryChange.CHANGED: 1}}
         return Marks(html_report.drawn(done))
 
     def test_is_one_whole_document_that_needs_nothing_beside_it(self, shown: Marks) -> None:
@@ -437,7 +442,9 @@ class TestQuestionFile:
         line = {"tenant": "northwind", "user": "ana", "query": "Where?", "evidence": ["m1", "m2"]}
         path.write_text(json.dumps(line) + "\n\n")
         scope = Scope("northwind", "ana")
-        assert list(read_questions(path)) == [Question(scope, "Where?", frozenset(["m1", "m2"]))]
+        assert list(read_questions(path)) == [
+            EvaluationQuestion(scope, "Where?", frozenset(["m1", "m2"]))
+        ]
 
     @pytest.mark.parametrize(
         "line",

@@ -19,8 +19,8 @@ from memory.beliefs.assertions import (
     belief_key,
 )
 from memory.beliefs.consolidation import (
-    Contest,
-    open_contests,
+    Conflict,
+    open_conflicts,
     revise,
     timeline,
 )
@@ -361,12 +361,12 @@ class TestContradictionsThatNothingDecides:
                 )
 
 
-def judged(contest: Contest) -> Assertion:
+def judged(conflict: Conflict) -> Assertion:
     """A verdict that depends on nothing but what is judged: some of the values, or none."""
-    holds = contest.values[: int(contest.digest, 16) % (len(contest.values) + 1)]
-    newest = contest.claims()[-1]
+    holds = conflict.values[: int(conflict.digest, 16) % (len(conflict.values) + 1)]
+    newest = conflict.claims()[-1]
     made = replace(newest.candidate, value=None, text="", evidence=())
-    return replace(newest, candidate=made, verdict=Verdict(contest.digest, holds))
+    return replace(newest, candidate=made, verdict=Verdict(conflict.digest, holds))
 
 
 @st.composite
@@ -389,17 +389,17 @@ class TestVerdicts:
     def test_it_never_matters_when_something_was_judged(
         self, history: list[Assertion], rng: Any
     ) -> None:
-        before = [judged(c) for n in range(len(history)) for c in open_contests(history[:n])]
-        now = [judged(c) for c in open_contests(history)]
+        before = [judged(c) for n in range(len(history)) for c in open_conflicts(history[:n])]
+        now = [judged(c) for c in open_conflicts(history)]
         shuffled = [*history, *before, *now]
         rng.shuffle(shuffled)
         assert timeline(shuffled) == timeline([*history, *now])
-        assert open_contests(shuffled) == []
+        assert open_conflicts(shuffled) == []
 
     @quick
     @given(disputes())
     def test_what_holds_by_one_is_contested_no_more(self, history: list[Assertion]) -> None:
-        verdicts = [judged(c) for c in open_contests(history)]
+        verdicts = [judged(c) for c in open_conflicts(history)]
         for belief in timeline([*history, *verdicts]):
             verdict = belief.decided_by and belief.decided_by.verdict
             assert not (verdict and belief.value in verdict.holds and belief.contested)
@@ -410,7 +410,7 @@ class TestVerdicts:
     @quick
     @given(disputes())
     def test_one_alone_changes_nothing(self, history: list[Assertion]) -> None:
-        verdicts = [judged(c) for c in open_contests(history)]
+        verdicts = [judged(c) for c in open_conflicts(history)]
         assert timeline(verdicts) == ()
 
 

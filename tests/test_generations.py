@@ -23,9 +23,9 @@ from consumers.generations.registry import (
 from consumers.importing.importer import read_jsonl
 from consumers.replay.replay import (
     Pace,
-    Part,
     Replay,
     Replayed,
+    ReplayFilter,
     begun,
 )
 from consumers.replay.rollout import take_back
@@ -127,11 +127,13 @@ class TestReplay:
         for scope in (ANA, TOM, EVE):
             moved(client, scope)
         superuser.execute("UPDATE users SET recorded_at = '2026-05-01Z' WHERE user_id <> 'tom'")
-        house.replay(part=Part(users=["ana", "tom"], since=datetime(2026, 6, 1, tzinfo=UTC)))
+        house.replay(
+            part=ReplayFilter(users=["ana", "tom"], since=datetime(2026, 6, 1, tzinfo=UTC))
+        )
         assert {row[1] for row in content(superuser, "next")} == {"tom"}
-        house.replay(part=Part(tenant="elsewhere"))
+        house.replay(part=ReplayFilter(tenant="elsewhere"))
         assert {row[1] for row in content(superuser, "next")} == {"tom"}
-        house.replay(part=Part(users=["ana", "tom"]))
+        house.replay(part=ReplayFilter(users=["ana", "tom"]))
         assert {row[1] for row in content(superuser, "next")} == {"ana", "tom"}
 
     def test_extracts_first_who_is_due(
@@ -550,7 +552,7 @@ class TestMoves:
         for number in range(30 if state == "begun" else 1):
             client.record(replace(ANA, user=f"user-{number}"), "I speak Thai.")
         house.drain()
-        nobody = Part(users=[])
+        nobody = ReplayFilter(users=[])
         for name in ("next", "other"):
             house.replay(name=name, part=nobody if state == "begun" else None)
         if state == "shifted":

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from consumers.extraction import derivation
 from consumers.generations.registry import roll_back
-from consumers.replay.replay import Pace, Part
+from consumers.replay.replay import Pace, ReplayFilter
 from extractors.explicit import ExplicitExtractor
 from extractors.protocol import Extractor
 from memory.client import MemoryClient
@@ -110,11 +110,11 @@ def extract(store: Store, scope: Scope) -> None:
 
 
 def replay(store: Store, scope: Scope) -> None:
-    store.house.replay(part=Part(users=[scope.user]), pace=Pace(budget=1))
+    store.house.replay(part=ReplayFilter(users=[scope.user]), pace=Pace(budget=1))
 
 
 def shift(store: Store, scope: Scope) -> None:
-    store.house.replay(part=Part(users=[scope.user]))
+    store.house.replay(part=ReplayFilter(users=[scope.user]))
     store.house.shift(100)
 
 
@@ -155,7 +155,7 @@ def test_every_generation_is_what_a_fresh_derivation_gives(
     unshift(store, scope)
     extract(store, scope)
     for name in ("next", f"fresh-{number}"):
-        assert store.house.replay(name=name, part=Part(users=[scope.user])).left == 0
+        assert store.house.replay(name=name, part=ReplayFilter(users=[scope.user])).left == 0
     fresh = store.of(f"fresh-{number}", scope.user)
     assert store.of("first", scope.user) == fresh
     assert store.of("next", scope.user) == fresh

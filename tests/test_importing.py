@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.importing import importer as importing
-from consumers.importing.files import Placed, pieces
+from consumers.importing.files import Located, pieces
 from consumers.importing.foreign_formats import read_beam, read_chatgpt, read_locomo
 from consumers.importing.importer import (
     Format,
@@ -64,8 +64,8 @@ def a_json(path: Path, value: object) -> Path:
     return path
 
 
-def until_broken(placed: Iterable[Placed]) -> tuple[list[Placed], str]:
-    before: list[Placed] = []
+def until_broken(placed: Iterable[Located]) -> tuple[list[Located], str]:
+    before: list[Located] = []
     try:
         for item in placed:
             before.append(item)  # noqa: PERF402 - kept although the reader breaks
@@ -505,7 +505,7 @@ async def test_large_interactions_make_small_batches(monkeypatch: pytest.MonkeyP
     heavy = replace(an_interaction(3), payload={"result": "x" * 990})
     sent = [an_interaction(0), long, an_interaction(2), heavy, an_interaction(4)]
     recorder = RecorderInMemory()
-    report = await import_interactions(recorder, (Placed(i, Path("made-up"), "") for i in sent))
+    report = await import_interactions(recorder, (Located(i, Path("made-up"), "") for i in sent))
     assert recorder.batches == [2, 2, 1]
     assert report.accepted == 5
 
@@ -513,11 +513,11 @@ async def test_large_interactions_make_small_batches(monkeypatch: pytest.MonkeyP
 async def test_the_next_batch_is_read_while_one_is_recorded() -> None:
     read_on, waited = Event(), list[bool]()
 
-    def reading() -> Iterator[Placed]:
+    def reading() -> Iterator[Located]:
         for n in range(3):
             if n == 2:
                 read_on.set()
-            yield Placed(an_interaction(n), Path("made-up"), "")
+            yield Located(an_interaction(n), Path("made-up"), "")
 
     class Waiting(RecorderInMemory):
         async def record_many(self, interactions: Sequence[Interaction], /) -> list[Receipt]:
@@ -571,7 +571,7 @@ async def test_a_refused_id_is_reported_by_place_and_does_not_stop_the_others(
     lambda path: read_chatgpt(a_json(path, [a_talk()]), tenant="t", user="u"),
 ])  # fmt: skip
 async def test_importing_a_foreign_file_again_doubles_nothing(
-    tmp_path: Path, reader: Callable[[Path], Iterable[Placed]]
+    tmp_path: Path, reader: Callable[[Path], Iterable[Located]]
 ) -> None:
     recorder = RecorderInMemory()
     first = await import_interactions(recorder, reader(tmp_path / "file.json"))

@@ -17,11 +17,11 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from consumers.ingest import session as sessions
 from consumers.ingest import store as stores
-from consumers.ingest.options import Options
+from consumers.ingest.options import IngestOptions
 from consumers.ingest.reading import MAX_AHEAD, Reader
 from consumers.ingest.running import Ingest
-from consumers.ingest.session import Session, open_session
-from consumers.ingest.store import Batch, Counts, Store, Stretch, Topic
+from consumers.ingest.session import ConsumerSession, open_session
+from consumers.ingest.store import Batch, Counts, IngestStore, OffsetRange, TopicId
 from consumers.operations.topics import create_topics
 from memory.bus.topics import key_of, plan
 from memory.client import MemoryClient
@@ -67,8 +67,8 @@ def wide(kafka: str, url: str) -> Stream:
 
 
 @pytest.fixture
-def store(stream: Stream) -> Iterator[Store]:
-    with Store.open(stream.url, stream.settings) as opened:
+def store(stream: Stream) -> Iterator[IngestStore]:
+    with IngestStore.open(stream.url, stream.settings) as opened:
         yield opened
 
 
@@ -260,19 +260,19 @@ class TestFates:
 
 
 class TestOwnership:
-    def test_a_fenced_owner_commits_nothing(self, stream: Stream, store: Store) -> None:
-        topic = Topic("cluster", "topic", stream.topic)
+    def test_a_fenced_owner_commits_nothing(self, stream: Stream, store: IngestStore) -> None:
+        topic = TopicId("cluster", "topic", stream.topic)
         old = store.take(topic, [0], "old")[0]
         store.begin(topic, {0: old.epoch}, {0: 5})
-        assert store.apply(topic, Batch.of([Stretch(0, old.epoch, 5, 7)])) == {0: Counts()}
-        with Store.open(stream.url, stream.settings) as other:
+        assert store.apply(topic, Batch.of([OffsetRange(0, old.epoch, 5, 7)])) == {0: Counts()}
+        with IngestStore.open(stream.url, stream.settings) as other:
             new = other.take(topic, [0], "new")[0]
             assert new.next_offset == 7
             with pytest.raises(PositionLost, match=r"partitions \[0\]"):
-                store.apply(topic, Batch.of([Stretch(0, old.epoch, 7, 9)]))
+                store.apply(topic, Batch.of([OffsetRange(0, old.epoch, 7, 9)]))
             with pytest.raises(PositionLost):  # where it stands counts as well as whose it is
-                other.apply(topic, Batch.of([Stretch(0, new.epoch, 5, 9)]))
-            other.apply(topic, Batch.of([Stretch(0, new.epoch, 7, 9)]))
+                other.apply(topic, Batch.of([OffsetRange(0, new.epoch, 5, 9)]))
+            other.apply(topic, Batch.of([OffsetRange(0, new.epoch, 7, 9)]))
         assert stream.positions() == {0: 9}
 
     def test_a_process_that_lost_its_partition_goes_on_where_the_other_stopped(
@@ -399,11 +399,11 @@ class TestOverlap:
 
     def test_a_batch_is_read_while_the_one_before_is_applied(self, stream: Stream) -> None:
         stream.send(*numbered(8))
-        read, apply = threading.Event(), Store.apply
+        read, apply = threading.Event(), IngestStore.apply
 
-        def applied(store: Store, topic: Topic, stretches: Any) -> Any:
+        def applied(store: IngestStore, topic: TopicId, ranges: Any) -> Any:
             assert read.wait(DEADLINE), "nothing was read meanwhile"
-            return apply(store, topic, stretches)
+            return apply(store, topic, ranges)
 
         class Watched(Reader):
             def read(self, record: Any) -> Any:
@@ -413,7 +413,7 @@ class TestOverlap:
 
         with (
             few_at_once(4),
-            patch.object(Store, "apply", applied),
+            patch.object(IngestStore, "apply", applied),
             patch.object(sessions, "Reader", Watched),
         ):
             assert stream.drain() == Counts(appended=8)
@@ -422,20 +422,20 @@ class TestOverlap:
         self, stream: Stream
     ) -> None:
         stream.send(*numbered(24))
-        apply, ends = Store.apply, iter(["after", None, "before", None, "conflict", "after"])
+        apply, ends = IngestStore.apply, iter(["after", None, "before", None, "conflict", "after"])
 
-        def applied(store: Store, topic: Topic, stretches: Any) -> Any:
+        def applied(store: IngestStore, topic: TopicId, ranges: Any) -> Any:
             how = next(ends, None)
             if how == "conflict":
                 raise ConcurrentWrite("another writer won")
             if how == "before":
                 store.close()
-            counts = apply(store, topic, stretches)
+            counts = apply(store, topic, ranges)
             if how == "after":
                 raise StoreUnavailable("the answer to COMMIT was lost")
             return counts
 
-        with few_at_once(4), patch.object(Store, "apply", applied):
+        with few_at_once(4), patch.object(IngestStore, "apply", applied):
             stream.drain()
         assert next(ends, "all of them happened") == "all of them happened"
         assert stream.log() == [(f"ana-{n}", n, n) for n in range(1, 25)]
@@ -443,15 +443,15 @@ class TestOverlap:
 
     def test_what_is_under_way_at_the_end_is_waited_for_and_counted(self, stream: Stream) -> None:
         stream.send(*numbered(3))
-        apply = Store.apply
+        apply = IngestStore.apply
 
         with stream.running() as ingest:
 
-            def applied(store: Store, topic: Topic, stretches: Any) -> Any:
+            def applied(store: IngestStore, topic: TopicId, ranges: Any) -> Any:
                 ingest.stop()
-                return apply(store, topic, stretches)
+                return apply(store, topic, ranges)
 
-            with patch.object(Store, "apply", applied):
+            with patch.object(IngestStore, "apply", applied):
                 until(lambda: ingest.done.appended, "the batch is applied")
         assert ingest.done == Counts(appended=3)
         assert len(stream.log()) == 3
@@ -578,8 +578,8 @@ class TestBrokenStreams:
 
 
 @contextmanager
-def session_of(stream: Stream) -> Iterator[Session]:
-    session = open_session(stream.settings, stream.url, Options(group=stream.topic))
+def session_of(stream: Stream) -> Iterator[ConsumerSession]:
+    session = open_session(stream.settings, stream.url, IngestOptions(group=stream.topic))
     try:
         yield session
     finally:

@@ -10,10 +10,10 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from consumers.extraction import Worker
-from consumers.extraction.leases import Whose, take_up
+from consumers.extraction.leases import UserFilter, retry_set_aside
 from consumers.operations.status import read_status
 from extractors.language_model.asking import create_asker
-from extractors.language_model.endpoint import Breaker, Patience, retry_after
+from extractors.language_model.endpoint import Breaker, RetryPolicy, retry_after
 from extractors.language_model.extractor import LanguageModel
 from extractors.language_model.grounding import found_in
 from extractors.language_model.prompts import prompts, schema_digest
@@ -27,7 +27,7 @@ from tests.conftest import Extraction, WordEmbedder
 
 ANA = Scope("northwind", "ana", session="s1")
 SAID = datetime(2023, 5, 8, 12, tzinfo=UTC)
-QUICK = Patience(answer=1.0, attempts=3, first_wait=0.01, longest_wait=1.0)
+QUICK = RetryPolicy(answer=1.0, attempts=3, first_wait=0.01, longest_wait=1.0)
 
 
 def fact(turn: int, words: str, text: str, **changes: Any) -> dict[str, Any]:
@@ -245,7 +245,7 @@ class TestLedger:
         assert (models.waiting_for_budget, models.waiting_for_server) == (1, 0)
         assert models.resumes_at is not None
         assert (models.resumes_at.hour, models.resumes_at.minute) == (0, 0)  # midnight UTC
-        assert extraction.portal.call(take_up, database, Whose("northwind")) == 1
+        assert extraction.portal.call(retry_set_aside, database, UserFilter("northwind")) == 1
         extraction.drain()
         assert {m.value for m in client.history(ANA)} >= {"rome"}
 

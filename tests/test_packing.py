@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from memory.context.assembly import Context, Draft, Shares
-from memory.context.excerpts import abridged, stems
+from memory.context.excerpts import excerpt, stems
 from memory.context.packing import ODDS
 from memory.language.questions import understood
 from memory.language.text import content_words, estimate_tokens
@@ -178,7 +178,7 @@ class TestAbridging:
         long = episode(1, 3.0, ("User", self.LONG), ("Assistant", self.FILL), cites=("a", "b"))
         context = packed(QUESTION, long, budget=200)
         (citation,) = context.citations
-        assert citation.abridged
+        assert citation.excerpt
         assert citation.interaction_ids == ("a", "b")
         assert "… The offsite was moved to 12 May. …" in context.text
         assert "Assistant: There was a long story" in context.text
@@ -187,18 +187,18 @@ class TestAbridging:
     def test_gives_all_of_it_where_there_is_room(self) -> None:
         long = episode(1, 3.0, ("User", self.LONG))
         context = packed(QUESTION, long, budget=4000)
-        assert not context.citations[0].abridged
+        assert not context.citations[0].excerpt
         assert " ".join(self.LONG.split()) in context.text
 
     def test_leaves_short_episodes_and_other_memories_whole(self) -> None:
         asked = stems(content_words(QUESTION))
-        assert abridged("User: Hi.", {TURNS: [["User", False, 6, 9]]}, asked, 480) is None
-        assert abridged(self.LONG, {}, asked, 480) is None
+        assert excerpt("User: Hi.", {TURNS: [["User", False, 6, 9]]}, asked, 480) is None
+        assert excerpt(self.LONG, {}, asked, 480) is None
 
     def test_a_sentence_longer_than_the_room_is_cut(self) -> None:
         endless = "offsite " * 400
         turns = {TURNS: [["User", False, 6, 6 + len(endless)]]}
-        cut = abridged(f"User: {endless}", turns, stems(["offsite"]), 480)
+        cut = excerpt(f"User: {endless}", turns, stems(["offsite"]), 480)
         assert cut is not None
         assert len(cut) <= 500
         assert cut.endswith(" …")

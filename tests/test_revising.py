@@ -7,14 +7,14 @@ import psycopg
 import pytest
 
 from consumers.operations.retracting import SourceRevised, SourceRevision
-from memory.beliefs.retraction import Why
+from memory.beliefs.retraction import AuditReason
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
 from memory.models import Scope
 from memory.settings import Settings
 from tests.conftest import Extraction
-from tests.test_console import MARCH, RunCommand, document, run  # noqa: F401 - a fixture
+from tests.test_cli import MARCH, RunCommand, document, run  # noqa: F401 - a fixture
 
 ANA = ("--user", "ana")
 
@@ -128,7 +128,7 @@ class TestASourceOverATenant:
     async def over(self, settings: Settings, url: str, embedder: Embedder, **more: Any) -> Any:
         async with Database(settings, url, DatabaseRole.WORKER) as database:
             revision = SourceRevision(database, embedder, settings, **more)
-            return await revision.run("northwind", "feed", Why("operator", "a bad feed"))
+            return await revision.run("northwind", "feed", AuditReason("operator", "a bad feed"))
 
     async def test_reaches_each_user_of_it_and_no_other(
         self, users: MemoryClient, settings: Settings, url: str, embedder: Embedder

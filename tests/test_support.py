@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extractors.language_model.extractor import Reader
-from extractors.language_model.grounding import Shown
+from extractors.language_model.grounding import ShownTurns
 from extractors.language_model.support import Quoted, bears_out, unsupported
 from extractors.prompts.answers import Extracted, Proposal, Quote, Steps
 from memory.models import Candidate, Interaction, InteractionKind, Provenance, Role, Scope
@@ -50,7 +50,7 @@ def read(pair: Pair) -> tuple[list[Candidate], Counter[str]]:
         text=pair.text, quotes=quotes, attribute="about" if pair.value else None,
         value=pair.value, single_valued=False, tense="present", when=None, ends=[],
     )  # fmt: skip
-    reader = Reader(Shown(shown), [], MADE)
+    reader = Reader(ShownTurns(shown), [], MADE)
     answer = Extracted(facts=[claim], preferences=[], procedures=[])
     return list(reader.candidates(answer)), reader.refused
 
@@ -110,7 +110,7 @@ def test_a_way_of_doing_something_may_say_not() -> None:
             preferences=[],
             procedures=[Steps(task="make rice", steps=steps, quotes=[quote])],
         )
-        assert len(list(Reader(Shown(shown), [], MADE).candidates(answer))) == kept
+        assert len(list(Reader(ShownTurns(shown), [], MADE).candidates(answer))) == kept
 
 
 ANYTHING = st.text(max_size=60) | st.sampled_from([p.text for p in SUPPORTED])

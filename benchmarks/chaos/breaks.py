@@ -17,8 +17,8 @@ from memory.models import Scope
 
 if TYPE_CHECKING:
     from consumers.ingest.assignment import Assignment
-    from consumers.ingest.session import Session
-    from consumers.ingest.store import Batch, Counts, Store, Topic
+    from consumers.ingest.session import ConsumerSession
+    from consumers.ingest.store import Batch, Counts, IngestStore, TopicId
 
 NO_UNIQUE_IDS = """
 ALTER TABLE memory.interactions
@@ -105,17 +105,17 @@ def position_before_rows() -> None:
     """The position of a batch commits on its own, and its rows after."""
     from consumers.ingest import store
 
-    def apply(self: "Store", topic: "Topic", batch: "Batch") -> "dict[int, Counts]":
-        stretches = batch.stretches
+    def apply(self: "IngestStore", topic: "TopicId", batch: "Batch") -> "dict[int, Counts]":
+        ranges = batch.ranges
         with translated():
             with self._connection.transaction():
-                self._advance(topic, stretches, {s.partition: store.Counts() for s in stretches})
-            if batch.arrivals:
+                self._advance(topic, ranges, {s.partition: store.Counts() for s in ranges})
+            if batch.accepted:
                 stop_if_asked(Point.SEAM, {})
             with self._connection.transaction():
                 return self._append(topic, batch)
 
-    patch.object(store.Store, "apply", apply).start()
+    patch.object(store.IngestStore, "apply", apply).start()
     stop_only_at(Point.SEAM)
 
 
@@ -129,12 +129,12 @@ def broker_offsets() -> None:
     from consumers.ingest import assignment, session
 
     replace_in("ingest.advance", "AND p.next_offset = t.start_offset")
-    gather = session.Session._gather
+    gather = session.ConsumerSession._gather
 
     def stand(self: "Assignment", partition: Any, epoch: int, _: int = 0) -> None:
-        self.owned[partition] = assignment.Owned(partition, epoch, 0, 0)
+        self.owned[partition] = assignment.OwnedPartition(partition, epoch, 0, 0)
 
-    def gather_and_tell(self: "Session") -> Any:
+    def gather_and_tell(self: "ConsumerSession") -> Any:
         parts = gather(self)
         if parts:
             self._consumer.commit()
@@ -145,8 +145,8 @@ def broker_offsets() -> None:
 
     for method in ("_stand", "_wait"):
         patch.object(assignment.Assignment, method, stand).start()
-    patch.object(session.Session, "_gather", gather_and_tell).start()
-    patch.object(session.Session, "_tell_broker", lambda *_, **__: None).start()
+    patch.object(session.ConsumerSession, "_gather", gather_and_tell).start()
+    patch.object(session.ConsumerSession, "_tell_broker", lambda *_, **__: None).start()
     patch.object(kafka, "KafkaConsumer", partial(consumer, kafka.KafkaConsumer)).start()
 
 

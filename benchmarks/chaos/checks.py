@@ -29,7 +29,7 @@ class Expected:
     poison: Mapping[bytes, int] | None = None
 
 
-Check = Callable[[Expected, Snapshot], Iterator[str]]
+TopicCheck = Callable[[Expected, Snapshot], Iterator[str]]
 
 
 def every_id_is_there_once(expected: Expected, store: Snapshot) -> Iterator[str]:
@@ -241,7 +241,7 @@ def changes_tell_what_is_believed(_: Expected, store: Snapshot) -> Iterator[str]
             )
 
 
-CHECKS: tuple[Check, ...] = (
+CHECKS: tuple[TopicCheck, ...] = (
     every_id_is_there_once,
     content_is_as_produced,
     positions_have_no_gap,
@@ -272,7 +272,7 @@ class Verdict:
         return not self.failures
 
 
-def judge(expected: Expected, store: Snapshot, checks: Iterable[Check] = CHECKS) -> Verdict:
+def judge(expected: Expected, store: Snapshot, checks: Iterable[TopicCheck] = CHECKS) -> Verdict:
     """Every check over one snapshot."""
     failures = {}
     for check in checks:

@@ -158,7 +158,7 @@ async def _alone(system: System, server: object) -> AsyncIterator[None]:
         yield
 
 
-async def pause(system: System) -> int:
+async def seconds_until_due(system: System) -> int:
     """SIGSTOP to a process wherever it is, past its lease; then SIGCONT."""
     victim = system.one_of([*system.ingest, *system.extract, *system.publish])
     if victim is None:
@@ -305,7 +305,7 @@ KINDS: dict[Fault, int] = {
     kill_postgres: 2,
     kill_backend: 3,
     kill_broker: 2,
-    pause: 2,
+    seconds_until_due: 2,
     pause_within_extraction: 2,
     pause_within_ingest: 2,
     kill_within_extraction: 2,

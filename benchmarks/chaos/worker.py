@@ -17,7 +17,7 @@ from benchmarks.chaos.extractors import DigestEmbedder, extractors
 from benchmarks.chaos.stopping import Point, let_go, listen, stop_if_asked
 from consumers import store
 from consumers.__main__ import main as memory
-from consumers.extraction.leases import Claims
+from consumers.extraction.leases import Leases
 
 SESSION_MS = int(os.environ.get("CHAOS_SESSION_MS", "3000"))
 """How long a group waits for a member that was killed: less than the product lets it, so that
@@ -46,10 +46,10 @@ def _as_in_the_run(command: str) -> Iterator[None]:
             import kafka
 
             from consumers.ingest import session
-            from consumers.ingest.store import Store
+            from consumers.ingest.store import IngestStore
 
             stack.enter_context(patch.object(session, "KafkaConsumer", _hasty(kafka.KafkaConsumer)))
-            stack.enter_context(patch.object(Store, "apply", _stopping(Store.apply)))
+            stack.enter_context(patch.object(IngestStore, "apply", _stopping(IngestStore.apply)))
         elif command == "changes":
             from consumers import changes
 
@@ -63,7 +63,7 @@ def _as_in_the_run(command: str) -> Iterator[None]:
             }
             for name, make in ours.items():
                 stack.enter_context(patch.object(store, name, make))
-            stack.enter_context(patch.object(Claims, "release", _letting_go(Claims.release)))
+            stack.enter_context(patch.object(Leases, "release", _letting_go(Leases.release)))
         yield
 
 
@@ -76,8 +76,8 @@ def _hasty(kind: Any) -> Any:
 
 def _stopping(apply: Any) -> Any:
     def stopping(store: Any, topic: Any, batch: Any) -> Any:
-        if batch.arrivals:
-            ends = {stretch.partition: stretch.end for stretch in batch.stretches}
+        if batch.accepted:
+            ends = {range_.partition: range_.end for range_ in batch.ranges}
             stop_if_asked(Point.BATCH, {"ends": ends})
         try:
             return apply(store, topic, batch)

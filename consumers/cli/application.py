@@ -23,7 +23,7 @@ EXIT_UNAVAILABLE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CommandEntry:
     """Where a command is defined, and its line in `memory --help`."""
 
     module: str
@@ -31,35 +31,41 @@ class Place:
 
 
 COMMANDS = {
-    "demo": Place("demo", "Watch an agent remember: a sample through the real path."),
-    "import": Place("imports", "Import conversations from a file and extract memories."),
-    "record": Place("record", "Append one interaction to the log."),
-    "recall": Place("recall", "Rank a user's memories for a question."),
-    "context": Place("recall", "Assemble what the next model call should know."),
-    "explain": Place("recall", "Show the evidence behind a memory."),
-    "history": Place("retract", "List what is believed of a user, or was."),
-    "retract": Place("retract", "Let interactions count for nothing, and keep them."),
-    "restore": Place("retract", "Let retracted interactions count again."),
-    "forget": Place("record", "Forget a memory, a session, or a user, for good."),
-    "ingest": Place("ingest", "Bring a Kafka topic into the log."),
-    "dead-letters": Place("dead_letters", "Look at what could not be applied, and redrive it."),
-    "extract": Place("operations", "Derive memories from what was recorded."),
-    "compact": Place("compact", "Keep the tiers in order: merge, promote, retain, verify …"),
-    "generations": Place("generations", "List the generations, and whom they serve."),
-    "replay": Place("generations", "Derive a generation from the log beside the live one."),
-    "diff": Place("diff", "Compare what two generations believe, and how both stand."),
-    "shift": Place("generations", "Let a replayed generation serve a share of the users."),
-    "rollback": Place("generations", "Give every user back to the live generation, at once."),
-    "promote": Place("generations", "Make a generation that serves everybody the live one."),
-    "retire": Place("generations", "Remove a generation and all that it made."),
-    "topics": Place("topics", "Make the topics that interactions travel over."),
-    "migrate": Place("operations", "Bring the database up to this release."),
-    "changes": Place("changes", "Tell other systems what becomes of memories."),
-    "reembed": Place("operations", "Move the store to another embedder while it serves."),
-    "costs": Place("model_calls", "Show what model calls cost."),
-    "calls": Place("model_calls", "List model calls, and what an unusable answer said."),
-    "prompts": Place("model_calls", "Show the prompts of models beside those that were used."),
-    "status": Place("operations", "Show positions, lag, and what was set aside."),
+    "demo": CommandEntry("demo", "Watch an agent remember: a sample through the real path."),
+    "import": CommandEntry("imports", "Import conversations from a file and extract memories."),
+    "record": CommandEntry("record", "Append one interaction to the log."),
+    "recall": CommandEntry("recall", "Rank a user's memories for a question."),
+    "context": CommandEntry("recall", "Assemble what the next model call should know."),
+    "explain": CommandEntry("recall", "Show the evidence behind a memory."),
+    "history": CommandEntry("retract", "List what is believed of a user, or was."),
+    "retract": CommandEntry("retract", "Let interactions count for nothing, and keep them."),
+    "restore": CommandEntry("retract", "Let retracted interactions count again."),
+    "forget": CommandEntry("record", "Forget a memory, a session, or a user, for good."),
+    "ingest": CommandEntry("ingest", "Bring a Kafka topic into the log."),
+    "dead-letters": CommandEntry(
+        "dead_letters", "Look at what could not be applied, and redrive it."
+    ),
+    "extract": CommandEntry("operations", "Derive memories from what was recorded."),
+    "compact": CommandEntry("compact", "Keep the tiers in order: merge, promote, retain, verify …"),
+    "generations": CommandEntry("generations", "List the generations, and whom they serve."),
+    "replay": CommandEntry("generations", "Derive a generation from the log beside the live one."),
+    "diff": CommandEntry("diff", "Compare what two generations believe, and how both stand."),
+    "shift": CommandEntry("generations", "Let a replayed generation serve a share of the users."),
+    "rollback": CommandEntry(
+        "generations", "Give every user back to the live generation, at once."
+    ),
+    "promote": CommandEntry("generations", "Make a generation that serves everybody the live one."),
+    "retire": CommandEntry("generations", "Remove a generation and all that it made."),
+    "topics": CommandEntry("topics", "Make the topics that interactions travel over."),
+    "migrate": CommandEntry("operations", "Bring the database up to this release."),
+    "changes": CommandEntry("changes", "Tell other systems what becomes of memories."),
+    "reembed": CommandEntry("operations", "Move the store to another embedder while it serves."),
+    "costs": CommandEntry("model_calls", "Show what model calls cost."),
+    "calls": CommandEntry("model_calls", "List model calls, and what an unusable answer said."),
+    "prompts": CommandEntry(
+        "model_calls", "Show the prompts of models beside those that were used."
+    ),
+    "status": CommandEntry("operations", "Show positions, lag, and what was set aside."),
 }
 
 
@@ -72,10 +78,10 @@ class CommandGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command, or None for a name there is none of."""
-        place = COMMANDS.get(cmd_name)
-        if place is None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
             return None
-        module = import_module(f"consumers.cli.{place.module}")
+        module = import_module(f"consumers.cli.{entry.module}")
         command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         assert isinstance(command, click.Command)  # noqa: S101 - our own table
         return command
@@ -83,7 +89,7 @@ class CommandGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Lists the commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, place.summary) for name, place in COMMANDS.items()])
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> NoReturn:
         """Runs one command and exits: errors become one line, or a JSON document, and a code."""

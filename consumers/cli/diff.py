@@ -20,12 +20,12 @@ from consumers.cli.options import (
 from consumers.generations.registry import find_generation
 from consumers.replay.comparison import (
     EXAMPLES,
-    Change,
     Compare,
     Comparison,
     Difference,
-    Side,
-    Standing,
+    GenerationQuality,
+    MemoryChange,
+    MemoryVersion,
     measures,
     read_questions,
     spell,
@@ -37,12 +37,17 @@ from memory.models import MemoryKind
 from memory.recall.search import Recaller
 from memory.settings import Settings
 
-SIGNS = {Change.ADDED: "+", Change.LOST: "-", Change.CHANGED: "~", Change.REDATED: "@"}
+SIGNS = {
+    MemoryChange.ADDED: "+",
+    MemoryChange.LOST: "-",
+    MemoryChange.CHANGED: "~",
+    MemoryChange.REDATED: "@",
+}
 COLOURS = {
-    Change.ADDED: "green",
-    Change.LOST: "red",
-    Change.CHANGED: "yellow",
-    Change.REDATED: "cyan",
+    MemoryChange.ADDED: "green",
+    MemoryChange.LOST: "red",
+    MemoryChange.CHANGED: "yellow",
+    MemoryChange.REDATED: "cyan",
 }
 TEXT_CHARACTERS = 160
 
@@ -144,7 +149,7 @@ def document(done: Comparison) -> dict[str, object]:
     }
 
 
-def standing_document(standing: Standing) -> dict[str, object]:
+def standing_document(standing: GenerationQuality) -> dict[str, object]:
     """One side of it: counts, and the quality of all its memories and by what made them."""
     return {
         "generation": standing.generation,
@@ -173,12 +178,12 @@ def _counts(done: Comparison) -> RenderableType:
     if not done.different:
         return Text(f"{of}: no difference in {done.before.memories:,} current memories")
     table = Table(title=of, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in ("kind", "same", *Change):
+    for column in ("kind", "same", *MemoryChange):
         table.add_column(str(column), justify="left" if column == "kind" else "right")
     for kind in MemoryKind:
         counts = done.changes.get(kind, {})
         if counts or kind in done.same:
-            cells = (f"{counts.get(change, 0):,}" for change in Change)
+            cells = (f"{counts.get(change, 0):,}" for change in MemoryChange)
             table.add_row(kind.value, f"{done.same.get(kind, 0):,}", *cells)
     return table
 
@@ -206,10 +211,10 @@ def _examples(shown: Sequence[Difference]) -> list[RenderableType]:
 
 def _told(difference: Difference) -> str:
     before, after = difference.before, difference.after
-    if difference.change is Change.REDATED and before and after:
+    if difference.change is MemoryChange.REDATED and before and after:
         return f"{_said(after)}  {spell(before)} → {spell(after)}"
     return "  →  ".join(f"{_said(side)} ({spell(side)})" for side in (before, after) if side)
 
 
-def _said(side: Side) -> str:
+def _said(side: MemoryVersion) -> str:
     return output.one_line(side.text, TEXT_CHARACTERS)

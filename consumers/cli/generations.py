@@ -23,18 +23,18 @@ from consumers.generations.registry import (
     Retired,
     State,
     coverage,
+    extractor_list,
     find_generation,
     promote,
     read_generations,
     retire,
     shares_of,
-    told,
 )
 from consumers.replay.replay import (
     Pace,
-    Part,
     Replay,
     Replayed,
+    ReplayFilter,
     begun,
 )
 from consumers.replay.rollout import shift, take_back
@@ -95,7 +95,7 @@ def replay_command(
     Nobody is served from it before `memory shift`. Stopped at any time, the same command goes on
     where it was; extraction of new interactions always comes first.
     """
-    part = Part(tenant, names(users), since.replace(tzinfo=UTC) if since else None)
+    part = ReplayFilter(tenant, names(users), since.replace(tzinfo=UTC) if since else None)
     pace = Pace(rate, budget, max_lag)
     made_by = names(extractors), names(live_extractors)
     done = run(_replay, configured(), name, made_by, part, pace)
@@ -107,7 +107,7 @@ async def _replay(
     settings: Settings,
     name: str,
     made_by: tuple[list[str] | None, list[str] | None],
-    part: Part,
+    part: ReplayFilter,
     pace: Pace,
 ) -> Replayed:
     with output.progress("replaying", "interactions", None) as advance:
@@ -179,7 +179,7 @@ def _generations(found: list[Listed]) -> RenderableType:
             f"{share} %" if share else "",
             f"{come.level:,} of {come.users:,}" if come else "",
             "yes" if one.followed else "",
-            told(one.extractors),
+            extractor_list(one.extractors),
         )
     return table
 

@@ -7,10 +7,10 @@ from html import escape
 
 from consumers.cli.output import plain
 from consumers.replay.comparison import (
-    Change,
     Comparison,
     Difference,
-    Side,
+    MemoryChange,
+    MemoryVersion,
     measures,
     spell,
 )
@@ -59,11 +59,15 @@ def _total(done: Comparison) -> str:
 
 def _counts(done: Comparison) -> str:
     rows = [
-        (kind.value, f"{done.same.get(kind, 0):,}", *(f"{counts.get(c, 0):,}" for c in Change))
+        (
+            kind.value,
+            f"{done.same.get(kind, 0):,}",
+            *(f"{counts.get(c, 0):,}" for c in MemoryChange),
+        )
         for kind in MemoryKind
         if (counts := done.changes.get(kind, {})) or kind in done.same
     ]
-    return _table("What changes", ("kind", "same", *(c.value for c in Change)), rows)
+    return _table("What changes", ("kind", "same", *(c.value for c in MemoryChange)), rows)
 
 
 def _standings(done: Comparison) -> str:
@@ -104,7 +108,7 @@ def _example(difference: Difference) -> str:
     )
 
 
-def _sides(before: Side | None, after: Side | None) -> tuple[str, str]:
+def _sides(before: MemoryVersion | None, after: MemoryVersion | None) -> tuple[str, str]:
     """Both texts with what only one of them says marked, and when and by what under each."""
     ours, theirs = (side.text[:TEXT_CHARACTERS] if side else "" for side in (before, after))
     if before and after:
@@ -124,7 +128,7 @@ def _marked(before: str, after: str) -> tuple[str, str]:
     return left, right
 
 
-def _under(side: Side | None) -> str:
+def _under(side: MemoryVersion | None) -> str:
     return f"<br><small>{_safe(spell(side))} · {_safe(side.maker)}</small>" if side else ""
 
 

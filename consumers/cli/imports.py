@@ -19,7 +19,7 @@ from consumers.cli.options import (
     run,
     tenant_option,
 )
-from consumers.extraction.derivation import Extracted
+from consumers.extraction.derivation import ExtractionReport
 from consumers.extraction.worker import AT_ONCE
 from consumers.importing.importer import (
     Format,
@@ -44,7 +44,7 @@ class Imported:
     duplicates: int
     seconds: float
     per_second: float
-    extraction: Extracted | None = None
+    extraction: ExtractionReport | None = None
 
 
 @click.command(
@@ -133,7 +133,7 @@ class _TenantsOf:
         return await self._client.record_many(interactions)
 
 
-async def _extract(settings: Settings, tenants: set[str], report: ImportReport) -> Extracted:
+async def _extract(settings: Settings, tenants: set[str], report: ImportReport) -> ExtractionReport:
     with output.progress("extracting", "interactions", report.accepted or None) as advance:
         began = monotonic()
         async with open_worker(settings, lambda done: advance(done.interactions)) as worker:

@@ -19,7 +19,7 @@ from consumers.cli.options import (
     run,
 )
 from consumers.ingest.mapping import read_mapping
-from consumers.ingest.options import GROUP, Options
+from consumers.ingest.options import GROUP, IngestOptions
 from consumers.store import store_url
 from memory.errors import ConfigurationError
 from memory.optional import extra
@@ -71,7 +71,7 @@ def ingest_command(
         raise ConfigurationError(
             "MEMORY_KAFKA_SERVERS is not set: without Kafka, Postgres is the bus"
         )
-    options = Options(
+    options = IngestOptions(
         group=group,
         instance_id=instance_id,
         mapping=read_mapping(mapping) if mapping else None,

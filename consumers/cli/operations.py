@@ -22,8 +22,8 @@ from consumers.cli.options import (
     stopping_at_signals,
     tenant_option,
 )
-from consumers.extraction.derivation import Extracted
-from consumers.extraction.leases import Whose, take_up
+from consumers.extraction.derivation import ExtractionReport
+from consumers.extraction.leases import UserFilter, retry_set_aside
 from consumers.extraction.worker import AT_ONCE
 from consumers.ingest.lag import IngestState, ingest_state
 from consumers.operations.reembedding import Reembedded, Reembedding
@@ -73,7 +73,7 @@ def extract_command(
     """
     if user and not tenant:
         raise click.UsageError("--user needs --tenant: users of two tenants may share a name")
-    done, whose = Extracted(), Whose(tenant, user)
+    done, whose = ExtractionReport(), UserFilter(tenant, user)
     if retry_set_aside:
         taken = run(_take_up, configured(), whose)
         output.say(f"took up {output.counted(taken, 'session')} that had been left")
@@ -83,18 +83,18 @@ def extract_command(
     fail_on(done.failures)
 
 
-async def _take_up(settings: Settings, whose: Whose) -> int:
+async def _take_up(settings: Settings, whose: UserFilter) -> int:
     async with worker_database(settings) as database:
-        return await take_up(database, whose)
+        return await retry_set_aside(database, whose)
 
 
 async def _extract(
-    settings: Settings, done: Extracted, whose: Whose, workers: int, follow: bool
+    settings: Settings, done: ExtractionReport, whose: UserFilter, workers: int, follow: bool
 ) -> None:
     began = monotonic()
     # Each worker commits on one connection and renews its lease on another.
     pooled = settings.model_copy(update={"pool_max": max(settings.pool_max, 2 * workers)})
-    waiting = None if follow or whose != Whose() else await _waiting(settings)
+    waiting = None if follow or whose != UserFilter() else await _waiting(settings)
     with output.progress("extracting", "interactions", waiting) as advance:
         opening = partial(open_worker, pooled, lambda so_far: advance(so_far.interactions))
         async with reached(opening, patient=follow) as worker:

@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from consumers.extraction.derivation import Extracted
+from consumers.extraction.derivation import ExtractionReport
 from memory.context.assembly import Context
 from memory.models import Evidence, Explanation, Memory, Recall
 
@@ -192,7 +192,7 @@ def tally(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items())) or "none"
 
 
-def extracted(done: Extracted) -> Text:
+def extracted(done: ExtractionReport) -> Text:
     """What a run of extraction did."""
     return Text(
         f"extracted {counted(done.interactions, 'interaction')} of"

@@ -24,7 +24,7 @@ from consumers.cli.options import (
 )
 from consumers.operations.retracting import SourceRevised, SourceRevision
 from consumers.store import worker_database_and_embedder
-from memory.beliefs.retraction import Revised, Why
+from memory.beliefs.retraction import AuditReason, Revised
 from memory.client import AsyncMemoryClient
 from memory.models import Memory, MemoryKind, Scope
 from memory.settings import Settings
@@ -97,7 +97,7 @@ def _revise(
         click.confirm(question, abort=True, err=True)
     done: Revised | SourceRevised
     if user is None:
-        why = Why(by, reason)
+        why = AuditReason(by, reason)
         done = run(_over_all, configured(), tenant, source or "", why, verb == "restore")
     else:
         what = {"interactions": interactions, "source": source, "reason": reason, "by": by}
@@ -112,7 +112,7 @@ async def _of_one(settings: Settings, verb: str, scope: Scope, what: dict[str, A
 
 
 async def _over_all(
-    settings: Settings, tenant: str, source: str, why: Why, restore: bool
+    settings: Settings, tenant: str, source: str, why: AuditReason, restore: bool
 ) -> SourceRevised:
     with output.progress(f"going through tenant {tenant!r}", "users") as bar:
         async with worker_database_and_embedder(settings) as (database, embedder):

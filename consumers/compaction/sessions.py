@@ -7,8 +7,8 @@ from consumers.compaction.work import Work
 from consumers.extraction.derivation import asserted, learned_after
 from consumers.extraction.model_ledger import PostgresLedger
 from consumers.generations.registry import followed_generations
-from extractors.summaries.abstractive import Abstracts, create
-from extractors.summaries.extractive import Summaries, summarise
+from extractors.summaries.abstractive import AbstractiveSummaries, create
+from extractors.summaries.extractive import ExtractiveSummaries, summarise
 from memory.beliefs.assertions import Assertion
 from memory.beliefs.long_term import Vectors
 from memory.beliefs.planning import Plan
@@ -29,11 +29,11 @@ async def close_sessions(work: Work) -> None:
     A session that goes on while it is being closed stays open until it is idle again. One that
     goes on after it was closed is summarised anew, in place of its old summary.
     """
-    async with abstracting(work.settings, work.database) as abstracts:
+    async with create_abstractive(work.settings, work.database) as abstracts:
         await _close_idle(work, abstracts)
 
 
-async def _close_idle(work: Work, abstracts: Abstracts | None) -> None:
+async def _close_idle(work: Work, abstracts: AbstractiveSummaries | None) -> None:
     async for users in work.users():
         for row in await work.fetch("compaction.idle_sessions", {"users": users}):
             if work.dry_run:
@@ -49,7 +49,9 @@ async def _close_idle(work: Work, abstracts: Abstracts | None) -> None:
             work.report.count("summaries", summarised)
 
 
-async def _close(work: Work, abstracts: Abstracts | None, scope: Scope, length: int) -> int:
+async def _close(
+    work: Work, abstracts: AbstractiveSummaries | None, scope: Scope, length: int
+) -> int:
     user = work.user(scope.user)
     session = {**work.keys(scope.user), "session": scope.session}
     if abstracts:
@@ -66,7 +68,7 @@ async def _close(work: Work, abstracts: Abstracts | None, scope: Scope, length: 
 
 
 async def _planned(
-    work: Work, abstracts: Abstracts | None, scope: Scope
+    work: Work, abstracts: AbstractiveSummaries | None, scope: Scope
 ) -> list[tuple[Plan, Vectors]]:
     """The summary in every generation that is kept up, the live one first."""
     user = work.user(scope.user)
@@ -93,16 +95,16 @@ async def replace_summaries(transaction: Transaction, session: Params, plan: Pla
     if plan.memories:
         kept = {
             "generation": plan.generation,
-            "extractor": Summaries().name,
+            "extractor": ExtractiveSummaries().name,
             "kept": list(plan.memories),
         }
         await transaction.fetch("compaction.replace_summaries", {**session, **kept})
 
 
 @asynccontextmanager
-async def abstracting(
+async def create_abstractive(
     settings: Settings, database: Database, generation: int | None = None
-) -> AsyncIterator[Abstracts | None]:
+) -> AsyncIterator[AbstractiveSummaries | None]:
     """Who summarises with a model for a generation (None: the serving one), or None."""
     made = create(settings)
     if made is None:
@@ -115,7 +117,7 @@ async def abstracting(
 
 
 async def summary_of(
-    database: Database, scope: Scope, tokens: int, abstracts: Abstracts | None
+    database: Database, scope: Scope, tokens: int, abstracts: AbstractiveSummaries | None
 ) -> list[Assertion]:
     """What is to be kept of a session once it is closed; [] where there is nothing to say."""
     params = {"session": scope.session, "after": 0, "limit": LONGEST}
@@ -127,4 +129,4 @@ async def summary_of(
         summary = await abstracts.summary(scope, interactions, tokens)
     else:
         summary = summarise(interactions, tokens)
-    return asserted(Summaries(), [summary] if summary else [], interactions, scope)
+    return asserted(ExtractiveSummaries(), [summary] if summary else [], interactions, scope)

@@ -1,7 +1,7 @@
-"""Judging: what the rules leave contested of a user goes to a model, and comes back asserted.
+"""Conflicts that the rules leave open go to a language model; its verdict is asserted.
 
-A verdict is one more assertion under the key of what it judges, so the fold decides with it: on
-that very contest, for as long as it stands as it was judged, and on nothing else.
+A verdict is one more assertion under the belief key of the conflict, so the fold decides with it:
+on that conflict only, and only while the conflict stands as it was judged.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,55 +12,55 @@ from itertools import groupby
 from extractors.language_model.conflicts import (
     MOST_QUOTES,
     MOST_VALUES,
-    Arbiter,
-    Question,
-    Ruling,
-    Side,
+    ConflictOption,
+    ConflictQuestion,
+    ConflictResolver,
+    Resolution,
 )
 from extractors.language_model.grounding import by_person
 from memory.beliefs.assertions import Assertion, Verdict
-from memory.beliefs.consolidation import Contest, open_contests
+from memory.beliefs.consolidation import Conflict, open_conflicts
 from memory.beliefs.rows import assertion_of
 from memory.database import Database
 from memory.log.interactions import interaction_of
 from memory.models import Candidate, Evidence, Interaction, Scope, Stance
 
 MOST_KEYS = 100
-"""Belief keys looked at in one go: those with the newest contests."""
+"""Belief keys read at a time: those with the newest conflicts."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
-    """A contest that nobody has judged, and since when it stands as it does."""
+class _OpenConflict:
+    """A conflict without a verdict, and the time since which it has stood as it does."""
 
-    contest: Contest
+    conflict: Conflict
     since: datetime
 
     @property
     def agent(self) -> str | None:
-        """Whose private matter it is, if any one's: that is part of its key."""
-        return self.contest.beliefs[0].newest.agent
+        """The agent to which the conflict is private, if any; part of the belief key."""
+        return self.conflict.beliefs[0].newest.agent
 
 
 async def verdicts(
-    database: Database, arbiter: Arbiter, scope: Scope, generation: int
+    database: Database, resolver: ConflictResolver, scope: Scope, generation: int
 ) -> list[Assertion]:
-    """A verdict on each of the user's contests that can be judged now and was not before.
+    """A verdict on each open conflict of the user that can be judged now.
 
-    Private and shared matters, and those of several agents, are never shown together.
+    Private and shared conflicts, and those of different agents, are never shown together.
     """
     found = sorted(await _opened(database, scope, generation), key=lambda o: o.agent or "")
     made: list[Assertion] = []
-    for _, matters in groupby(found, key=lambda o: o.agent):
-        asked = await _questions(database, scope, list(matters))
-        rulings = await arbiter.judge(scope, [question for _, question in asked])
-        for (matter, _), ruling in zip(asked, rulings, strict=True):
-            if ruling:
-                made.append(_asserted(matter, ruling))
+    for _, conflicts in groupby(found, key=lambda o: o.agent):
+        asked = await _questions(database, scope, list(conflicts))
+        resolutions = await resolver.resolve(scope, [question for _, question in asked])
+        for (opened, _), resolution in zip(asked, resolutions, strict=True):
+            if resolution:
+                made.append(_asserted(opened, resolution))
     return made
 
 
-async def _opened(database: Database, scope: Scope, generation: int) -> list[_Open]:
+async def _opened(database: Database, scope: Scope, generation: int) -> list[_OpenConflict]:
     within = {"generation": generation}
     rows = await database.fetch(scope, "long_term.contested", {**within, "limit": MOST_KEYS})
     if not rows:
@@ -70,39 +70,39 @@ async def _opened(database: Database, scope: Scope, generation: int) -> list[_Op
     for row in await database.fetch(scope, "long_term.assertions", {**within, "keys": list(since)}):
         asserted[row["belief_key"]].append(assertion_of(row))
     return [
-        _Open(contest, max(since[key], *(a.recorded_at for a in under)))
+        _OpenConflict(conflict, max(since[key], *(a.recorded_at for a in under)))
         for key, under in asserted.items()
-        for contest in open_contests(under)
-        if len(contest.values) <= MOST_VALUES
+        for conflict in open_conflicts(under)
+        if len(conflict.values) <= MOST_VALUES
     ]
 
 
 async def _questions(
-    database: Database, scope: Scope, found: Sequence[_Open]
-) -> list[tuple[_Open, Question]]:
-    """What can be asked: contests that people spoke of, each value in a turn still to be read."""
-    ids = sorted({e.interaction_id for o in found for e in _newest(o.contest.claims())})
+    database: Database, scope: Scope, found: Sequence[_OpenConflict]
+) -> list[tuple[_OpenConflict, ConflictQuestion]]:
+    """The conflicts that can be asked about: each value stands in a turn that is still there."""
+    ids = sorted({e.interaction_id for o in found for e in _newest(o.conflict.claims())})
     rows = await database.fetch(scope, "log.read_ids", {"ids": ids}) if ids else []
     turns = {row["interaction_id"]: interaction_of(row) for row in rows}
-    asked = [(matter, _question(matter.contest, turns)) for matter in found]
-    return [(matter, question) for matter, question in asked if question]
+    asked = [(opened, _question(opened.conflict, turns)) for opened in found]
+    return [(opened, question) for opened, question in asked if question]
 
 
-def _question(contest: Contest, turns: Mapping[str, Interaction]) -> Question | None:
-    sides = []
-    for value in contest.values:
-        claims = contest.claims(value)
+def _question(conflict: Conflict, turns: Mapping[str, Interaction]) -> ConflictQuestion | None:
+    options = []
+    for value in conflict.values:
+        claims = conflict.claims(value)
         quotes = [e for e in _newest(claims) if e.interaction_id in turns]
         if not quotes:
             return None
-        sides.append(Side(value, claims[-1].candidate.text, tuple(quotes)))
-    cited = {e.interaction_id for side in sides for e in side.quotes}
+        options.append(ConflictOption(value, claims[-1].candidate.text, tuple(quotes)))
+    cited = {e.interaction_id for option in options for e in option.quotes}
     shown = sorted((turns[i] for i in cited), key=lambda t: (t.occurred_at, t.id))
     if not any(map(by_person, shown)):  # no verdict could stand on them
         return None
-    said = contest.claims()[-1].candidate
+    said = conflict.claims()[-1].candidate
     about = {"attribute": said.attribute, "of": said.subject, "context": said.context}
-    return Question({k: v for k, v in about.items() if v}, tuple(sides), tuple(shown))
+    return ConflictQuestion({k: v for k, v in about.items() if v}, tuple(options), tuple(shown))
 
 
 def _newest(claims: Iterable[Assertion]) -> list[Evidence]:
@@ -114,8 +114,8 @@ def _newest(claims: Iterable[Assertion]) -> list[Evidence]:
     return [e for quotes in found.values() for e in quotes[:MOST_QUOTES]]
 
 
-def _asserted(matter: _Open, ruling: Ruling) -> Assertion:
-    claims = matter.contest.claims()
+def _asserted(opened: _OpenConflict, resolution: Resolution) -> Assertion:
+    claims = opened.conflict.claims()
     newest = claims[-1]
     said = newest.candidate
     rests_on = sorted({i for claim in claims for i in claim.interactions})
@@ -123,7 +123,7 @@ def _asserted(matter: _Open, ruling: Ruling) -> Assertion:
         Candidate(
             said.kind,
             "",
-            ruling.evidence,
+            resolution.evidence,
             said.occurred_at,
             attribute=said.attribute,
             subject=said.subject,
@@ -131,9 +131,9 @@ def _asserted(matter: _Open, ruling: Ruling) -> Assertion:
             single_valued=said.single_valued,
             stance=Stance.SUPPORTS,
         ),
-        ruling.made_by,
-        recorded_at=matter.since,
+        resolution.made_by,
+        recorded_at=opened.since,
         position=max(claim.position for claim in claims),
         agent=newest.agent,
-        verdict=Verdict(matter.contest.digest, ruling.holds, tuple(rests_on)),
+        verdict=Verdict(opened.conflict.digest, resolution.holds, tuple(rests_on)),
     )

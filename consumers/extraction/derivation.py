@@ -15,18 +15,18 @@ from consumers.extraction.conflicts import verdicts
 from consumers.extraction.leases import (
     Lease,
     begin,
+    defer,
     fail,
-    put_off,
     renewal,
 )
 from consumers.extraction.model_ledger import PostgresLedger, keeping
 from consumers.generations.registry import Generation, State
-from extractors.language_model.conflicts import Arbiter
+from extractors.language_model.conflicts import ConflictResolver
 from extractors.language_model.ledger import AsksModels
 from extractors.protocol import LOOK_BACK, MOST_BELIEVED, Extractor, LogSlice, Reading
 from memory.beliefs.assertions import Assertion
 from memory.beliefs.long_term import Committed, LongTerm, seal
-from memory.beliefs.planning import Complete, Plan
+from memory.beliefs.planning import CompleteSet, Plan
 from memory.beliefs.rows import memory_of
 from memory.database import Database
 from memory.database.pipeline import Params
@@ -53,7 +53,7 @@ Between = Callable[[int], Awaitable[None]]
 """Called after each commit with the interactions it took; may raise GaveWay."""
 
 
-class GaveWay(Exception):
+class Yielded(Exception):
     """Something of more weight is due; what was committed stands, the rest waits."""
 
 
@@ -62,7 +62,7 @@ async def at_once(_: int) -> None:
 
 
 @dataclass(slots=True)
-class Extracted:
+class ExtractionReport:
     """What a run did.
 
     memories: how many were added, by extractor.
@@ -130,9 +130,9 @@ class Derivation:
         generation: Generation,
         installed: Sequence[Extractor],
         settings: Settings,
-        done: Extracted,
-        progress: Callable[[Extracted], None] = lambda _: None,
-        arbiter: Arbiter | None = None,
+        done: ExtractionReport,
+        progress: Callable[[ExtractionReport], None] = lambda _: None,
+        resolver: ConflictResolver | None = None,
     ) -> None:
         """Chooses the generation's extractors of those installed; `arbiter`: judges contests.
 
@@ -144,7 +144,7 @@ class Derivation:
         self._generation = generation
         ledger = PostgresLedger(database, settings.model_daily_budget, generation.id)
         self._extractors = keeping(generation.chosen(installed), ledger)
-        self._arbiter = arbiter.keeping(ledger) if arbiter else None
+        self._resolver = resolver.keeping(ledger) if resolver else None
         self._settings = settings
         self._done = done
         self._progress = progress
@@ -154,31 +154,31 @@ class Derivation:
         generation = {"generation": self._generation.id}
         due = await self._database.fetch(lease.scope, "leases.due_sessions", generation)
         # What ends its worker says nothing: who comes after one notes each thing before it begins.
-        wary = lease.lost > 0 or any(row["unheard"] for row in due)
-        tried = []
+        after_crash = lease.abandoned > 0 or any(row["unheard"] for row in due)
+        attempts = []
         for row in due:
             if row["session_id"]:
                 session = lease.scope.in_session(row["session_id"])
-                if wary and not await self._begun(lease, session):
+                if after_crash and not await self._begun(lease, session):
                     continue
                 work = self._extract_session(lease, session, Due.of(row), between)
-                tried.append(await self._attempt(lease, session, work))
-        read = await self._read_users(lease, due, wary=wary)
+                attempts.append(await self._attempt(lease, session, work))
+        read = await self._read_users(lease, due, after_crash=after_crash)
         await seal(self._database, lease.scope, self._generation.id)
-        return min((a.retry for a in tried + read if a.retry is not None), default=None)
+        return min((a.retry for a in attempts + read if a.retry is not None), default=None)
 
     async def _read_users(
-        self, lease: Lease, due: Sequence[DictRow], *, wary: bool
+        self, lease: Lease, due: Sequence[DictRow], *, after_crash: bool
     ) -> list["_Attempt"]:
         """Attempts at what reads all of the user, noted first where wary."""
         readers = [e for e in self._extractors if e.reading is Reading.USER]
-        noted = wary and bool(readers or self._arbiter)
+        noted = after_crash and bool(readers or self._resolver)
         if noted and not await self._begun(lease, lease.scope):
             return []
         read = [await self._attempt(lease, lease.scope, self._read_user(lease, e)) for e in readers]
-        if self._arbiter:
-            judging = self._judge(lease, self._arbiter)
-            read.append(await self._attempt(lease, lease.scope, judging))
+        if self._resolver:
+            resolving = self._resolve(lease, self._resolver)
+            read.append(await self._attempt(lease, lease.scope, resolving))
         failed_before = bool(due) and not due[-1]["session_id"]
         if (noted or failed_before) and all(attempt.done for attempt in read):
             recovered = {"generation": self._generation.id, "lease": lease.token}
@@ -210,7 +210,7 @@ class Derivation:
         return bool(await self._database.fetch(lease.scope, "generations.derived", come_to))
 
     async def _plan(
-        self, lease: Lease, assertions: Sequence[Assertion], complete: Complete | None = None
+        self, lease: Lease, assertions: Sequence[Assertion], complete: CompleteSet | None = None
     ) -> Plan:
         return await self._long_term.plan(
             lease.scope,
@@ -224,13 +224,13 @@ class Derivation:
         """A failure counts as one attempt, and does not stop the neighbours of what failed."""
         try:
             await work
-        except GaveWay:
+        except Yielded:
             raise
         except ExtractionWaits as wait:  # nobody's fault, and no attempt used up
             logger.warning("extraction of user %r waits: %s", scope.user, wait)
             self._done.waiting += 1
             generation = self._generation.id
-            await put_off(
+            await defer(
                 self._database, lease, generation=generation, session=scope.session, wait=wait
             )
             return _Attempt(done=False, retry=wait.seconds)
@@ -278,7 +278,7 @@ class Derivation:
         if page.again and page.interactions:
             assertions = learned_after(assertions, due.reread_at)
             learned_at = _latest(_learned(page.interactions), due.reread_at)
-            complete = Complete(readers, learned_at, frozenset(i.id for i in page.interactions))
+            complete = CompleteSet(readers, learned_at, frozenset(i.id for i in page.interactions))
         plan = await self._plan(lease, assertions, complete)
         vectors = await self._long_term.embed(plan)
         await self._long_term.embedder_id()
@@ -383,14 +383,14 @@ class Derivation:
         plan = await self._plan(
             lease,
             learned_after(assertions, newest["reread_at"]),
-            Complete(frozenset({extractor.name}), learned_at),
+            CompleteSet(frozenset({extractor.name}), learned_at),
         )
         if not plan.empty:
             await self._commit(lease, plan)
 
-    async def _judge(self, lease: Lease, arbiter: Arbiter) -> None:
+    async def _resolve(self, lease: Lease, resolver: ConflictResolver) -> None:
         """Asks about what is contested and was not judged; the verdicts commit like all else."""
-        found = await verdicts(self._database, arbiter, lease.scope, self._generation.id)
+        found = await verdicts(self._database, resolver, lease.scope, self._generation.id)
         if found:
             await self._commit(lease, await self._plan(lease, found))
 

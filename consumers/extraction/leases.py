@@ -1,4 +1,4 @@
-"""Claims: which worker may write to which user, for how long, and whose turn comes next.
+"""Leases: which worker may write to which user, for how long, and who comes next.
 
 There is one lease for each user, in the user's own row. Whatever a worker writes checks the token
 of its lease in the same statement or transaction, so a worker whose lease was taken over, however
@@ -30,27 +30,27 @@ from memory.errors import (
 from memory.models import Scope
 from memory.settings import Settings
 
-FULL = 100
-"""With this many new interactions a user is extracted without having to fall quiet."""
+FULL_BATCH = 100
+"""A user with this many new interactions is extracted without waiting to fall quiet."""
 
 BACKFILL_EVERY = 8
-"""Of so many leases that a worker takes, one goes to backfill although live users wait."""
+"""Every Nth lease goes to backfill, so that a steady live load cannot starve it."""
 
 FIRST_RETRY, LONGEST_RETRY = 5.0, 300.0
 """Seconds between a session's attempts: doubling from the one to the other."""
 
-LEAST_RETRY = 1.0
-"""Seconds until a user is taken again for what could have been tried again already and was not."""
+MIN_RETRY = 1.0
+"""Seconds before a user is leased again when a retry was due and did not happen."""
 
 RELEASE_SECONDS = 5.0
-"""How long a worker that is told to stop tries to give its user back."""
+"""How long a stopping worker tries to release its user, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     """A user this worker may write to, until `token` is taken over.
 
-    lost: how many leases of the user before this one ended without being given back, in a row.
+    abandoned: how many leases of this user in a row ended without a release before this one.
     """
 
     scope: Scope
@@ -58,52 +58,53 @@ class Lease:
     position: int
     due_at: datetime
     forget_seq: int
-    lost: int
+    abandoned: int
 
 
 @dataclass(frozen=True, slots=True)
-class Whose:
-    """Whose users to extract: every tenant's, one tenant's, or one user."""
+class UserFilter:
+    """Which users to extract: all, those of one tenant, or one user."""
 
     tenant: str | None = None
     user: str | None = None
 
 
-class Claims:
-    """Takes, keeps and gives back users, for the loops of one process."""
+class Leases:
+    """Acquires, renews and releases leases on users, for the loops of one process."""
 
-    def __init__(self, database: Database, settings: Settings, whose: Whose) -> None:
+    def __init__(self, database: Database, settings: Settings, users: UserFilter) -> None:
         self._database = database
         self._settings = settings
-        self._whose = whose
-        self._taken = 0
-        self._owed: list[tuple[Scope, Params]] = []  # releases that the store did not hear of
+        self._users = users
+        self._acquired = 0
+        self._unsent_releases: list[tuple[Scope, Params]] = []
 
-    async def take(self, quiet: float) -> Lease | None:
-        """The user whose turn it is, among those quiet for so many seconds; None: nobody's.
+    async def acquire(self, quiet: float) -> Lease | None:
+        """Leases the next due user that was quiet for `quiet` seconds; None if there is none.
 
-        Live before backfill, but for every `BACKFILL_EVERY`th, so that neither waits for ever.
+        Live users come before backfill, except for every `BACKFILL_EVERY`th lease, so that
+        neither waits for ever.
         """
         await self._settle()
-        self._taken += 1
-        backfill_first = self._taken % BACKFILL_EVERY == 0
+        self._acquired += 1
+        backfill_first = self._acquired % BACKFILL_EVERY == 0
         for backfill in (backfill_first, not backfill_first):
             params = {**self._turns(quiet), "backfill": backfill, "lease": self._settings.lease}
-            for row in await self._database.fetch_system("leases.lease", params):
+            for row in await self._database.fetch_system("leases.acquire", params):
                 return lease_of(Scope(row["tenant_id"], row["user_id"]), row)
         return None
 
-    async def pause(self, quiet: float, longest: float) -> float:
+    async def seconds_until_due(self, quiet: float, longest: float) -> float:
         """Seconds until somebody can be taken, as far as the store can tell, up to `longest`."""
         (row,) = await self._database.fetch_system("leases.next", self._turns(quiet))
         return longest if row["seconds"] is None else min(longest, row["seconds"])
 
     def _turns(self, quiet: float) -> dict[str, object]:
-        whose = {"tenant": self._whose.tenant, "user": self._whose.user}
-        return {**whose, "quiet": quiet, "full": FULL}
+        users = {"tenant": self._users.tenant, "user": self._users.user}
+        return {**users, "quiet": quiet, "full": FULL_BATCH}
 
     @asynccontextmanager
-    async def kept(self, lease: Lease) -> AsyncIterator[None]:
+    async def renewing(self, lease: Lease) -> AsyncIterator[None]:
         """Renews the lease while the block runs, and ends the block where it was taken over.
 
         Raises:
@@ -120,13 +121,13 @@ class Claims:
             await anyio.sleep(self._settings.lease / 3)
             try:
                 params = renewal(lease, self._settings)
-                kept = await self._database.fetch(lease.scope, "leases.renew", params)
+                renewed = await self._database.fetch(lease.scope, "leases.renew", params)
             except ExperientialMemoryError as error:
                 if not error.retriable:
                     raise
                 continue  # whether it is still ours is for the next commit to find out
-            if not kept:
-                raise lost(lease)
+            if not renewed:
+                raise lease_lost(lease)
 
     async def release(self, lease: Lease, retry: float | None = None) -> None:
         """Gives the user back; one that was taken over is left alone.
@@ -139,7 +140,7 @@ class Claims:
             "position": lease.position,
             "due": lease.due_at,
             "retry": retry,
-            "least": LEAST_RETRY,
+            "least": MIN_RETRY,
         }
         await self._released(lease.scope, params)
 
@@ -147,23 +148,29 @@ class Claims:
         try:
             await self._database.fetch(scope, "leases.release", params)
         except StoreUnavailable:
-            self._owed.append((scope, params))  # rather than let the lease run out
+            self._unsent_releases.append((scope, params))  # rather than let the lease run out
             raise
 
     async def _settle(self) -> None:
-        while self._owed:
-            await self._released(*self._owed.pop())
+        while self._unsent_releases:
+            await self._released(*self._unsent_releases.pop())
 
-    async def give_up(self, lease: Lease) -> None:
-        """Gives the user back at once, where this process is being stopped."""
+    async def release_now(self, lease: Lease) -> None:
+        """Releases the user at once, because this process is being stopped."""
         with anyio.move_on_after(RELEASE_SECONDS, shield=True):
             await self.release(lease, 0.0)
 
 
 def lease_of(scope: Scope, row: DictRow) -> Lease:
-    """The lease that a row of `leases.lease` or `generations.hold` gives."""
-    lost = row["lost_leases"]
-    return Lease(scope, row["lease_token"], row["position"], row["due_at"], row["forget_seq"], lost)
+    """The lease that a row of `leases.acquire` or `generations.hold` gives."""
+    return Lease(
+        scope,
+        token=row["lease_token"],
+        position=row["position"],
+        due_at=row["due_at"],
+        forget_seq=row["forget_seq"],
+        abandoned=row["lost_leases"],
+    )
 
 
 def renewal(lease: Lease, settings: Settings) -> Params:
@@ -199,7 +206,7 @@ async def fail(
     }
     for row in await database.fetch(lease.scope, "leases.fail", params):
         return cast("float | None", row["retry"])
-    raise lost(lease)
+    raise lease_lost(lease)
 
 
 async def begin(
@@ -222,10 +229,10 @@ async def begin(
     }
     for row in await database.fetch(lease.scope, "leases.begin", params):
         return bool(row["begun"])
-    raise lost(lease)
+    raise lease_lost(lease)
 
 
-async def put_off(
+async def defer(
     database: Database, lease: Lease, *, generation: int, session: str | None, wait: ExtractionWaits
 ) -> None:
     """Leaves a session for later without counting an attempt.
@@ -240,19 +247,19 @@ async def put_off(
         "error": f"{type(wait).__name__}: {wait}",
         "seconds": wait.seconds,
     }
-    if not await database.fetch(lease.scope, "leases.put_off", params):
-        raise lost(lease)
+    if not await database.fetch(lease.scope, "leases.defer", params):
+        raise lease_lost(lease)
 
 
-def lost(lease: Lease) -> LeaseLost:
-    """The error that says whose lease is gone."""
+def lease_lost(lease: Lease) -> LeaseLost:
+    """The error for a lease that another worker took over."""
     return LeaseLost(f"lease {str(lease.token)!r} of user {lease.scope.user!r} was taken over")
 
 
-async def take_up(database: Database, whose: Whose) -> int:
-    """Lets extraction try again what was set aside or waits for a budget; how many sessions."""
+async def retry_set_aside(database: Database, users: UserFilter) -> int:
+    """Makes sessions due that were set aside or wait for a budget; returns how many."""
     taken = 0
-    async for tenant in tenants(database, whose.tenant):
-        params = {"user": whose.user}
-        taken += len(await database.fetch(Scope(tenant, NOBODY), "leases.take_up", params))
+    async for tenant in tenants(database, users.tenant):
+        params = {"user": users.user}
+        taken += len(await database.fetch(Scope(tenant, NOBODY), "leases.retry_set_aside", params))
     return taken

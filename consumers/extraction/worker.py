@@ -12,19 +12,19 @@ from time import monotonic
 
 import anyio
 
-from consumers.extraction.derivation import Derivation, Extracted
+from consumers.extraction.derivation import Derivation, ExtractionReport
 from consumers.extraction.leases import (
     FIRST_RETRY,
-    Claims,
     Lease,
-    Whose,
+    Leases,
+    UserFilter,
 )
 from consumers.generations.registry import Generation, followed_generations
 from consumers.runtime import wakeups
 from consumers.runtime.backoff import backoff
 from consumers.runtime.task_groups import together
 from consumers.runtime.wakeups import Wakeups
-from extractors.language_model.conflicts import Arbiter
+from extractors.language_model.conflicts import ConflictResolver
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
 from memory.beliefs.long_term import LongTerm
 from memory.database import Database
@@ -68,35 +68,35 @@ class Worker:
         embedder: Embedder,
         extractors: Sequence[Extractor],
         settings: Settings,
-        progress: Callable[[Extracted], None] = lambda _: None,
-        arbiter: Arbiter | None = None,
+        progress: Callable[[ExtractionReport], None] = lambda _: None,
+        resolver: ConflictResolver | None = None,
     ) -> None:
         self.database = database
         self.long_term = LongTerm(database, embedder, settings.language)
         self.extractors = extractors
-        self._arbiter = arbiter
+        self._resolver = resolver
         self._settings = settings
         self._progress = progress
-        self.done = Extracted()
-        self.beside = Extracted()
+        self.done = ExtractionReport()
+        self.beside = ExtractionReport()
 
     async def drain(
         self, tenant: str | None = None, user: str | None = None, *, at_once: int = 1
-    ) -> Extracted:
+    ) -> ExtractionReport:
         """Extracts until no user is due, without waiting for them to fall quiet.
 
         Raises:
             StoreUnavailable, EmbeddingFailed: trouble that is nobody's fault; run it again.
         """
         began = monotonic()
-        claims = Claims(self.database, self._settings, Whose(tenant, user))
-        await together(at_once, partial(self._drain, claims))
+        leases = Leases(self.database, self._settings, UserFilter(tenant, user))
+        await together(at_once, partial(self._drain, leases))
         self.done.seconds = monotonic() - began
         return self.done
 
-    async def _drain(self, claims: Claims) -> None:
-        while lease := await claims.take(0.0):
-            await self._work(claims, lease)
+    async def _drain(self, leases: Leases) -> None:
+        while lease := await leases.acquire(0.0):
+            await self._work(leases, lease)
 
     async def follow(
         self, tenant: str | None = None, user: str | None = None, *, at_once: int = 1
@@ -105,20 +105,20 @@ class Worker:
 
         Stopped from outside, it gives its users back at once.
         """
-        claims = Claims(self.database, self._settings, Whose(tenant, user))
+        leases = Leases(self.database, self._settings, UserFilter(tenant, user))
         async with wakeups.listening(self.database, "leases.listen") as heard:
-            await together(at_once, partial(self._follow, claims, heard))
+            await together(at_once, partial(self._follow, leases, heard))
 
-    async def _follow(self, claims: Claims, heard: Wakeups) -> None:
+    async def _follow(self, leases: Leases, heard: Wakeups) -> None:
         quiet, trouble, woken = self._settings.debounce, 0, False
         while True:
             expected = heard.expected()
             try:
-                while lease := await claims.take(quiet):
-                    await self._work(claims, lease)
+                while lease := await leases.acquire(quiet):
+                    await self._work(leases, lease)
                     trouble = 0
                 longest = wakeups.SETTLE_SECONDS if woken else wakeups.POLL_SECONDS
-                pause = await claims.pause(quiet, longest)
+                seconds_until_due = await leases.seconds_until_due(quiet, longest)
             except ExperientialMemoryError as error:
                 if not error.retriable:
                     raise
@@ -128,24 +128,26 @@ class Worker:
             else:
                 trouble = 0
                 # Who turned due just now is not to be taken before the time of being quiet is up.
-                woken = await wakeups.sleep(expected, max(LEAST_PAUSE, pause), after=quiet)
+                woken = await wakeups.sleep(
+                    expected, max(LEAST_PAUSE, seconds_until_due), after=quiet
+                )
 
-    async def _work(self, claims: Claims, lease: Lease) -> None:
+    async def _work(self, leases: Leases, lease: Lease) -> None:
         try:
-            async with claims.kept(lease):
+            async with leases.renewing(lease):
                 await self._extract_user(lease)
         except (LeaseLost, ConcurrentWrite) as error:
             # Nothing was committed that was not ours to commit; who holds the user now goes on.
             logger.info("user %r: %s", lease.scope.user, error)
-            await claims.release(lease, 0.0)
+            await leases.release(lease, 0.0)
         except ExperientialMemoryError:
-            await claims.release(lease, FIRST_RETRY)
+            await leases.release(lease, FIRST_RETRY)
             raise
         except BaseException:  # this process is being stopped
-            await claims.give_up(lease)
+            await leases.release_now(lease)
             raise
         else:
-            await claims.release(lease)
+            await leases.release(lease)
         self.done.users += 1
         self._progress(self.done)
 
@@ -164,7 +166,7 @@ class Worker:
         except ConfigurationError as error:
             logger.warning("generation %r falls behind: %s", shadow.name, error)
 
-    def derivation(self, generation: Generation, done: Extracted) -> Derivation:
+    def derivation(self, generation: Generation, done: ExtractionReport) -> Derivation:
         """What derives a generation with this worker's extractors.
 
         Raises:
@@ -178,5 +180,5 @@ class Worker:
             self._settings,
             done,
             lambda _: self._progress(self.done),
-            self._arbiter,
+            self._resolver,
         )

@@ -168,8 +168,8 @@ async def begin(database: Database, name: str, extractors: Mapping[str, str]) ->
         raise IllegalMove(f"generation {name!r} is {generation.state}; derive under another name")
     if generation.extractors and dict(generation.extractors) != dict(extractors):
         raise GenerationMismatch(
-            f"generation {name!r} is made by {told(generation.extractors)}, asked for is"
-            f" {told(extractors)}; derive that under another name"
+            f"generation {name!r} is made by {extractor_list(generation.extractors)}, asked for is"
+            f" {extractor_list(extractors)}; derive that under another name"
         )
     return generation
 
@@ -183,7 +183,8 @@ async def pin(database: Database, extractors: Mapping[str, str]) -> None:
     params = {"extractors": Jsonb(dict(extractors))}
     if not await database.fetch_system("generations.pin", params):
         raise IllegalMove(
-            f"the live generation is not made by {told(extractors)}; derive that as a shadow"
+            f"the live generation is not made by {extractor_list(extractors)};"
+            " derive that as a shadow"
         )
 
 
@@ -331,7 +332,7 @@ async def _removed(database: Database, scope: Scope, generation: int) -> int:
     return removed
 
 
-def told(extractors: Mapping[str, str]) -> str:
+def extractor_list(extractors: Mapping[str, str]) -> str:
     """Extractors with their versions, in the order of their names."""
     made_by = ", ".join(f"{name} {version}" for name, version in sorted(extractors.items()))
     return made_by or "whatever is installed"

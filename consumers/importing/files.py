@@ -20,7 +20,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Located:
     """An interaction and where it stands: the file, and a place in it such as `line 12`."""
 
     interaction: Interaction

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from consumers.importing.files import (
-    Placed,
+    Located,
     elements,
     pieces,
     refusing,
@@ -55,7 +55,7 @@ class _LocomoSample(BaseModel):
     conversation: dict[str, Any]
 
 
-def read_locomo(path: Path, *, tenant: str, agent: str | None = None) -> Iterator[Placed]:
+def read_locomo(path: Path, *, tenant: str, agent: str | None = None) -> Iterator[Located]:
     """A list of samples; user is the sample, session `session_N`, id `<sample_id>:<dia_id>`.
 
     Both speakers have role user and are told apart by actor. A picture's caption is in
@@ -72,7 +72,7 @@ def read_locomo(path: Path, *, tenant: str, agent: str | None = None) -> Iterato
             yield from _locomo_session(conversation[name], scope, began, path)
 
 
-def _locomo_session(turns: Any, scope: Scope, began: datetime, path: Path) -> Iterator[Placed]:
+def _locomo_session(turns: Any, scope: Scope, began: datetime, path: Path) -> Iterator[Located]:
     for index, element in enumerate(turns if isinstance(turns, list) else [turns]):
         place = f"{scope.user} {scope.session} turn {index + 1}"
         turn = _parsed(_LocomoTurn, element, path, place)
@@ -121,7 +121,7 @@ class _BeamBatch(BaseModel):
 
 def read_beam(
     path: Path, *, tenant: str, user: str | None = None, agent: str | None = None
-) -> Iterator[Placed]:
+) -> Iterator[Located]:
     """A `chat.json` or its folder; user defaults to the folder's name, id is `<user>:<id>`.
 
     Session is `batch_N`. A time anchor dates its message or batch at noon UTC and holds until the
@@ -212,7 +212,7 @@ class _Conversation(BaseModel):
 
 def read_chatgpt(
     path: Path, *, tenant: str, user: str, agent: str | None = None
-) -> Iterator[Placed]:
+) -> Iterator[Located]:
     """The export's zip, or its `conversations.json`; one session per conversation.
 
     Of every tree the branch last shown is taken; regenerated answers, system, hidden and empty
@@ -304,7 +304,7 @@ def _parsed(model: type[_Model], element: object, path: Path, place: str) -> _Mo
         raise InvalidImport(f"{path}, {place}: {field}: {first['msg']}, got {found}") from error
 
 
-def _placed(interaction: Interaction, path: Path, place: str) -> Iterator[Placed]:
+def _placed(interaction: Interaction, path: Path, place: str) -> Iterator[Located]:
     """`interaction` ready to record; none for an empty one, several for one too large.
 
     The files of others keep other limits than the log. So what Postgres cannot store becomes
@@ -319,4 +319,4 @@ def _placed(interaction: Interaction, path: Path, place: str) -> Iterator[Placed
         if part.content.strip() or part.payload:
             with refusing(path, place):
                 sound = validated(part)
-            yield Placed(sound, path, place)
+            yield Located(sound, path, place)

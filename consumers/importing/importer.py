@@ -16,7 +16,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 from consumers.importing.files import (
-    Placed,
+    Located,
     beginning,
     elements,
     lines,
@@ -39,7 +39,7 @@ BATCH_SIZE = 2_000
 BATCH_CHARACTERS = 4_000_000
 """After so many a batch is handed over as it is: the server reads it as one value."""
 
-Batch = tuple[list[Placed], InvalidImport | None]
+Batch = tuple[list[Located], InvalidImport | None]
 """What a reader gave next, nothing at its end, and what is wrong with what comes after it."""
 
 
@@ -95,7 +95,7 @@ class Recorder(Protocol):
 
 async def import_interactions(
     recorder: Recorder,
-    placed: Iterable[Placed],
+    placed: Iterable[Located],
     *,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[ImportReport], None] = lambda _: None,
@@ -126,7 +126,7 @@ async def import_interactions(
 
 
 async def _read_on(
-    source: Iterator[Placed], size: int, send: MemoryObjectSendStream[Batch]
+    source: Iterator[Located], size: int, send: MemoryObjectSendStream[Batch]
 ) -> None:
     async with send:
         while True:
@@ -137,8 +137,8 @@ async def _read_on(
                 return
 
 
-def _next_batch(source: Iterator[Placed], size: int) -> Batch:
-    batch: list[Placed] = []
+def _next_batch(source: Iterator[Located], size: int) -> Batch:
+    batch: list[Located] = []
     characters = 0
     try:
         for placed in islice(source, size):
@@ -156,7 +156,7 @@ def _characters(interaction: Interaction) -> int:
     return len(interaction.content) + (len(repr(payload)) if payload else 0)
 
 
-async def _recorded(recorder: Recorder, batch: Sequence[Placed]) -> ImportReport:
+async def _recorded(recorder: Recorder, batch: Sequence[Located]) -> ImportReport:
     try:
         receipts = await recorder.record_many([placed.interaction for placed in batch])
     except (InteractionConflict, ForgottenId):
@@ -165,7 +165,7 @@ async def _recorded(recorder: Recorder, batch: Sequence[Placed]) -> ImportReport
     return _counted(receipts)
 
 
-async def _recorded_singly(recorder: Recorder, batch: Iterable[Placed]) -> ImportReport:
+async def _recorded_singly(recorder: Recorder, batch: Iterable[Located]) -> ImportReport:
     report = ImportReport()
     for placed in batch:
         try:
@@ -187,7 +187,7 @@ def read(
     user: str | None = None,
     agent: str | None = None,
     form: Format | None = None,
-) -> Iterator[Placed]:
+) -> Iterator[Located]:
     """Every interaction of a file or folder in any known format, in the file's order.
 
     Raises:
@@ -234,7 +234,7 @@ def detect_format(path: Path) -> Format:
 
 def read_jsonl(
     path: Path, *, tenant: str | None = None, user: str | None = None, agent: str | None = None
-) -> Iterator[Placed]:
+) -> Iterator[Located]:
     """One envelope a line, blank lines left out; memory stays that of one line.
 
     `tenant`, `user` and `agent` fill in for lines that lack theirs.
@@ -249,7 +249,7 @@ def read_jsonl(
             interaction = from_json(_filled(line, defaults) if defaults else line)
         if interaction.source == "client":  # says nothing of where it comes from
             interaction = replace(interaction, source="import:jsonl")
-        yield Placed(interaction, path, place)
+        yield Located(interaction, path, place)
 
 
 def _filled(line: bytes, defaults: dict[str, str]) -> str | bytes:

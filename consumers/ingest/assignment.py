@@ -8,14 +8,14 @@ from typing import Any
 from kafka import TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 
-from consumers.ingest.store import Store, Topic
+from consumers.ingest.store import IngestStore, TopicId
 from memory.errors import PositionLost
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class Owned:
+class OwnedPartition:
     """One partition under one epoch; another object for it is another ownership.
 
     `applied` is what the log holds everything before, `next_offset` what was read up to and is in
@@ -39,12 +39,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(
         self,
         consumer: Any,
-        store: Store,
-        topic: Topic,
+        store: IngestStore,
+        topic: TopicId,
         owner: str,
         quiet: Callable[[], None] = lambda: None,
     ) -> None:
-        self.owned: dict[TopicPartition, Owned] = {}
+        self.owned: dict[TopicPartition, OwnedPartition] = {}
         self.failure: Exception | None = None
         self._consumer = consumer
         self._store = store
@@ -100,7 +100,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             self._consumer.resume(partition)
         self._unbegun = {}
 
-    def stand_where_committed(self, store: Store) -> None:
+    def stand_where_committed(self, store: IngestStore) -> None:
         """Goes back to what the log holds, with a new connection, after a commit of unknown end.
 
         Raises:
@@ -118,7 +118,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             self._stand(partition, owned.epoch, standing.next_offset)
 
     def _stand(self, partition: TopicPartition, epoch: int, next_offset: int) -> None:
-        self.owned[partition] = Owned(partition, epoch, next_offset, next_offset)
+        self.owned[partition] = OwnedPartition(partition, epoch, next_offset, next_offset)
         self._consumer.seek(partition, next_offset)
 
     def _wait(self, partition: TopicPartition, epoch: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from threading import Thread
 
-from consumers.ingest.assignment import Owned
+from consumers.ingest.assignment import OwnedPartition
 from consumers.ingest.store import Counts
 
 
@@ -14,7 +14,7 @@ class Committing:
     Nothing else may use the connection until it is over.
     """
 
-    def __init__(self, apply: Callable[[], Counts], ends: Mapping[Owned, int]) -> None:
+    def __init__(self, apply: Callable[[], Counts], ends: Mapping[OwnedPartition, int]) -> None:
         self._ends = ends
         self._done: Future[Counts] = Future()
         # A process that is told to end at once does not wait for a database that is silent.

@@ -12,7 +12,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka import errors as theirs
 from kafka.protocol.metadata import MetadataRequest
 
-from consumers.ingest.store import Topic
+from consumers.ingest.store import TopicId
 from consumers.ingest.stream import recreated
 from memory.bus.kafka_connection import client_options, unknown_topic
 from memory.settings import Settings
@@ -23,7 +23,7 @@ _FIRST_WITH_IDS = 10
 """The version of a metadata answer that has ids (Kafka 2.8); older brokers cannot be asked."""
 
 
-def identity(consumer: Any, settings: Settings) -> Topic:
+def identity(consumer: Any, settings: Settings) -> TopicId:
     """The topic that has the name now.
 
     Raises:
@@ -34,13 +34,13 @@ def identity(consumer: Any, settings: Settings) -> Topic:
         raise unknown_topic(settings, name)
     # kafka-python keeps it with the topic's other metadata and has no public name for it.
     cluster = consumer._cluster  # noqa: SLF001
-    return Topic(str(cluster.cluster_id), str(cluster.topic_id(name)), name)
+    return TopicId(str(cluster.cluster_id), str(cluster.topic_id(name)), name)
 
 
-class Witness:
+class TopicGuard:
     """Asks brokers over connections of its own: one that a fetch waits on answers nothing else."""
 
-    def __init__(self, consumer: Any, topic: Topic, settings: Settings) -> None:
+    def __init__(self, consumer: Any, topic: TopicId, settings: Settings) -> None:
         self.topic = topic
         self.consumer = consumer
         self.client = KafkaAdminClient(
@@ -49,9 +49,9 @@ class Witness:
             request_timeout_ms=ANSWER_MS,
         )
 
-    def ask(self, partitions: Collection[TopicPartition]) -> "Check":
+    def ask(self, partitions: Collection[TopicPartition]) -> "TopicCheck":
         """Whether what was read of these partitions before is of the topic."""
-        return Check(self, partitions)
+        return TopicCheck(self, partitions)
 
     def knows(self, name: str) -> bool:
         """Whether there is a topic of this name; raises KafkaError where nobody answers."""
@@ -63,17 +63,17 @@ class Witness:
         self.client.close()
 
 
-class Check:
+class TopicCheck:
     """Asks the brokers, from now on, which topic has the name; `confirm` is what they said.
 
     Those are asked that lead `partitions`, whose own view is what they answered fetches by: another
     broker's may be older. So if it is confirmed, what was read before it was made is of the topic.
     """
 
-    def __init__(self, witness: Witness, partitions: Collection[TopicPartition]) -> None:
-        self._topic = witness.topic
-        self._leaders_in = witness.consumer._cluster  # noqa: SLF001 - no public name
-        self._manager = witness.client._manager  # noqa: SLF001 - no public name
+    def __init__(self, guard: TopicGuard, partitions: Collection[TopicPartition]) -> None:
+        self._topic = guard.topic
+        self._leaders_in = guard.consumer._cluster  # noqa: SLF001 - no public name
+        self._manager = guard.client._manager  # noqa: SLF001 - no public name
         self._partitions = partitions
         self._asked = self._ask()
 

@@ -14,7 +14,7 @@ def _this_process() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class IngestOptions:
     """How one process ingests.
 
     group: processes of one group share the topic's partitions.

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from consumers.ingest import cloudevents
 from consumers.ingest.mapping import FieldMapping
-from consumers.ingest.records import Arrival, Reason, Record, Rejected, Unreadable, Whose
+from consumers.ingest.records import Accepted, Reason, Record, RecordOwner, Rejected, Unreadable
 from consumers.ingest.staging import staged_row
 from memory.bus.topics import key_of
 from memory.errors import InteractionTooLarge, InvalidInput
@@ -56,7 +56,7 @@ class Reader:
         self._any_key = mapping is not None and mapping.keys == "any"
         self._now = now
 
-    def read(self, record: Record) -> Arrival | Rejected:
+    def read(self, record: Record) -> Accepted | Rejected:
         """The record as an arrival; a dead letter where it cannot be one."""
         try:
             incoming, trace = self._incoming(record)
@@ -64,7 +64,7 @@ class Reader:
         except Unreadable as fault:
             return Rejected(record, fault.reason, _storable(str(fault)), self._whose(record))
         traced = _trace_context(record, trace) if record.headers or trace else NO_TRACE
-        return Arrival(record, incoming, traced, staged_row(incoming, traced))
+        return Accepted(record, incoming, traced, staged_row(incoming, traced))
 
     def _incoming(self, record: Record) -> tuple[Incoming, Mapping[str, Any]]:
         """What the record brings, and the attributes beside it that may hold a trace context."""
@@ -104,7 +104,7 @@ class Reader:
                 f" {scope.user!r} it must be {_shown(_key(scope.tenant, scope.user))}",
             )
 
-    def _whose(self, record: Record) -> Whose:
+    def _whose(self, record: Record) -> RecordOwner:
         """What the message or its key tells of whose it is, so that forgetting can reach it."""
         found: dict[str, str] = {}
         with suppress(Unreadable, RecursionError):
@@ -118,7 +118,7 @@ class Reader:
             found = {name: fields[name] for name in _NAMES if _is_name(fields.get(name))}
         if "tenant" not in found or "user" not in found:
             found |= _named_by(record.key)
-        return Whose(**{name: _storable(value) for name, value in found.items()})
+        return RecordOwner(**{name: _storable(value) for name, value in found.items()})
 
 
 def _refusing(value: str | bytes) -> Incoming:

@@ -42,7 +42,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Whose:
+class RecordOwner:
     """What could be told of a message that was not accepted: whose it is, and its id."""
 
     tenant: str | None = None
@@ -58,10 +58,10 @@ class Rejected:
     record: Record
     reason: Reason
     detail: str
-    whose: Whose = Whose()
+    whose: RecordOwner = RecordOwner()
 
 
-class Arrival(NamedTuple):
+class Accepted(NamedTuple):
     """A message that can be applied, with the W3C trace context it came with.
 
     row: how it is staged, but for its number in the batch.
@@ -76,7 +76,7 @@ class Arrival(NamedTuple):
         """The same message as a dead letter."""
         interaction = self.incoming.interaction
         scope = interaction.scope
-        whose = Whose(scope.tenant, scope.user, scope.session, interaction.id)
+        whose = RecordOwner(scope.tenant, scope.user, scope.session, interaction.id)
         return Rejected(self.record, reason, detail, whose)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from threading import Event
 from time import monotonic
 
-from consumers.ingest.options import Options
-from consumers.ingest.session import Session, open_session
+from consumers.ingest.options import IngestOptions
+from consumers.ingest.session import ConsumerSession, open_session
 from consumers.ingest.store import Counts
 from consumers.runtime.backoff import backoff
 from memory.errors import ConcurrentWrite, ExperientialMemoryError, StoreUnavailable
@@ -50,7 +50,7 @@ class Ingest:
         self,
         settings: Settings,
         locate: Callable[[], str],
-        options: Options,
+        options: IngestOptions,
         progress: Callable[[Counts], None] = lambda _: None,
     ) -> None:
         self.done = Counts()
@@ -107,7 +107,7 @@ class Ingest:
         self.done.add(counts)
         self._progress(self.done)
 
-    def _hold(self, session: Session, error: ExperientialMemoryError) -> None:
+    def _hold(self, session: ConsumerSession, error: ExperientialMemoryError) -> None:
         """Keeps the partitions while the database is away.
 
         Raises:

@@ -10,7 +10,7 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka import errors as theirs
 
-from consumers.ingest.store import Store, Topic
+from consumers.ingest.store import IngestStore, TopicId
 from memory.bus.kafka_connection import client_options, unknown_topic
 from memory.bus.topics import dead_letters
 from memory.errors import UnknownTopic
@@ -33,7 +33,7 @@ class Sender:
     there is a topic of a name; a producer would hold ingestion up until it gave up.
     """
 
-    def __init__(self, settings: Settings, topic: Topic, known: Callable[[str], bool]) -> None:
+    def __init__(self, settings: Settings, topic: TopicId, known: Callable[[str], bool]) -> None:
         self._settings = settings
         self._topic = topic
         self._name = dead_letters(topic.name)
@@ -42,7 +42,7 @@ class Sender:
         self._producer: Any = None
         self._failing = False
 
-    def send(self, store: Store, partitions: Collection[int], *, new: bool) -> None:
+    def send(self, store: IngestStore, partitions: Collection[int], *, new: bool) -> None:
         """Sends what is there to be sent of these partitions; `new`: something has just come.
 
         Raises:

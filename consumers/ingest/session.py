@@ -13,14 +13,14 @@ from kafka import errors as theirs
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import OffsetAndMetadata
 
-from consumers.ingest.assignment import Assignment, Owned
+from consumers.ingest.assignment import Assignment, OwnedPartition
 from consumers.ingest.committing import Committing
-from consumers.ingest.identity import Witness, identity
-from consumers.ingest.options import Options
+from consumers.ingest.identity import TopicGuard, identity
+from consumers.ingest.options import IngestOptions
 from consumers.ingest.reading import Reader
-from consumers.ingest.records import Arrival, Reason, Record, record_time
+from consumers.ingest.records import Accepted, Reason, Record, record_time
 from consumers.ingest.sending import Sender
-from consumers.ingest.store import Batch, Counts, RowRefused, Store, Stretch
+from consumers.ingest.store import Batch, Counts, IngestStore, OffsetRange, RowRefused
 from consumers.ingest.stream import OUT_OF_RANGE, out_of_range, recreated, refuse_recreated
 from memory.bus.kafka_connection import client_options, described, translated
 from memory.errors import BusRefused, ConcurrentWrite, ExperientialMemoryError
@@ -61,10 +61,10 @@ _MISUSE = (
 
 
 @dataclass(slots=True)
-class Part:
+class PartitionRecords:
     """Records of one ownership of a partition, in the order of the log."""
 
-    owned: Owned
+    owned: OwnedPartition
     records: list[Record] = field(default_factory=list)
 
 
@@ -82,7 +82,7 @@ class Limit:
             self.records = min(MAX_RECORDS, self.records * 2)
 
 
-class Session:
+class ConsumerSession:
     """A consumer, what it was assigned, and the connection its batches commit on.
 
     While one batch is applied the next is read. `applied` is told of each that was, once.
@@ -91,15 +91,15 @@ class Session:
     def __init__(
         self,
         consumer: Any,
-        store: Store,
-        witness: Witness,
+        store: IngestStore,
+        guard: TopicGuard,
         settings: Settings,
-        options: Options,
+        options: IngestOptions,
         applied: Applied,
     ) -> None:
-        topic = witness.topic
+        topic = guard.topic
         self._consumer = consumer
-        self._witness = witness
+        self._guard = guard
         self._store = store
         self._topic = topic
         self._settings = settings
@@ -107,7 +107,7 @@ class Session:
         self._reader = Reader(topic.name, options.mapping)
         self._limit = Limit()
         self._told_at = monotonic()
-        self._letters = Sender(settings, topic, witness.knows)
+        self._letters = Sender(settings, topic, guard.knows)
         self._applied = applied
         self._under_way: Committing | None = None
         self._assignment = Assignment(consumer, store, topic, options.owner, self._quiet)
@@ -132,12 +132,12 @@ class Session:
         with self._kafka():
             parts = self._gather()
             moved = self._moved()
-            check = self._witness.ask(moved)
-        stretches = [
+            check = self._guard.ask(moved)
+        ranges = [
             self._stretch(self._assignment.owned[p], parts.get(p), end) for p, end in moved.items()
         ]
-        batch = Batch.of(stretches)
-        if stretches:
+        batch = Batch.of(ranges)
+        if ranges:
             with self._kafka():
                 check.confirm()
         counts = self._settled()
@@ -148,16 +148,16 @@ class Session:
             [p.partition for p in self._assignment.owned],
             new=counts is not None and counts.set_aside > 0,
         )
-        if stretches:
+        if ranges:
             self._begin(batch)
         return counts is not None
 
     def _begin(self, batch: Batch) -> None:
         """Has it applied while the next batch is read."""
         ends = {}
-        for stretch in batch.stretches:
-            owned = self._assignment.owned[TopicPartition(self._topic.name, stretch.partition)]
-            owned.next_offset = ends[owned] = stretch.end
+        for range_ in batch.ranges:
+            owned = self._assignment.owned[TopicPartition(self._topic.name, range_.partition)]
+            owned.next_offset = ends[owned] = range_.end
         self._under_way = Committing(partial(self._apply, batch), ends)
 
     def _settled(self) -> Counts | None:
@@ -178,9 +178,9 @@ class Session:
         if self._under_way is not None:
             self._under_way.wait()
 
-    def _gather(self) -> dict[TopicPartition, Part]:
+    def _gather(self) -> dict[TopicPartition, PartitionRecords]:
         """What is there to be read, up to the limits of a batch; waits only for the first of it."""
-        parts: dict[TopicPartition, Part] = {}
+        parts: dict[TopicPartition, PartitionRecords] = {}
         records = size = 0
         enough = monotonic() + GATHER_SECONDS
         while records < self._limit.records and size < MAX_BYTES:
@@ -191,7 +191,9 @@ class Session:
             # What was read under an ownership that ended is read again by the next one.
             parts = {p: part for p, part in parts.items() if self._owns(part)}
             for partition, new in found.items():
-                part = parts.setdefault(partition, Part(self._assignment.owned[partition]))
+                part = parts.setdefault(
+                    partition, PartitionRecords(self._assignment.owned[partition])
+                )
                 part.records += new
                 records += len(new)
                 size += sum(record.serialized_value_size for record in new)
@@ -205,49 +207,51 @@ class Session:
         owned = self._assignment.owned
         return {p: e for p, e in ends.items() if e is not None and e > owned[p].next_offset}
 
-    def _owns(self, part: Part) -> bool:
+    def _owns(self, part: PartitionRecords) -> bool:
         return self._assignment.owned.get(part.owned.partition) is part.owned
 
     def _check(self) -> None:
         if self._assignment.failure is not None:
             raise self._assignment.failure
-        # What a topic of that name has come to since kafka-python last looked; `Witness` asks.
+        # What a topic of that name has come to since kafka-python last looked; `TopicGuard` asks.
         topic_id = self._consumer._cluster.topic_id(self._topic.name)  # noqa: SLF001
         if topic_id is not None and str(topic_id) != self._topic.topic_id:
             raise recreated(self._topic, f"it has another id, {topic_id}")
 
-    def _stretch(self, owned: Owned, part: Part | None, end: int) -> Stretch:
+    def _stretch(
+        self, owned: OwnedPartition, part: PartitionRecords | None, end: int
+    ) -> OffsetRange:
         number = owned.partition.partition
-        stretch = Stretch(number, owned.epoch, owned.next_offset, end)
+        range_ = OffsetRange(number, owned.epoch, owned.next_offset, end)
         for record in part.records if part else ():
             read = self._reader.read(record)
-            if isinstance(read, Arrival):
-                stretch.arrivals.append(read)
+            if isinstance(read, Accepted):
+                range_.accepted.append(read)
             else:
-                stretch.rejected.append(read)
+                range_.rejected.append(read)
         if part and part.records:
-            stretch.newest = record_time(part.records[-1])
-        return stretch
+            range_.newest = record_time(part.records[-1])
+        return range_
 
     def _apply(self, batch: Batch) -> Counts:
         began = monotonic()
         try:
             counts = self._commit(batch)
         except RowRefused as error:
-            return self._apply_in_parts(batch.stretches, error)
+            return self._apply_in_parts(batch.ranges, error)
         self._limit.learn(counts.records, monotonic() - began)
         return counts
 
-    def _apply_in_parts(self, stretches: Sequence[Stretch], error: RowRefused) -> Counts:
+    def _apply_in_parts(self, ranges: Sequence[OffsetRange], error: RowRefused) -> Counts:
         """Commits what the database takes, and sets the row aside that it refuses."""
-        if sum(len(s.arrivals) for s in stretches) == 1:
-            (stretch,) = (s for s in stretches if s.arrivals)
-            refused = stretch.arrivals.pop()
+        if sum(len(s.accepted) for s in ranges) == 1:
+            (range_,) = (s for s in ranges if s.accepted)
+            refused = range_.accepted.pop()
             logger.warning("the database refuses offset %d: %s", refused.record.offset, error)
-            stretch.rejected.append(refused.rejected(Reason.REFUSED, str(error)))
-            return self._commit(Batch.of(stretches))
+            range_.rejected.append(refused.rejected(Reason.REFUSED, str(error)))
+            return self._commit(Batch.of(ranges))
         counts = Counts()
-        for half in halves(stretches):
+        for half in halves(ranges):
             counts.add(self._apply(Batch.of(half)))
         return counts
 
@@ -294,7 +298,7 @@ class Session:
             PositionLost: another process took a partition over meanwhile.
         """
         self._store.close()
-        self._store = Store.open(self._store.url, self._settings)
+        self._store = IngestStore.open(self._store.url, self._settings)
         self._assignment.stand_where_committed(self._store)
         self._consumer.resume(*self._assignment.owned)
 
@@ -312,7 +316,7 @@ class Session:
             with suppress(theirs.KafkaError):
                 self._tell_broker(at_last=True)
             _closed(self._consumer)
-            self._witness.close()
+            self._guard.close()
         finally:
             self._store.close()
 
@@ -351,7 +355,7 @@ class Session:
         self._quiet()
         owned = self._assignment.owned
         with consuming(self._settings):
-            self._witness.ask(owned).confirm()
+            self._guard.ask(owned).confirm()
             broken, moves = out_of_range(self._consumer, self._topic, owned, error)
         if not self._options.accept_loss:
             raise broken from error
@@ -360,8 +364,8 @@ class Session:
 
 
 def open_session(
-    settings: Settings, url: str, options: Options, applied: Applied = lambda _: None
-) -> Session:
+    settings: Settings, url: str, options: IngestOptions, applied: Applied = lambda _: None
+) -> ConsumerSession:
     """Joins the group.
 
     Raises:
@@ -370,15 +374,15 @@ def open_session(
         TopicRecreated: positions are of an earlier topic of this name.
     """
     with ExitStack() as opened:
-        store = opened.enter_context(Store.open(url, settings))
+        store = opened.enter_context(IngestStore.open(url, settings))
         with consuming(settings):
             consumer = _consumer(settings, options)
             opened.callback(_closed, consumer)
             topic = identity(consumer, settings)
-            witness = Witness(consumer, topic, settings)
-            opened.callback(witness.close)
+            guard = TopicGuard(consumer, topic, settings)
+            opened.callback(guard.close)
         refuse_recreated(store, topic, accept=options.accept_loss)
-        session = Session(consumer, store, witness, settings, options, applied)
+        session = ConsumerSession(consumer, store, guard, settings, options, applied)
         opened.pop_all()  # the session's own from here on
         return session
 
@@ -399,48 +403,48 @@ def consuming(settings: Settings) -> Iterator[None]:
             raise BusRefused(f"{where}: {type(error).__name__}: {error}") from error
 
 
-def halves(stretches: Sequence[Stretch]) -> tuple[list[Stretch], list[Stretch]]:
+def halves(ranges: Sequence[OffsetRange]) -> tuple[list[OffsetRange], list[OffsetRange]]:
     """The same stretches in two parts with half of the arrivals each, to be applied in turn."""
-    left = sum(len(s.arrivals) for s in stretches) // 2
-    first: list[Stretch] = []
-    second: list[Stretch] = []
-    for stretch in stretches:
-        if len(stretch.arrivals) <= left:
-            first.append(stretch)
+    left = sum(len(s.accepted) for s in ranges) // 2
+    first: list[OffsetRange] = []
+    second: list[OffsetRange] = []
+    for range_ in ranges:
+        if len(range_.accepted) <= left:
+            first.append(range_)
         elif not left:
-            second.append(stretch)
+            second.append(range_)
         else:
-            before, after = _cut(stretch, left)
+            before, after = _cut(range_, left)
             first.append(before)
             second.append(after)
-        left = max(0, left - len(stretch.arrivals))
+        left = max(0, left - len(range_.accepted))
     return first, second
 
 
-def _cut(stretch: Stretch, arrivals: int) -> tuple[Stretch, Stretch]:
-    at = stretch.arrivals[arrivals].record.offset
-    before = Stretch(
-        stretch.partition,
-        stretch.epoch,
-        stretch.start,
+def _cut(range_: OffsetRange, accepted: int) -> tuple[OffsetRange, OffsetRange]:
+    at = range_.accepted[accepted].record.offset
+    before = OffsetRange(
+        range_.partition,
+        range_.epoch,
+        range_.start,
         at,
-        stretch.arrivals[:arrivals],
-        [r for r in stretch.rejected if r.record.offset < at],
-        record_time(stretch.arrivals[arrivals - 1].record),
+        range_.accepted[:accepted],
+        [r for r in range_.rejected if r.record.offset < at],
+        record_time(range_.accepted[accepted - 1].record),
     )
-    after = Stretch(
-        stretch.partition,
-        stretch.epoch,
+    after = OffsetRange(
+        range_.partition,
+        range_.epoch,
         at,
-        stretch.end,
-        stretch.arrivals[arrivals:],
-        [r for r in stretch.rejected if r.record.offset >= at],
-        stretch.newest,
+        range_.end,
+        range_.accepted[accepted:],
+        [r for r in range_.rejected if r.record.offset >= at],
+        range_.newest,
     )
     return before, after
 
 
-def _consumer(settings: Settings, options: Options) -> Any:
+def _consumer(settings: Settings, options: IngestOptions) -> Any:
     """A consumer that neither commits nor chooses where to read: Postgres says both."""
     return KafkaConsumer(
         **{

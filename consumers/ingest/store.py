@@ -15,13 +15,13 @@ from psycopg import Connection, errors
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
-from consumers.ingest.records import Arrival, Reason, Record, Rejected, record_time
+from consumers.ingest.records import Accepted, Reason, Record, Rejected, record_time
 from memory.database import DatabaseRole, noticing, queries, refused_or_unavailable, translated
 from memory.errors import PositionLost, StoreError
 from memory.log.interactions import judged
 from memory.settings import Settings
 
-Fate = Literal["duplicate", "forgotten", "conflict"]
+Outcome = Literal["duplicate", "forgotten", "conflict"]
 
 IDLE_IN_TRANSACTION_SECONDS = 15
 """After which the server ends the transaction of a process that stopped in the middle of it."""
@@ -37,7 +37,7 @@ class RowRefused(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
+class TopicId:
     """One topic of one cluster, by the ids that its name may outlive."""
 
     cluster_id: str
@@ -51,7 +51,7 @@ class Topic:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PartitionState:
     """Where a partition stands, under the epoch it was taken over with; None: not begun."""
 
     epoch: int
@@ -81,14 +81,14 @@ class Counts:
 
 
 @dataclass(slots=True)
-class Stretch:
+class OffsetRange:
     """The records of one partition from `start` up to `end`, which holes may have taken away."""
 
     partition: int
     epoch: int
     start: int
     end: int
-    arrivals: list[Arrival] = field(default_factory=list)
+    accepted: list[Accepted] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     newest: datetime | None = None
 
@@ -102,29 +102,29 @@ class Batch:
     staged, but judged by what the log then has.
     """
 
-    stretches: Sequence[Stretch]
-    arrivals: Sequence[Arrival]
+    ranges: Sequence[OffsetRange]
+    accepted: Sequence[Accepted]
     again: Mapping[int, int]
     tenants: Sequence[str]
     rows: bytes
 
     @classmethod
-    def of(cls, stretches: Sequence[Stretch]) -> Self:
+    def of(cls, ranges: Sequence[OffsetRange]) -> Self:
         """All that can be done of applying them without the database."""
-        arrivals = [a for s in stretches for a in s.arrivals]
+        accepted = [a for s in ranges for a in s.accepted]
         first: dict[tuple[str, str, str], int] = {}
         again, rows = {}, []
-        for n, arrival in enumerate(arrivals):
-            original = first.setdefault(arrival.incoming.key, n)
+        for n, entry in enumerate(accepted):
+            original = first.setdefault(entry.incoming.key, n)
             if original == n:
-                rows.append(b"%d\t%b" % (n, arrival.row))
+                rows.append(b"%d\t%b" % (n, entry.row))
             else:
                 again[n] = original
         tenants = sorted({tenant for tenant, _, _ in first})
-        return cls(stretches, arrivals, again, tenants, b"".join(rows))
+        return cls(ranges, accepted, again, tenants, b"".join(rows))
 
 
-class Store:
+class IngestStore:
     """One connection that applies batches of one topic."""
 
     def __init__(self, connection: Connection[DictRow], url: str, settings: Settings) -> None:
@@ -170,12 +170,14 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def take(self, topic: Topic, partitions: Iterable[int], owner: str) -> dict[int, Standing]:
+    def take(
+        self, topic: TopicId, partitions: Iterable[int], owner: str
+    ) -> dict[int, PartitionState]:
         """Takes partitions over from whoever had them; where each stands."""
         params = {**topic.key, "partitions": sorted(partitions), "owner": owner}
         return _places(self.fetch("ingest.take", params))
 
-    def begin(self, topic: Topic, epochs: Mapping[int, int], starts: Mapping[int, int]) -> None:
+    def begin(self, topic: TopicId, epochs: Mapping[int, int], starts: Mapping[int, int]) -> None:
         """Notes where partitions begin that nobody had read.
 
         Raises:
@@ -191,7 +193,7 @@ class Store:
         begun = {row["partition"] for row in self.fetch("ingest.begin", params)}
         _refuse_lost(topic, set(partitions) - begun)
 
-    def held(self, topic: Topic, partitions: Iterable[int]) -> dict[int, Standing]:
+    def held(self, topic: TopicId, partitions: Iterable[int]) -> dict[int, PartitionState]:
         """Where partitions stand, whoever has them now."""
         params = {**topic.key, "partitions": sorted(partitions)}
         return _places(self.fetch("ingest.held", params))
@@ -202,7 +204,7 @@ class Store:
             cursor = self._connection.execute(queries.statement(name), params)
             return cursor.fetchall() if cursor.description else []
 
-    def apply(self, topic: Topic, batch: Batch) -> dict[int, Counts]:
+    def apply(self, topic: TopicId, batch: Batch) -> dict[int, Counts]:
         """Commits a batch whole, with its positions, or nothing; by partition what came of it.
 
         Raises:
@@ -210,41 +212,41 @@ class Store:
             RowRefused: the database refuses one of the rows.
             StoreUnavailable, ConcurrentWrite: retriable. It is not known whether it committed.
         """
-        stretches = batch.stretches
+        ranges = batch.ranges
         with translated(), _rows_told_apart(), self._connection.transaction():
             counts = self._append(topic, batch)
-            moved = self._advance(topic, stretches, counts)
-            _refuse_lost(topic, {s.partition for s in stretches} - moved)
+            moved = self._advance(topic, ranges, counts)
+            _refuse_lost(topic, {s.partition for s in ranges} - moved)
         return counts
 
-    def _append(self, topic: Topic, batch: Batch) -> dict[int, Counts]:
-        counts = {s.partition: Counts(appended=len(s.arrivals)) for s in batch.stretches}
-        rejected = [r for s in batch.stretches for r in s.rejected]
-        for n, fate in self._not_appended(batch):
-            arrival = batch.arrivals[n]
-            counted = counts[arrival.record.partition]
+    def _append(self, topic: TopicId, batch: Batch) -> dict[int, Counts]:
+        counts = {s.partition: Counts(appended=len(s.accepted)) for s in batch.ranges}
+        rejected = [r for s in batch.ranges for r in s.rejected]
+        for n, outcome in self._not_appended(batch):
+            entry = batch.accepted[n]
+            counted = counts[entry.record.partition]
             counted.appended -= 1
-            match fate:
+            match outcome:
                 case "duplicate":
                     counted.duplicates += 1
                 case "forgotten":
                     counted.forgotten += 1
                 case "conflict":
-                    rejected.append(arrival.rejected(Reason.CONFLICT, _conflict(arrival)))
+                    rejected.append(entry.rejected(Reason.CONFLICT, _conflict(entry)))
                 case _:
-                    assert_never(fate)
+                    assert_never(outcome)
         rejected.sort(key=lambda letter: (letter.record.partition, letter.record.offset))
         for letter in rejected:
             counts[letter.record.partition].set_aside += 1
         self._set_aside(topic, rejected)
         return counts
 
-    def _not_appended(self, batch: Batch) -> list[tuple[int, Fate]]:
+    def _not_appended(self, batch: Batch) -> list[tuple[int, Outcome]]:
         """The numbers of those that were not appended, and what became of each."""
         known = self._append_staged(batch)
-        hashes = {n: batch.arrivals[n].incoming.content_hash for n in batch.again.values()} | known
+        hashes = {n: batch.accepted[n].incoming.content_hash for n in batch.again.values()} | known
         held = known | {n: hashes[first] for n, first in batch.again.items()}
-        return [(n, judged(batch.arrivals[n].incoming, held[n])) for n in sorted(held)]
+        return [(n, judged(batch.accepted[n].incoming, held[n])) for n in sorted(held)]
 
     def _append_staged(self, batch: Batch) -> dict[int, bytes | None]:
         """What the log already had under the ids of those it did not append; None: forgotten."""
@@ -260,7 +262,7 @@ class Store:
                 cursors.append(self._connection.execute(_STATEMENTS["append"], params))
         return {row["nth"]: row["known_hash"] for cursor in cursors for row in cursor}
 
-    def _set_aside(self, topic: Topic, rejected: Sequence[Rejected]) -> None:
+    def _set_aside(self, topic: TopicId, rejected: Sequence[Rejected]) -> None:
         by_tenant: dict[str | None, list[dict[str, Any]]] = {}
         for letter in rejected:
             by_tenant.setdefault(letter.whose.tenant, []).append(_letter_row(topic, letter))
@@ -274,9 +276,9 @@ class Store:
         self._connection.execute(queries.statement(how), params)
 
     def _advance(
-        self, topic: Topic, stretches: Sequence[Stretch], counts: Mapping[int, Counts]
+        self, topic: TopicId, ranges: Sequence[OffsetRange], counts: Mapping[int, Counts]
     ) -> set[int]:
-        ordered = sorted(stretches, key=lambda s: s.partition)
+        ordered = sorted(ranges, key=lambda s: s.partition)
         counted = [counts[s.partition] for s in ordered]
         params = {
             **topic.key,
@@ -317,11 +319,11 @@ def _rows_told_apart() -> Iterator[None]:
         raise RowRefused(str(error)) from error
 
 
-def _places(rows: Iterable[DictRow]) -> dict[int, Standing]:
-    return {row["partition"]: Standing(row["epoch"], row["next_offset"]) for row in rows}
+def _places(rows: Iterable[DictRow]) -> dict[int, PartitionState]:
+    return {row["partition"]: PartitionState(row["epoch"], row["next_offset"]) for row in rows}
 
 
-def _refuse_lost(topic: Topic, lost: set[int]) -> None:
+def _refuse_lost(topic: TopicId, lost: set[int]) -> None:
     if lost:
         raise PositionLost(
             f"partitions {sorted(lost)!r} of topic {topic.name!r} were taken over by another"
@@ -329,11 +331,11 @@ def _refuse_lost(topic: Topic, lost: set[int]) -> None:
         )
 
 
-def _conflict(arrival: Arrival) -> str:
-    return f"interaction {arrival.incoming.interaction.id!r} is in the log with other content"
+def _conflict(entry: Accepted) -> str:
+    return f"interaction {entry.incoming.interaction.id!r} is in the log with other content"
 
 
-def _letter_row(topic: Topic, letter: Rejected) -> dict[str, Any]:
+def _letter_row(topic: TopicId, letter: Rejected) -> dict[str, Any]:
     record, whose = letter.record, letter.whose
     return {
         **topic.key,

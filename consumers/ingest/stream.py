@@ -7,8 +7,8 @@ from typing import Any
 from kafka import TopicPartition
 from kafka import errors as theirs
 
-from consumers.ingest.assignment import Owned
-from consumers.ingest.store import Store, Stretch, Topic
+from consumers.ingest.assignment import OwnedPartition
+from consumers.ingest.store import IngestStore, OffsetRange, TopicId
 from memory.errors import BrokenStream, LogTruncated, RetentionGap, TopicRecreated
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ OUT_OF_RANGE = (theirs.OffsetOutOfRangeError, theirs.LogTruncationError)
 ADVICE = "to go on without them run once: memory ingest --accept-loss"
 
 
-def refuse_recreated(store: Store, topic: Topic, *, accept: bool) -> None:
+def refuse_recreated(store: IngestStore, topic: TopicId, *, accept: bool) -> None:
     """Lets a topic pass whose name no earlier one bore; or forgets the earlier one's positions.
 
     Raises:
@@ -36,7 +36,7 @@ def refuse_recreated(store: Store, topic: Topic, *, accept: bool) -> None:
     logger.warning("%s; accepted", said)
 
 
-def recreated(topic: Topic, what: str) -> TopicRecreated:
+def recreated(topic: TopicId, what: str) -> TopicRecreated:
     """What to raise where another topic now has the name."""
     return TopicRecreated(
         f"topic {topic.name!r} was deleted and made again: {what}. What was in the earlier one and"
@@ -45,8 +45,11 @@ def recreated(topic: Topic, what: str) -> TopicRecreated:
 
 
 def out_of_range(
-    consumer: Any, topic: Topic, owned: Mapping[TopicPartition, Owned], error: theirs.KafkaError
-) -> tuple[BrokenStream, list[Stretch]]:
+    consumer: Any,
+    topic: TopicId,
+    owned: Mapping[TopicPartition, OwnedPartition],
+    error: theirs.KafkaError,
+) -> tuple[BrokenStream, list[OffsetRange]]:
     """What became of the partitions that `error` is about, and the moves that would go on.
 
     `error` is one of OUT_OF_RANGE.
@@ -64,21 +67,23 @@ def out_of_range(
             gaps.append(f"{number} begins at {begin} and was read up to {offset}")
         else:
             cuts.append(f"{number} ends at {end} and was read up to {offset}")
-        moves.append(Stretch(number, epoch, offset, begin if offset < begin else min(offset, end)))
+        moves.append(
+            OffsetRange(number, epoch, offset, begin if offset < begin else min(offset, end))
+        )
     if cuts:
         return _truncated(topic, cuts), moves
     lost = sum(move.end - move.start for move in moves)
     return _gap(topic, gaps, lost), moves
 
 
-def _gap(topic: Topic, gaps: list[str], lost: int) -> RetentionGap:
+def _gap(topic: TopicId, gaps: list[str], lost: int) -> RetentionGap:
     return RetentionGap(
         f"topic {topic.name!r}: partition {'; '.join(gaps)}: up to {lost:,} records were deleted"
         f" before they were applied. Give the topic a longer retention; {ADVICE}"
     )
 
 
-def _truncated(topic: Topic, cuts: list[str]) -> LogTruncated:
+def _truncated(topic: TopicId, cuts: list[str]) -> LogTruncated:
     return LogTruncated(
         f"topic {topic.name!r}: partition {'; '.join(cuts)}: the brokers lost records that they had"
         f" acknowledged, such as by an unclean leader election; {ADVICE}"

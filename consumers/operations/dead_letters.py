@@ -7,7 +7,7 @@ from typing import Any
 
 from consumers.ingest.mapping import FieldMapping
 from consumers.ingest.reading import Reader
-from consumers.ingest.records import Arrival, Reason
+from consumers.ingest.records import Accepted, Reason
 from memory.database import Database
 from memory.errors import ForgottenId, InteractionConflict
 from memory.log.interactions import Log
@@ -17,7 +17,7 @@ PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredDeadLetter:
     """A dead letter as the record it was."""
 
     partition: int
@@ -78,7 +78,7 @@ async def _redriven(
 ) -> None:
     letter = row["letter_id"]
     read = Reader(row["topic"], mapping).read(_record(row))
-    if not isinstance(read, Arrival):
+    if not isinstance(read, Accepted):
         done.refused.append(f"{letter}: {read.reason}: {read.detail}")
         return
     try:
@@ -97,9 +97,9 @@ async def _redriven(
     await database.fetch_system("dead_letters.redriven", {"letter": letter})
 
 
-def _record(row: dict[str, Any]) -> Kept:
+def _record(row: dict[str, Any]) -> StoredDeadLetter:
     moment = row["record_time"]
-    return Kept(
+    return StoredDeadLetter(
         row["partition"],
         row["record_offset"],
         -1 if moment is None else int(moment.timestamp() * 1000),

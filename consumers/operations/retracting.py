@@ -10,7 +10,7 @@ from typing import Any
 
 from consumers.runtime.tenants import NOBODY
 from memory.beliefs.long_term import LongTerm
-from memory.beliefs.retraction import Retractor, Which, Why
+from memory.beliefs.retraction import AuditReason, InteractionSelector, Retractor
 from memory.database import Database
 from memory.embedding import Embedder
 from memory.errors import LeaseLost
@@ -57,7 +57,7 @@ class SourceRevision:
         self._verb = "restore" if restore else "retract"
         self._progress = progress
 
-    async def run(self, tenant: str, source: str, why: Why) -> SourceRevised:
+    async def run(self, tenant: str, source: str, why: AuditReason) -> SourceRevised:
         """Goes through the tenant's users, from where a run was stopped.
 
         Raises:
@@ -90,7 +90,7 @@ class SourceRevision:
         return [r["user_id"] for r in await self._database.fetch(scope, "compaction.users", page)]
 
     async def _batch(
-        self, scope: Scope, users: list[str], source: str, why: Why, done: SourceRevised
+        self, scope: Scope, users: list[str], source: str, why: AuditReason, done: SourceRevised
     ) -> None:
         done.users += len(users)
         rows = await self._database.fetch(
@@ -98,7 +98,7 @@ class SourceRevision:
         )
         for row in rows:
             user = Scope(scope.tenant, row["user_id"])
-            revised = await self._revise(user, Which(source=source), why)
+            revised = await self._revise(user, InteractionSelector(source=source), why)
             done.changed_users += bool(revised.interactions)
             done.interactions += revised.interactions
             done.unchanged += revised.unchanged

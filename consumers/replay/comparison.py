@@ -30,7 +30,7 @@ DEPTH = 10
 """How far down an answer a question's evidence counts as found."""
 
 
-class Change(StrEnum):
+class MemoryChange(StrEnum):
     """What becomes of a memory on the way from one generation to the other.
 
     ADDED, LOST: only the other one, or only this one, believes something there.
@@ -45,7 +45,7 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class MemoryVersion:
     """A memory as one generation has it."""
 
     memory: int
@@ -69,13 +69,13 @@ class Difference:
     tenant: str
     user: str
     kind: MemoryKind
-    change: Change
-    before: Side | None
-    after: Side | None
+    change: MemoryChange
+    before: MemoryVersion | None
+    after: MemoryVersion | None
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class EvaluationQuestion:
     """A question about a user, and the interactions that hold its answer."""
 
     scope: Scope
@@ -84,7 +84,7 @@ class Question:
 
 
 @dataclass(slots=True)
-class Standing:
+class GenerationQuality:
     """How one generation's memories bear looking at, over all users compared.
 
     makers: their quality by what made them.
@@ -120,12 +120,12 @@ class Comparison:
     examples: some of those, a few of each change of each kind.
     """
 
-    before: Standing
-    after: Standing
+    before: GenerationQuality
+    after: GenerationQuality
     users: int = 0
     questions: int = 0
     same: dict[MemoryKind, int] = field(default_factory=dict)
-    changes: dict[MemoryKind, dict[Change, int]] = field(default_factory=dict)
+    changes: dict[MemoryKind, dict[MemoryChange, int]] = field(default_factory=dict)
     examples: list[Difference] = field(default_factory=list)
 
     @property
@@ -134,7 +134,7 @@ class Comparison:
         return sum(sum(counts.values()) for counts in self.changes.values())
 
 
-Sides = tuple[list[Side], list[Side]]
+Sides = tuple[list[MemoryVersion], list[MemoryVersion]]
 
 
 def differences(
@@ -168,8 +168,8 @@ def _by_key(before: int, rows: Sequence[DictRow]) -> Iterator[tuple[MemoryKind, 
             yield MemoryKind(kind), sides
 
 
-def _side(row: DictRow) -> Side:
-    return Side(
+def _side(row: DictRow) -> MemoryVersion:
+    return MemoryVersion(
         row["memory_id"],
         row["text"],
         row["value"],
@@ -180,14 +180,14 @@ def _side(row: DictRow) -> Side:
     )
 
 
-def _paired(sides: Sides) -> tuple[int, list[tuple[Side | None, Side | None]]]:
+def _paired(sides: Sides) -> tuple[int, list[tuple[MemoryVersion | None, MemoryVersion | None]]]:
     """How many are on both sides, and the others beside what they are closest to, if anything is.
 
     Of an attribute with many values at a time, one value is no change of another.
     """
     ours, theirs = list(sides[0]), list(sides[1])
     shared = len(_met(ours, theirs, lambda s: (s.value, s.text, s.held)))
-    pairs: list[tuple[Side | None, Side | None]] = []
+    pairs: list[tuple[MemoryVersion | None, MemoryVersion | None]] = []
     pairs += _met(ours, theirs, lambda s: (s.value, s.text))
     pairs += _met(ours, theirs, lambda s: s.value)
     pairs += _met(ours, theirs, lambda s: s.single or s)
@@ -195,8 +195,8 @@ def _paired(sides: Sides) -> tuple[int, list[tuple[Side | None, Side | None]]]:
 
 
 def _met(
-    ours: list[Side], theirs: list[Side], same: Callable[[Side], object]
-) -> list[tuple[Side, Side]]:
+    ours: list[MemoryVersion], theirs: list[MemoryVersion], same: Callable[[MemoryVersion], object]
+) -> list[tuple[MemoryVersion, MemoryVersion]]:
     """Takes out of both sides, in order, those that are the same in a way."""
     pairs = []
     for side in list(ours):
@@ -208,14 +208,14 @@ def _met(
     return pairs
 
 
-def _change(before: Side | None, after: Side | None) -> Change:
+def _change(before: MemoryVersion | None, after: MemoryVersion | None) -> MemoryChange:
     if before is None:
-        return Change.ADDED
+        return MemoryChange.ADDED
     if after is None:
-        return Change.LOST
+        return MemoryChange.LOST
     if (before.value, before.text) == (after.value, after.text):
-        return Change.REDATED
-    return Change.CHANGED
+        return MemoryChange.REDATED
+    return MemoryChange.CHANGED
 
 
 class Compare:
@@ -245,7 +245,7 @@ class Compare:
         self._language = language
         self._examples = examples
         self._progress = progress
-        self.done = Comparison(Standing(before.name), Standing(after.name))
+        self.done = Comparison(GenerationQuality(before.name), GenerationQuality(after.name))
 
     async def run(self, tenant: str | None = None, only: Sequence[str] | None = None) -> Comparison:
         """Compares every user, those of one tenant, or `only` some of each."""
@@ -262,7 +262,7 @@ class Compare:
             standing.spent = spent.get(standing.generation)
         return self.done
 
-    async def ask(self, recaller: Recaller, questions: Iterable[Question]) -> None:
+    async def ask(self, recaller: Recaller, questions: Iterable[EvaluationQuestion]) -> None:
         """Measures which part of the questions' evidence each generation finds."""
         found: dict[str, list[float]] = {self._before.name: [], self._after.name: []}
         for question in questions:
@@ -300,7 +300,9 @@ class Compare:
         if counts[difference.change] <= self._examples:
             self.done.examples.append(difference)
 
-    async def _stands(self, scope: Scope, standing: Standing, rows: Sequence[DictRow]) -> None:
+    async def _stands(
+        self, scope: Scope, standing: GenerationQuality, rows: Sequence[DictRow]
+    ) -> None:
         said = {(r["kind"], r["agent_id"], " ".join(r["text"].casefold().split())) for r in rows}
         standing.memories += len(rows)
         standing.duplicates += len(rows) - len(said)
@@ -311,7 +313,7 @@ class Compare:
             standing.makers[quality.maker] = known.plus(quality)
 
 
-def spell(side: Side) -> str:
+def spell(side: MemoryVersion) -> str:
     """From when until when a memory says it held, in days."""
     until = f" to {side.valid_to:%Y-%m-%d}" if side.valid_to else ""
     return f"{side.valid_from:%Y-%m-%d}{until}"
@@ -339,16 +341,16 @@ def measures(done: Comparison) -> list[tuple[str, str, str]]:
     return [(name, before, after) for name, (before, after) in told]
 
 
-def _makers(sides: Iterable[Standing]) -> list[str]:
+def _makers(sides: Iterable[GenerationQuality]) -> list[str]:
     return sorted({maker for standing in sides for maker in standing.makers})
 
 
-def _score(standing: Standing, maker: str) -> str:
+def _score(standing: GenerationQuality, maker: str) -> str:
     quality = standing.makers.get(maker)
     return f"{quality.score:.1%} of {quality.memories:,}" if quality else ""
 
 
-def read_questions(path: Path) -> Iterator[Question]:
+def read_questions(path: Path) -> Iterator[EvaluationQuestion]:
     """Questions from a file of JSON lines: tenant, user, query, and the evidence's ids.
 
     Raises:
@@ -360,7 +362,7 @@ def read_questions(path: Path) -> Iterator[Question]:
                 yield _question(line, f"{path}, line {number}")
 
 
-def _question(line: str, place: str) -> Question:
+def _question(line: str, place: str) -> EvaluationQuestion:
     try:
         said = json.loads(line)
         evidence = frozenset(said["evidence"])
@@ -372,4 +374,4 @@ def _question(line: str, place: str) -> Question:
         ) from error
     if not evidence or not isinstance(query, str):
         raise InvalidImport(f"{place} names no evidence, or no query: {line.strip()[:80]!r}")
-    return Question(scope, query, evidence)
+    return EvaluationQuestion(scope, query, evidence)

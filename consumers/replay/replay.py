@@ -13,14 +13,14 @@ from time import monotonic
 import anyio
 
 from consumers.compaction.policy import read_policy
-from consumers.compaction.sessions import abstracting, replace_summaries, summary_of
+from consumers.compaction.sessions import create_abstractive, replace_summaries, summary_of
 from consumers.extraction import Worker
-from consumers.extraction.derivation import Between, Extracted, GaveWay
+from consumers.extraction.derivation import Between, ExtractionReport, Yielded
 from consumers.extraction.leases import (
     RELEASE_SECONDS,
-    Claims,
     Lease,
-    Whose,
+    Leases,
+    UserFilter,
     lease_of,
 )
 from consumers.generations.registry import (
@@ -47,7 +47,7 @@ CALM_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ReplayFilter:
     """Which part of the log to replay.
 
     users: only these, of each tenant.
@@ -128,16 +128,16 @@ class Replay:
         self._generation = generation
         self._settings = settings
         self._pace = pace or Pace()
-        self._claims = Claims(database, settings, Whose())
+        self._claims = Leases(database, settings, UserFilter())
         self._progress = progress
-        self._derived = Extracted()
+        self._derived = ExtractionReport()
         self._derivation = worker.derivation(generation, self._derived)
         self._long_term: LongTerm = worker.long_term
         self._began = monotonic()
-        self._taken = 0
+        self._acquired = 0
         self.done = Replayed(generation.name, memories=self._derived.memories)
 
-    async def run(self, part: Part | None = None) -> Replayed:
+    async def run(self, part: ReplayFilter | None = None) -> Replayed:
         """Derives every user who is behind, as far as the log goes now.
 
         Raises:
@@ -145,7 +145,7 @@ class Replay:
             StoreUnavailable: and other errors that say the same run may succeed later.
         """
         self._began = monotonic()
-        part = part or Part()
+        part = part or ReplayFilter()
         for attempt in range(self._settings.max_attempts):
             if attempt:
                 await self._wait(ROUND_SECONDS)
@@ -158,7 +158,7 @@ class Replay:
         self.done.seconds = monotonic() - self._began
         return self.done
 
-    async def _tenant(self, tenant: Scope, part: Part) -> None:
+    async def _tenant(self, tenant: Scope, part: ReplayFilter) -> None:
         after = ""
         behind = {
             "generation": self._generation.id,
@@ -185,11 +185,11 @@ class Replay:
             if lease is None:
                 return False
             try:
-                async with self._claims.kept(lease):
+                async with self._claims.renewing(lease):
                     await self._derivation.user(lease, self._between(scope))
                     await self._summaries(lease)
                     return await self._derivation.note(lease)
-            except GaveWay:
+            except Yielded:
                 continue
             except (LeaseLost, ConcurrentWrite):
                 return False  # somebody wrote for the user meanwhile; the next round goes on
@@ -210,14 +210,14 @@ class Replay:
 
     def _between(self, scope: Scope) -> Between:
         async def between(interactions: int) -> None:
-            self._taken += interactions
+            self._acquired += interactions
             self.done.interactions += interactions
             self._progress(self.done)
             budget = self._pace.budget
-            self.done.spent = budget is not None and self._taken >= budget
+            self.done.spent = budget is not None and self._acquired >= budget
             due, lag = await self._pressure(scope)
             if self.done.spent or due or lag > self._pace.max_lag or self._ahead() > 0:
-                raise GaveWay
+                raise Yielded
 
         return between
 
@@ -225,7 +225,7 @@ class Replay:
         """Seconds by which replay is faster than its rate."""
         if self._pace.rate is None:
             return 0.0
-        return self._taken / self._pace.rate - (monotonic() - self._began)
+        return self._acquired / self._pace.rate - (monotonic() - self._began)
 
     async def _pressure(self, scope: Scope) -> tuple[bool, float]:
         params = {"tenant": scope.tenant, "user": scope.user, "quiet": self._settings.debounce}
@@ -259,7 +259,7 @@ class Replay:
         if not rows:
             return
         policy = await read_policy(self._database, scope.tenant)
-        async with abstracting(self._settings, self._database, generation) as abstracts:
+        async with create_abstractive(self._settings, self._database, generation) as abstracts:
             for row in rows:
                 session = scope.in_session(row["session_id"])
                 said = await summary_of(self._database, session, policy.summary_tokens, abstracts)
@@ -301,9 +301,9 @@ async def begun(
     return await begin(worker.database, name, _made_by(worker, extractors, f"generation {name!r}"))
 
 
-def _made_by(worker: Worker, names: Sequence[str] | None, whose: str) -> dict[str, str]:
+def _made_by(worker: Worker, names: Sequence[str] | None, users: str) -> dict[str, str]:
     chosen = unreplaced(worker.extractors)
     if names is not None:
-        kept = [e.name for e in chosen if e.name == PROVENANCE.extractor]
-        chosen = named(worker.extractors, [*names, *kept], whose)
+        renewing = [e.name for e in chosen if e.name == PROVENANCE.extractor]
+        chosen = named(worker.extractors, [*names, *renewing], users)
     return {e.name: e.version for e in chosen}

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from extractors.behaviour.feedback import Offer, read_offers
-from extractors.behaviour.preferences import Belief, BeliefFold, Direction
+from extractors.behaviour.preferences import Direction, InferredPreference, PreferenceFold
 from extractors.protocol import LogSlice, Reading
 from memory.models import Candidate, Evidence, Interaction, InteractionKind, MemoryKind, Stance
 from memory.settings import Settings
@@ -47,14 +47,14 @@ def infer(interactions: Sequence[Interaction]) -> list[Candidate]:
 
     Whatever is no feedback with a readable payload is passed over.
     """
-    fold = BeliefFold()
+    fold = PreferenceFold()
     offers = list(read_offers(interactions))
     for offer in offers:
         fold.add(offer)
     return [_candidate(belief, offers) for belief in fold.beliefs()]
 
 
-def _candidate(belief: Belief, offers: Sequence[Offer]) -> Candidate:
+def _candidate(belief: InferredPreference, offers: Sequence[Offer]) -> Candidate:
     evidence = _evidence(belief, offers)
     name, counts = _in_words(belief.attribute), belief.counts
     return Candidate(
@@ -79,7 +79,7 @@ def _candidate(belief: Belief, offers: Sequence[Offer]) -> Candidate:
     )
 
 
-def describe(belief: Belief) -> str:
+def describe(belief: InferredPreference) -> str:
     """The belief in one sentence with its counts."""
     name, counts = _in_words(belief.attribute), belief.counts
     what = name if belief.value == "yes" else f"{name} = {belief.value}"
@@ -95,7 +95,7 @@ def _in_words(attribute: str) -> str:
     return attribute.replace("_", " ")
 
 
-def _evidence(belief: Belief, offers: Sequence[Offer]) -> tuple[Evidence, ...]:
+def _evidence(belief: InferredPreference, offers: Sequence[Offer]) -> tuple[Evidence, ...]:
     """One piece for each of the latest offers with the value, oldest first.
 
     Where the user chose among several items with the value, one accepted makes the offer accepted.

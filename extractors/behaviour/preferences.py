@@ -62,7 +62,7 @@ class Direction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class JudgedItem:
     """One item the user judged, `index` being the place of the offer in the user's history."""
 
     index: int
@@ -92,7 +92,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
+class InferredPreference:
     """One tacit preference with what it rests on.
 
     judged: its latest items with the value, oldest first, at most `WINDOW`.
@@ -109,10 +109,10 @@ class Belief:
     confidence: float
     log_e: float
     tested: int
-    judged: tuple[Judged, ...]
+    judged: tuple[JudgedItem, ...]
 
 
-class ValueTrial:
+class ValueTest:
     """What one user's history says about one value of one attribute in one context."""
 
     __slots__ = ("believed", "process", "recent", "seen", "since", "value")
@@ -121,7 +121,7 @@ class ValueTrial:
         self.value = value
         self.seen = 0
         self.since = 0
-        self.recent: deque[Judged] = deque(maxlen=WINDOW)
+        self.recent: deque[JudgedItem] = deque(maxlen=WINDOW)
         self.process = EffectProcess()
         self.believed: Direction | None = None
 
@@ -138,19 +138,19 @@ class ValueTrial:
         self.process, self.since, self.believed = EffectProcess(), index, None
 
 
-class AttributeTrial:
+class AttributeTest:
     """The values of one attribute in one context, and the judgements that compare them."""
 
     def __init__(self, attribute: str, context: str | None) -> None:
         self.attribute = attribute
         self.context = context
-        self.values: dict[str, ValueTrial] = {}
-        self.eligible: dict[str, ValueTrial] = {}
-        self.pending: list[Judged] = []
+        self.values: dict[str, ValueTest] = {}
+        self.eligible: dict[str, ValueTest] = {}
+        self.pending: list[JudgedItem] = []
         self.judged = 0
         self.one_value_each = True
 
-    def add(self, judged: Sequence[Judged], compared: bool) -> bool:
+    def add(self, judged: Sequence[JudgedItem], compared: bool) -> bool:
         """Take in one offer's items that carry the attribute; true if a block was settled."""
         self.judged += len(judged)
         for one in judged:
@@ -165,15 +165,15 @@ class AttributeTrial:
         self.pending = []
         return True
 
-    def _count(self, one: Judged) -> None:
+    def _count(self, one: JudgedItem) -> None:
         carried = one.item[self.attribute]
         self.one_value_each &= len(carried) == 1
         for value in sorted(carried):
-            trial = self.values.setdefault(value, ValueTrial(value))
+            trial = self.values.setdefault(value, ValueTest(value))
             trial.seen += 1
             trial.recent.append(one)
 
-    def _settle(self, block: Sequence[Judged]) -> None:
+    def _settle(self, block: Sequence[JudgedItem]) -> None:
         believed = {value for value, trial in self.eligible.items() if trial.believed}
         for value in sorted({value for one in block for value in one.item[self.attribute]}):
             trial = self.values[value]
@@ -184,7 +184,7 @@ class AttributeTrial:
             if trial.seen >= MINIMUM_COUNT and self.judged - trial.seen >= MINIMUM_COUNT:
                 self.eligible[value] = trial
 
-    def _settle_value(self, trial: ValueTrial, items: Sequence[Judged]) -> None:
+    def _settle_value(self, trial: ValueTest, items: Sequence[JudgedItem]) -> None:
         carrying = [one for one in items if trial.value in one.item[self.attribute]]
         trial.process.update(
             size=len(items),
@@ -198,12 +198,12 @@ class AttributeTrial:
         """Each item has one of two values, so that both ask the same question."""
         return self.one_value_each and len(self.values) == 2  # noqa: PLR2004
 
-    def tested(self) -> list[ValueTrial]:
+    def tested(self) -> list[ValueTest]:
         """The values that are hypotheses of their own, in alphabetical order."""
         trials = [self.eligible[value] for value in sorted(self.eligible)]
         return trials[:1] if self.two_valued else trials
 
-    def withdraw(self, trial: ValueTrial, index: int) -> None:
+    def withdraw(self, trial: ValueTest, index: int) -> None:
         """Restart `trial`, and its mirror image where the attribute has two values."""
         for one in self.values.values() if self.two_valued else [trial]:
             one.restart(index)
@@ -233,21 +233,21 @@ class AttributeTrial:
         )
 
 
-Tested = tuple[AttributeTrial, ValueTrial]
+Tested = tuple[AttributeTest, ValueTest]
 
 
-class BeliefFold:
+class PreferenceFold:
     """Folds one user's offers, in the order of the log, into what that user tacitly prefers."""
 
     def __init__(self) -> None:
-        self._attributes: dict[tuple[str | None, str], AttributeTrial] = {}
-        self._recent: dict[str | None, deque[Judged]] = {}
+        self._attributes: dict[tuple[str | None, str], AttributeTest] = {}
+        self._recent: dict[str | None, deque[JudgedItem]] = {}
         self._index = 0
 
     def add(self, offer: Offer) -> None:
         """Take in one offer; what is believed changes only when it settles a block."""
         judged = [
-            Judged(self._index, item, accepted)
+            JudgedItem(self._index, item, accepted)
             for item, accepted in zip(offer.items, offer.accepted, strict=True)
         ]
         self._recent.setdefault(offer.context, deque(maxlen=4 * WINDOW)).extend(judged)
@@ -255,14 +255,14 @@ class BeliefFold:
         for attribute in sorted({name for one in judged for name in one.item}):
             key = (offer.context, attribute)
             if key not in self._attributes:
-                self._attributes[key] = AttributeTrial(attribute, offer.context)
+                self._attributes[key] = AttributeTest(attribute, offer.context)
             carrying = [one for one in judged if attribute in one.item]
             settled |= self._attributes[key].add(carrying, offer.compared)
         self._index += 1
         if settled:
             self._review()
 
-    def beliefs(self) -> list[Belief]:
+    def beliefs(self) -> list[InferredPreference]:
         """What is believed now, the strongest evidence first."""
         tested = self._tested()
         held = [
@@ -301,7 +301,7 @@ class BeliefFold:
             attribute.restart_others(self._index)
 
     def _own_effect(
-        self, attribute: AttributeTrial, trial: ValueTrial, direction: Direction
+        self, attribute: AttributeTest, trial: ValueTest, direction: Direction
     ) -> float:
         """The least effect in `direction` among items alike in a value with more evidence."""
         recent = self._recent[attribute.context]
@@ -315,21 +315,21 @@ class BeliefFold:
         )
 
 
-def _shown(attribute: AttributeTrial, trial: ValueTrial) -> Direction | None:
+def _shown(attribute: AttributeTest, trial: ValueTest) -> Direction | None:
     direction, counts = trial.direction(SURE), attribute.counts(trial.value, trial.since)
     if direction is None or not counts.enough:
         return None
     return direction if direction.along(counts.effect) >= MINIMUM_EFFECT else None
 
 
-def _has_turned(attribute: AttributeTrial, trial: ValueTrial, believed: Direction) -> bool:
+def _has_turned(attribute: AttributeTest, trial: ValueTest, believed: Direction) -> bool:
     counts = attribute.counts(trial.value, trial.since)
     return trial.direction(TURNED) is not believed or (
         counts.enough and believed.along(counts.effect) < MINIMUM_EFFECT / 2
     )
 
 
-def _effect_within(recent: Iterable[Judged], tested: Tested, given: Tested) -> float | None:
+def _effect_within(recent: Iterable[JudgedItem], tested: Tested, given: Tested) -> float | None:
     """The effect of `tested` among items alike in `given`; None where it did not vary at all."""
     (attribute, trial), (where, other) = tested, given
     strata = {True: [0, 0, 0, 0], False: [0, 0, 0, 0]}
@@ -344,8 +344,8 @@ def _effect_within(recent: Iterable[Judged], tested: Tested, given: Tested) -> f
 
 
 def _belief(
-    attribute: AttributeTrial, trial: ValueTrial, believed: Direction, tested: int
-) -> Belief:
+    attribute: AttributeTest, trial: ValueTest, believed: Direction, tested: int
+) -> InferredPreference:
     direction, shown, process = believed, trial, trial.process
     probability = (
         process.probability_positive
@@ -356,7 +356,7 @@ def _belief(
         # "avoids remote = no" is the same claim as "prefers remote = yes", and harder to read.
         direction = Direction.PREFERS
         shown = next(one for one in attribute.values.values() if one is not trial)
-    return Belief(
+    return InferredPreference(
         direction=direction,
         attribute=attribute.attribute,
         value=shown.value,

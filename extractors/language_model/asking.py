@@ -14,9 +14,9 @@ from pydantic import BaseModel, ValidationError
 from extractors.language_model.endpoint import (
     Endpoint,
     Message,
-    NoReply,
-    Patience,
+    NoAnswer,
     Reply,
+    RetryPolicy,
 )
 from extractors.language_model.ledger import (
     Ledger,
@@ -93,7 +93,7 @@ class Asker:
             await self.ledger.admit(scope)
             try:
                 return await self._asked(endpoint, scope, prompt, answer, shown)
-            except NoReply as failure:
+            except NoAnswer as failure:
                 logger.warning("model %r did not answer: %s", endpoint.model, failure)
                 waits += [failure.wait] if failure.wait is not None else []
         if waits:
@@ -156,7 +156,7 @@ class Asker:
                 ]
                 reply = await talk.say(messages)
                 errors = _errors(reply, answer)
-        except NoReply as failure:
+        except NoAnswer as failure:
             talk.count(failure.requests, *failure.tokens)
             await self.ledger.record(self._sum(call, talk, failure.outcome), None, "")
             raise
@@ -227,7 +227,7 @@ def _errors(reply: Reply, answer: type[BaseModel]) -> str:
 
 
 def create_asker(
-    task: ModelTask, settings: Settings, patience: Patience | None = None
+    task: ModelTask, settings: Settings, patience: RetryPolicy | None = None
 ) -> Asker | None:
     """Who asks the models configured for `task`; None where there is none.
 
@@ -245,7 +245,7 @@ def create_asker(
             f"MEMORY_MODEL_DAILY_BUDGET needs a price for {unpriced[0]!r} in MEMORY_MODEL_PRICES;"
             ' a model of your own may cost {"input": 0, "output": 0}'
         )
-    waits = patience or Patience()
+    waits = patience or RetryPolicy()
     endpoints = [Endpoint(name, settings, waits) for name in names]
     return Asker(task, endpoints, settings.model_prices, NoLedger())
 

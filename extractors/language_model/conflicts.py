@@ -20,7 +20,7 @@ from extractors.language_model.asking import (
 from extractors.language_model.extractor import turn_line
 from extractors.language_model.grounding import (
     Refused,
-    Shown,
+    ShownTurns,
     stems,
     verdict_evidence,
 )
@@ -31,7 +31,7 @@ from memory.language.text import content_words
 from memory.models import Evidence, Interaction, ModelTask, Provenance, Scope
 from memory.settings import Settings
 
-MOST_CONTESTS = 8
+MAX_CONFLICTS = 8
 """Judged in one request."""
 
 MOST_VALUES = 4
@@ -51,7 +51,7 @@ QUOTE_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ConflictOption:
     """One of the values that contradict each other, with what its newest claims quote."""
 
     value: str
@@ -60,7 +60,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ConflictQuestion:
     """A contest as it is put to a model: its values in order, and the turns they quote.
 
     about: the attribute, and whose and under which condition it is, where that is said.
@@ -68,17 +68,17 @@ class Question:
     """
 
     about: Mapping[str, str]
-    sides: tuple[Side, ...]
+    options: tuple[ConflictOption, ...]
     turns: tuple[Interaction, ...]
 
     @property
-    def shown(self) -> Shown:
+    def shown(self) -> ShownTurns:
         """The turns by their numbers, from 1."""
-        return Shown(dict(enumerate(self.turns, 1)))
+        return ShownTurns(dict(enumerate(self.turns, 1)))
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class Resolution:
     """Which values of a question hold, on whose words; none where it could not be told."""
 
     made_by: Provenance
@@ -87,7 +87,7 @@ class Ruling:
 
 
 @dataclass(frozen=True, slots=True)
-class Arbiter:
+class ConflictResolver:
     """Judges contests with the models of one asker."""
 
     asker: Asker
@@ -102,34 +102,36 @@ class Arbiter:
         """Closes the connections."""
         await self.asker.aclose()
 
-    async def judge(self, scope: Scope, questions: Sequence[Question]) -> list[Ruling | None]:
+    async def resolve(
+        self, scope: Scope, questions: Sequence[ConflictQuestion]
+    ) -> list[Resolution | None]:
         """A ruling for each question; None where no answer is to be had now.
 
         Raises:
             ConfigurationError: the installation has to change (a key, a prompt).
         """
-        found: dict[int, Ruling] = {}
-        new: list[tuple[int, Question]] = []
+        found: dict[int, Resolution] = {}
+        new: list[tuple[int, ConflictQuestion]] = []
         for n, question in enumerate(questions):
             kept = await self.asker.kept(scope, shipped("consolidate"), Judged, render(question))
             if kept is None:
                 new.append((n, question))
             else:
                 (found[n],) = await self._ruled(kept.call, [(question, kept.answer)])
-        for start in range(0, len(new), MOST_CONTESTS):
-            batch = new[start : start + MOST_CONTESTS]
-            rulings = await self._asked(scope, [question for _, question in batch])
-            found.update(zip((n for n, _ in batch), rulings, strict=False))
+        for start in range(0, len(new), MAX_CONFLICTS):
+            batch = new[start : start + MAX_CONFLICTS]
+            resolutions = await self._asked(scope, [question for _, question in batch])
+            found.update(zip((n for n, _ in batch), resolutions, strict=False))
         return [found.get(n) for n in range(len(questions))]
 
-    async def _asked(self, scope: Scope, questions: Sequence[Question]) -> list[Ruling]:
+    async def _asked(self, scope: Scope, questions: Sequence[ConflictQuestion]) -> list[Resolution]:
         """A ruling for each, of one request; [] where there is no answer."""
         prompt, shown = shipped("consolidate"), "\n\n".join(_numbered(questions))
         try:
             asked = await self.asker.ask(scope, prompt, Consolidated, shown)
         except UnusableAnswer:  # it would only be paid to say so again
             made = Provenance(self.name, self.version, prompt.name, prompt.version, prompt.hash)
-            return [Ruling(made) for _ in questions]
+            return [Resolution(made) for _ in questions]
         except (ModelFailed, ExtractionWaits):
             return []
         answers = _by_contest(asked, len(questions))
@@ -139,46 +141,46 @@ class Arbiter:
         return await self._ruled(asked.call, list(zip(questions, answers, strict=True)), unknown)
 
     async def _ruled(
-        self, call: ModelCall, judged: Iterable[tuple[Question, Judged]], unknown: int = 0
-    ) -> list[Ruling]:
+        self, call: ModelCall, judged: Iterable[tuple[ConflictQuestion, Judged]], unknown: int = 0
+    ) -> list[Resolution]:
         """What can be made of answers of one call; `unknown` of it are about nothing shown."""
         made = call.provenance(self.name, self.version)
         refused = Counter({Refused.UNKNOWN_VALUE.value: unknown})
-        rulings = []
+        resolutions = []
         for question, answer in judged:
             found = checked(question, answer)
             if isinstance(found, Refused):
                 refused[found.value] += 1
                 found = ((), ())
-            rulings.append(Ruling(made, *found))
-        decided = sum(bool(ruling.holds) for ruling in rulings)
+            resolutions.append(Resolution(made, *found))
+        decided = sum(bool(resolution.holds) for resolution in resolutions)
         await self.asker.ledger.ground(call, Grounded(decided, dict(+refused)))
-        return rulings
+        return resolutions
 
 
 def checked(
-    question: Question, answer: Judged
+    question: ConflictQuestion, answer: Judged
 ) -> tuple[tuple[str, ...], tuple[Evidence, ...]] | Refused:
     """The values that hold by an answer, and the words it rests on; or why it is refused."""
     numbers = sorted(set(answer.holds))
     if not numbers:
         return (), ()
-    if numbers[0] < 1 or numbers[-1] > len(question.sides):
+    if numbers[0] < 1 or numbers[-1] > len(question.options):
         return Refused.UNKNOWN_VALUE
-    sides = [question.sides[n - 1] for n in numbers]
+    options = [question.options[n - 1] for n in numbers]
     evidence: tuple[Evidence, ...] = ()
-    for side in sides:
-        found = verdict_evidence(question.shown, _telling(side, question.sides), answer.quotes)
+    for option in options:
+        found = verdict_evidence(question.shown, _telling(option, question.options), answer.quotes)
         if isinstance(found, Refused):
             return found
         evidence = found
-    return tuple(side.value for side in sides), tuple(dict.fromkeys(evidence))
+    return tuple(option.value for option in options), tuple(dict.fromkeys(evidence))
 
 
-def _telling(side: Side, sides: Sequence[Side]) -> str:
+def _telling(option: ConflictOption, options: Sequence[ConflictOption]) -> str:
     """The words by which a value is told from the others; all of its own where there are none."""
-    own = f"{side.value} {side.text}"
-    others = stems(" ".join(f"{other.value} {other.text}" for other in sides if other != side))
+    own = f"{option.value} {option.text}"
+    others = stems(" ".join(f"{other.value} {other.text}" for other in options if other != option))
     return " ".join(w for w in content_words(own) if stems(w).isdisjoint(others)) or own
 
 
@@ -191,45 +193,49 @@ def _by_contest(asked: Asked[Consolidated], count: int) -> list[Judged]:
     return [first.get(n, silent) for n in range(1, count + 1)]
 
 
-def create(settings: Settings) -> Arbiter | None:
+def create(settings: Settings) -> ConflictResolver | None:
     """Who judges, or None where no model is configured for consolidation."""
     asker = create_asker(ModelTask.CONSOLIDATE, settings)
-    return Arbiter(asker) if asker else None
+    return ConflictResolver(asker) if asker else None
 
 
 # What the model is shown --------------------------------------------------------------------------
 
 
-def _numbered(questions: Sequence[Question]) -> Iterator[str]:
+def _numbered(questions: Sequence[ConflictQuestion]) -> Iterator[str]:
     for n, question in enumerate(questions, 1):
         yield f"CONTEST {n}: {render(question)}"
 
 
-def render(question: Question) -> str:
+def render(question: ConflictQuestion) -> str:
     """One contest as a model sees it, but for its number: one JSON object a line."""
     places = {turn.id: n for n, turn in enumerate(question.turns, 1)}
     values = [
-        _json({"n": n, "value": side.value, "text": side.text, "quotes": _quotes(side, places)})
-        for n, side in enumerate(question.sides, 1)
+        _json(
+            {"n": n, "value": option.value, "text": option.text, "quotes": _quotes(option, places)}
+        )
+        for n, option in enumerate(question.options, 1)
     ]
     turns = [turn_line(n, _excerpt(turn, question)) for n, turn in enumerate(question.turns, 1)]
     return "\n".join([_json(dict(question.about)), "VALUES:", *values, "TURNS:", *turns])
 
 
-def _quotes(side: Side, places: Mapping[str, int]) -> list[dict[str, Any]]:
+def _quotes(option: ConflictOption, places: Mapping[str, int]) -> list[dict[str, Any]]:
     return [
         {
             "turn": places[e.interaction_id],
             "words": e.quote[:QUOTE_CHARACTERS],
             "at": e.occurred_at.isoformat(),
         }
-        for e in side.quotes
+        for e in option.quotes
     ]
 
 
-def _excerpt(turn: Interaction, question: Question) -> Interaction:
+def _excerpt(turn: Interaction, question: ConflictQuestion) -> Interaction:
     """A turn with what stands around its quotes."""
-    quotes = [e for side in question.sides for e in side.quotes if e.interaction_id == turn.id]
+    quotes = [
+        e for option in question.options for e in option.quotes if e.interaction_id == turn.id
+    ]
     spans = [(quote.start, quote.end) for quote in quotes]
     start = max(0, min(start for start, _ in spans) - AROUND)
     end = min(max(end for _, end in spans) + AROUND, start + TURN_CHARACTERS)

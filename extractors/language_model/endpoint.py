@@ -35,7 +35,7 @@ _BREAKER_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long a model is waited for; times in seconds.
 
     answer: for one answer.
@@ -64,7 +64,7 @@ class Reply:
     cut_off: bool
 
 
-class NoReply(Exception):
+class NoAnswer(Exception):
     """A model gave no answer to read; never leaves `extractors.language_model`.
 
     outcome: REFUSED, REJECTED or UNAVAILABLE.
@@ -127,7 +127,7 @@ class Endpoint:
         ConfigurationError: no key is configured, and the server is OpenAI's own.
     """
 
-    def __init__(self, model: str, settings: Settings, patience: Patience) -> None:
+    def __init__(self, model: str, settings: Settings, patience: RetryPolicy) -> None:
         with extra("openai"):
             import openai
         self.model = model
@@ -162,13 +162,13 @@ class Endpoint:
             ConfigurationError: the server refuses the key or does not know the model.
         """
         if self._breaker.wait:
-            raise NoReply(Outcome.UNAVAILABLE, f"{self.model!r} is left alone for now", 0)
+            raise NoAnswer(Outcome.UNAVAILABLE, f"{self.model!r} is left alone for now", 0)
         if self._limiter is None:  # belongs to the event loop that first asks
             self._limiter = anyio.CapacityLimiter(self._patience.at_once)
         async with self._limiter:
             try:
                 reply = await self._tried(messages, name, schema)
-            except NoReply as failure:
+            except NoAnswer as failure:
                 if failure.outcome is Outcome.UNAVAILABLE:
                     self._breaker.failed(failure.wait)
                 raise
@@ -224,9 +224,9 @@ class Endpoint:
                 " MEMORY_OPENAI_API_KEY and MEMORY_OPENAI_BASE_URL"
             ) from error
         if error.code in FILTERED:
-            raise NoReply(Outcome.REFUSED, told, request) from error
+            raise NoAnswer(Outcome.REFUSED, told, request) from error
         if status < SERVER_ERROR and status not in TRY_AGAIN:
-            raise NoReply(Outcome.REJECTED, told, request) from error
+            raise NoAnswer(Outcome.REJECTED, told, request) from error
         return retry_after(error.response.headers)
 
     async def _pause(self, request: int, wait: float | None, reason: str) -> None:
@@ -237,7 +237,7 @@ class Endpoint:
         """
         patience = self._patience
         if request >= patience.attempts or (wait or 0.0) > patience.longest_wait:
-            raise NoReply(Outcome.UNAVAILABLE, reason, request, wait=wait)
+            raise NoAnswer(Outcome.UNAVAILABLE, reason, request, wait=wait)
         backoff = min(patience.first_wait * 2 ** (request - 1), patience.longest_wait)
         # A server's own wait is never cut short; the rest spreads callers that failed at once.
         spread = random.uniform(0.5, 1.0) * backoff  # noqa: S311 - no secret
@@ -258,11 +258,11 @@ def _read(done: "ChatCompletion", request: int) -> Reply:
     tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
     choice = done.choices[0] if done.choices else None
     if choice is None:
-        raise NoReply(Outcome.REJECTED, "an answer without choices", request, tokens=tokens)
+        raise NoAnswer(Outcome.REJECTED, "an answer without choices", request, tokens=tokens)
     declined = choice.message.refusal
     if choice.finish_reason == "content_filter" or declined:
         reason = declined or "its provider filtered the text"
-        raise NoReply(Outcome.REFUSED, reason[:200], request, tokens=tokens)
+        raise NoAnswer(Outcome.REFUSED, reason[:200], request, tokens=tokens)
     cut_off = choice.finish_reason == "length"
     return Reply(choice.message.content or "", *tokens, request, cut_off)
 

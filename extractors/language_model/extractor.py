@@ -19,7 +19,7 @@ import anyio
 from extractors.language_model.asking import Asker, create_asker, shipped
 from extractors.language_model.grounding import (
     Refused,
-    Shown,
+    ShownTurns,
     by_person,
     found_in,
     grounded,
@@ -181,9 +181,9 @@ class Chunk:
     new: Sequence[Interaction]
 
     @property
-    def numbered(self) -> Shown:
+    def numbered(self) -> ShownTurns:
         """The turns by the numbers under which they are shown, from 1."""
-        return Shown(dict(enumerate([*self.before, *self.new], 1)), len(self.before))
+        return ShownTurns(dict(enumerate([*self.before, *self.new], 1)), len(self.before))
 
 
 def _chunks(log: LogSlice) -> Iterator[Chunk]:
@@ -239,7 +239,7 @@ def _turn(turn: Interaction) -> dict[str, Any]:
 class Reader:
     """Turns an answer into candidates, and counts what it refuses by reason."""
 
-    def __init__(self, shown: Shown, believed: Sequence[Memory], made: Provenance) -> None:
+    def __init__(self, shown: ShownTurns, believed: Sequence[Memory], made: Provenance) -> None:
         self._shown = shown
         self._believed = believed
         self._made = made

@@ -69,7 +69,7 @@ class Refused(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownTurns:
     """The turns a model was shown, by number; those up to `old` were only to understand by."""
 
     turns: Mapping[int, Interaction]
@@ -102,7 +102,9 @@ def _folded(text: str) -> tuple[str, list[int]]:
     return "".join(folded), offsets
 
 
-def grounded(shown: Shown, text: str, quotes: Sequence[Quote]) -> tuple[Evidence, ...] | Refused:
+def grounded(
+    shown: ShownTurns, text: str, quotes: Sequence[Quote]
+) -> tuple[Evidence, ...] | Refused:
     """The evidence for a proposal about a person, or why it is refused.
 
     At least one quote has to be a person's own words in a new turn and have a word in common with
@@ -126,7 +128,7 @@ def grounded(shown: Shown, text: str, quotes: Sequence[Quote]) -> tuple[Evidence
 
 
 def _checked(
-    shown: Shown,
+    shown: ShownTurns,
     text: str,
     evidence: Sequence[Evidence],
     quotes: Sequence[Quote],
@@ -144,7 +146,7 @@ def _checked(
 
 
 def summary_evidence(
-    shown: Shown, text: str, quotes: Sequence[Quote]
+    shown: ShownTurns, text: str, quotes: Sequence[Quote]
 ) -> tuple[Evidence, ...] | Refused:
     """The evidence for a sentence of a summary, or why it is refused.
 
@@ -167,7 +169,7 @@ def summary_evidence(
 
 
 def verdict_evidence(
-    shown: Shown, text: str, quotes: Sequence[Quote]
+    shown: ShownTurns, text: str, quotes: Sequence[Quote]
 ) -> tuple[Evidence, ...] | Refused:
     """The evidence for deciding that one of several contested values holds, or why it is refused.
 
@@ -180,7 +182,7 @@ def verdict_evidence(
     return grounded(shown, text, quotes)
 
 
-def _standing(shown: Shown, quote: Quote) -> Evidence | Refused:
+def _standing(shown: ShownTurns, quote: Quote) -> Evidence | Refused:
     """A quote where it stands: in a turn that was shown, and of a person's in their own words."""
     turn = shown.turns.get(quote.turn)
     if turn is None:
@@ -220,7 +222,7 @@ def _stem(word: str) -> str:
     return short[: -1 if doubled else None][:STEM]
 
 
-def _agreed(shown: Shown, number: int) -> bool:
+def _agreed(shown: ShownTurns, number: int) -> bool:
     """Whether the turn after an assistant's is a person's who agrees."""
     following = shown.turns.get(number + 1)
     return following is not None and by_person(following) and bool(_ASSENT.match(following.content))

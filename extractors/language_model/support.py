@@ -13,7 +13,7 @@ from datetime import datetime
 from extractors.language_model.grounding import (
     STEM,
     Refused,
-    Shown,
+    ShownTurns,
     by_person,
     stems,
 )
@@ -52,7 +52,9 @@ class Quoted:
     people: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, shown: Shown, quotes: Iterable[Quote], believed: Iterable[Memory] = ()) -> "Quoted":
+    def of(
+        cls, shown: ShownTurns, quotes: Iterable[Quote], believed: Iterable[Memory] = ()
+    ) -> "Quoted":
         """Quotes of turns that were shown, beside memories that were."""
         quotes = sorted(quotes, key=lambda quote: quote.turn)
         cited = [shown.turns[quote.turn] for quote in quotes]

@@ -18,11 +18,11 @@ from extractors.language_model.asking import (
     shipped,
 )
 from extractors.language_model.extractor import talk, turn_line
-from extractors.language_model.grounding import Refused, Shown, summary_evidence
+from extractors.language_model.grounding import Refused, ShownTurns, summary_evidence
 from extractors.language_model.ledger import Grounded, Ledger
 from extractors.language_model.support import Quoted, adds
 from extractors.prompts.answers import Summarised
-from extractors.summaries.extractive import Summaries, summarise
+from extractors.summaries.extractive import ExtractiveSummaries, summarise
 from memory.errors import BudgetSpent, ExtractionWaits, ModelFailed, UnusableAnswer
 from memory.language.text import estimate_tokens
 from memory.models import Candidate, Evidence, Interaction, MemoryKind, ModelTask, Scope
@@ -32,7 +32,7 @@ MOST_CHARACTERS = 60_000
 """Of a session that is shown as a whole; a longer one is not shown at all."""
 
 
-class Instead(StrEnum):
+class FallbackReason(StrEnum):
     """Why a session's own sentences are kept though a model is configured.
 
     UNAVAILABLE: no model answered, or its server asks to be left alone.
@@ -52,7 +52,7 @@ class Instead(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Abstracts:
+class AbstractiveSummaries:
     """Summarises whole sessions with the models of one asker."""
 
     asker: Asker
@@ -80,32 +80,32 @@ class Abstracts:
         if own is None:
             return None
         told = await self._told(scope, interactions, budget_tokens)
-        if isinstance(told, Instead):
+        if isinstance(told, FallbackReason):
             return replace(own, payload={**own.payload, "instead_of_model": told.value})
         return replace(told, occurred_at=own.occurred_at, valid_from=own.valid_from)
 
     async def _told(
         self, scope: Scope, interactions: Sequence[Interaction], budget_tokens: int
-    ) -> Candidate | Instead:
-        shown = Shown(dict(enumerate(filter(talk, interactions), 1)))
+    ) -> Candidate | FallbackReason:
+        shown = ShownTurns(dict(enumerate(filter(talk, interactions), 1)))
         text = render(shown, budget_tokens)
         if len(text) > MOST_CHARACTERS:
-            return Instead.TOO_LONG
+            return FallbackReason.TOO_LONG
         if len({t.scope.agent if t.private else None for t in shown.turns.values()}) > 1:
-            return Instead.PARTLY_PRIVATE
+            return FallbackReason.PARTLY_PRIVATE
         try:
             asked = await self.asker.ask(scope, shipped("summarise"), Summarised, text)
         except UnusableAnswer:
-            return Instead.UNUSABLE
+            return FallbackReason.UNUSABLE
         except BudgetSpent:
-            return Instead.BUDGET_SPENT
+            return FallbackReason.BUDGET_SPENT
         except (ModelFailed, ExtractionWaits):
-            return Instead.UNAVAILABLE
+            return FallbackReason.UNAVAILABLE
         return await self._checked(asked, shown, budget_tokens)
 
     async def _checked(
-        self, asked: Asked[Summarised], shown: Shown, budget_tokens: int
-    ) -> Candidate | Instead:
+        self, asked: Asked[Summarised], shown: ShownTurns, budget_tokens: int
+    ) -> Candidate | FallbackReason:
         kept: dict[str, tuple[Evidence, ...]] = {}
         refused: Counter[str] = Counter()
         for sentence in asked.answer.sentences:
@@ -121,8 +121,8 @@ class Abstracts:
                 kept[text] = found
         await self.asker.ledger.ground(asked.call, Grounded(len(kept), dict(refused)))
         if not kept:
-            return Instead.UNGROUNDED
-        itself = Summaries()
+            return FallbackReason.UNGROUNDED
+        itself = ExtractiveSummaries()
         return Candidate(
             kind=MemoryKind.SUMMARY,
             text=" ".join(kept),
@@ -134,13 +134,13 @@ class Abstracts:
         )
 
 
-def create(settings: Settings) -> Abstracts | None:
+def create(settings: Settings) -> AbstractiveSummaries | None:
     """The summariser, or None where no model is configured for summaries."""
     asker = create_asker(ModelTask.SUMMARISE, settings)
-    return Abstracts(asker) if asker else None
+    return AbstractiveSummaries(asker) if asker else None
 
 
-def render(shown: Shown, budget_tokens: int) -> str:
+def render(shown: ShownTurns, budget_tokens: int) -> str:
     """The session as a model sees it: the words it may use, and one JSON object a turn."""
     lines = [turn_line(n, turn) for n, turn in shown.turns.items()]
     return "\n".join([f"WORDS: {budget_tokens * 3 // 4}", "", "TURNS:", *lines])

@@ -18,7 +18,7 @@ BUDGET_TOKENS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Summaries:
+class ExtractiveSummaries:
     """Summarises the session it is shown, which has to be shown as a whole."""
 
     name: str = "summaries"
@@ -33,9 +33,9 @@ class Summaries:
         return [summary] if summary else []
 
 
-def create(settings: Settings) -> Summaries:  # noqa: ARG001
+def create(settings: Settings) -> ExtractiveSummaries:  # noqa: ARG001
     """The extractor, for the job that closes sessions."""
-    return Summaries()
+    return ExtractiveSummaries()
 
 
 def summarise(

@@ -17,13 +17,13 @@ CONFIDENCE_CEILING = 0.99
 class Verdict:
     """Which values of one contest hold, as somebody judged who read what they rest on.
 
-    contest: the digest of the `Contest` that was judged; about any other it says nothing, so what
+    contest: the digest of the `Conflict` that was judged; about any other it says nothing, so what
         is said later, comes late or is taken away reopens the matter.
     holds: in order; several hold side by side, none means that it could not be told.
     rests_on: the interactions of all that was judged.
     """
 
-    contest: str
+    conflict: str
     holds: tuple[str, ...] = ()
     rests_on: tuple[str, ...] = ()
 
@@ -123,7 +123,7 @@ class Belief:
             return None
         made = self.decided_by.provenance
         return {
-            "contest": self.decided_by.verdict.contest,
+            "contest": self.decided_by.verdict.conflict,
             "holds": list(self.decided_by.verdict.holds),
             "by": made.extractor,
             "prompt": made.prompt,
@@ -162,7 +162,7 @@ def assertion_id(assertion: Assertion) -> bytes:
     said = assertion.candidate
     spans = [f"{e.interaction_id}\x1f{e.start}" for e in said.evidence]
     made = assertion.provenance
-    judged = [assertion.verdict.contest, *assertion.verdict.holds] if assertion.verdict else []
+    judged = [assertion.verdict.conflict, *assertion.verdict.holds] if assertion.verdict else []
     parts = [made.extractor, said.value, said.text, said.stance, *sorted(spans), *judged]
     return digest(parts)[:16]
 

@@ -25,7 +25,7 @@ Stretch = tuple[datetime, datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class Conflict:
     """Beliefs of one key of which the rules cannot say which hold: each is rivalled by another."""
 
     beliefs: tuple[Belief, ...]
@@ -92,16 +92,16 @@ def timeline(assertions: Iterable[Assertion]) -> tuple[Belief, ...]:
     claims, verdicts = _parted(assertions)
     beliefs, disputed = _folded(claims)
     if disputed and verdicts:
-        for contest in _contests(beliefs):
-            if by := verdicts.get(contest.digest):
-                beliefs = _others(beliefs, contest.beliefs) + _decided(contest, by)
+        for conflict in _contests(beliefs):
+            if by := verdicts.get(conflict.digest):
+                beliefs = _others(beliefs, conflict.beliefs) + _decided(conflict, by)
     beliefs.sort(key=_when)
     if not disputed:  # as almost always
         return tuple(beliefs)
     return tuple(replace(b, contested=_rivals(b, beliefs)) for b in beliefs)
 
 
-def open_contests(assertions: Iterable[Assertion]) -> list[Contest]:
+def open_conflicts(assertions: Iterable[Assertion]) -> list[Conflict]:
     """What the rules cannot decide, and nobody has judged yet; by their values."""
     claims, verdicts = _parted(assertions)
     beliefs, disputed = _folded(claims)
@@ -115,7 +115,7 @@ def _parted(assertions: Iterable[Assertion]) -> tuple[list[Assertion], dict[str,
     verdicts: list[Assertion] = []
     for assertion in assertions:
         (verdicts if assertion.verdict else claims).append(assertion)
-    return claims, {a.verdict.contest: a for a in sorted(verdicts, key=assertion_id) if a.verdict}
+    return claims, {a.verdict.conflict: a for a in sorted(verdicts, key=assertion_id) if a.verdict}
 
 
 def _folded(claims: Iterable[Assertion]) -> tuple[list[Belief], bool]:
@@ -131,24 +131,24 @@ def _folded(claims: Iterable[Assertion]) -> tuple[list[Belief], bool]:
     return beliefs, disputed
 
 
-def _contests(beliefs: Iterable[Belief]) -> list[Contest]:
+def _contests(beliefs: Iterable[Belief]) -> list[Conflict]:
     """The groups of beliefs that rival one another, directly or by way of others."""
     groups: list[tuple[Belief, ...]] = []
     for belief in beliefs:
         near = [g for g in groups if any(_rival(belief, b) or _rival(b, belief) for b in g)]
         groups = [g for g in groups if all(g is not one for one in near)]
         groups.append((*(b for group in near for b in group), belief))
-    return [Contest(group) for group in groups if len(group) > 1]
+    return [Conflict(group) for group in groups if len(group) > 1]
 
 
-def _decided(contest: Contest, by: Assertion) -> list[Belief]:
+def _decided(conflict: Conflict, by: Assertion) -> list[Belief]:
     """A contest's beliefs once what holds by a verdict took its time from the others."""
     holds = by.verdict.holds if by.verdict else ()
-    holding = [b for b in contest.beliefs if b.value in holds]
-    left = _others(contest.beliefs, holding)
+    holding = [b for b in conflict.beliefs if b.value in holds]
+    left = _others(conflict.beliefs, holding)
     for belief in holding:
         left = _cut(left, (belief.valid_from, belief.valid_to), by)
-    untouched = [b for b in left if any(b is old for old in contest.beliefs)]
+    untouched = [b for b in left if any(b is old for old in conflict.beliefs)]
     changed = [*holding, *_others(left, untouched)]
     return [*untouched, *(replace(b, decided_by=by) for b in changed)]
 

@@ -29,14 +29,14 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class Removal:
     """Belief keys to fold anew, each with its generation, and which assertions remain."""
 
     keys: Sequence[tuple[int, bytes]]
     survives: Callable[[Assertion], bool]
 
 
-Find = Callable[[], Awaitable[Loss]]
+Find = Callable[[], Awaitable[Removal]]
 Remove = Callable[[Transaction], Awaitable[int]]
 
 
@@ -65,12 +65,12 @@ class Eraser:
             return await self.interactions(scope, ids)
         refused = value_digest(row["value"])
 
-        async def find() -> Loss:
+        async def find() -> Removal:
             # What is refused here is refused in every generation.
             params = {"belief_key": row["belief_key"]}
             rows = await self._database.fetch(scope, "long_term.generations_of_key", params)
             keys = [(r["generation"], row["belief_key"]) for r in rows]
-            return Loss(
+            return Removal(
                 keys,
                 # A verdict may name the value, and what it judged is no more.
                 lambda a: not a.verdict and value_digest(a.candidate.value) != refused,
@@ -86,7 +86,7 @@ class Eraser:
     async def interactions(self, scope: Scope, ids: Sequence[str]) -> Forgotten:
         """Forgets interactions by id; unknown ids are passed over."""
 
-        async def find() -> Loss:
+        async def find() -> Removal:
             return await self._standing_on(scope, ids)
 
         async def remove(transaction: Transaction) -> int:
@@ -101,7 +101,7 @@ class Eraser:
         """Forgets the scope's session: its interactions, state, and what stood on them."""
         params = {**_keys(scope), "session": scope.require_session()}
 
-        async def find() -> Loss:
+        async def find() -> Removal:
             rows = await self._database.fetch(scope, "log.session_ids", params)
             return await self._standing_on(scope, [row["interaction_id"] for row in rows])
 
@@ -133,11 +133,11 @@ class Eraser:
             await transaction.fetch("collective.withdraw_support", {})
         return Forgotten(removed, len(memories))
 
-    async def _standing_on(self, scope: Scope, ids: Sequence[str]) -> Loss:
+    async def _standing_on(self, scope: Scope, ids: Sequence[str]) -> Removal:
         params = {"ids": list(ids)}
         rows = await self._database.fetch(scope, "long_term.keys_of_interactions", params)
         gone = frozenset(ids)
-        return Loss(
+        return Removal(
             [(row["generation"], row["belief_key"]) for row in rows],
             lambda a: gone.isdisjoint(a.interactions),
         )
@@ -152,7 +152,7 @@ class Eraser:
         async with self._database.transaction(scope) as transaction:
             # First of all, as every writer does: so locks are always taken in one order.
             fence = {**_keys(scope), "from_seq": changes.change_seq}
-            if not await transaction.fetch("log.fence", fence) and changes.seen:
+            if not await transaction.fetch("log.fence", fence) and changes.as_seen:
                 raise ConcurrentWrite(f"memories of user {scope.user!r} changed meanwhile")
             interactions = await remove(transaction)
             await transaction.fetch("models.forget_answers", _keys(scope))
@@ -163,7 +163,7 @@ class Eraser:
             await transaction.fetch("collective.withdraw_support", {})
         return Forgotten(interactions, memories)
 
-    async def _plans(self, scope: Scope, at: int, loss: Loss) -> list[tuple[list[bytes], Plan]]:
+    async def _plans(self, scope: Scope, at: int, loss: Removal) -> list[tuple[list[bytes], Plan]]:
         """For each generation the keys to clear, and what to write in their place."""
         plans: list[tuple[list[bytes], Plan]] = []
         for generation in sorted({g for g, _ in loss.keys}):

@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 
 from memory.beliefs.assertions import Assertion, belief_key
 from memory.beliefs.planning import (
-    Complete,
+    CompleteSet,
     Plan,
     by_belief,
     plan_key,
@@ -47,7 +47,7 @@ from memory.models import (
     MemoryKind,
     Scope,
 )
-from memory.point_in_time import Then
+from memory.point_in_time import PointInTime
 
 ATTEMPTS = 3
 NOW = {"as_of": None, "believed_at": None}
@@ -66,7 +66,7 @@ class Changes:
 
     change_seq: int = 0
     forget_seq: int = 0
-    seen: bool = True
+    as_seen: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class LongTerm:
         self,
         scope: Scope,
         assertions: Sequence[Assertion],
-        complete: Complete | None = None,
+        complete: CompleteSet | None = None,
         *,
         forget_seq: int | None = None,
         generation: int | None = None,
@@ -256,7 +256,7 @@ class LongTerm:
     async def changes(self, scope: Scope) -> Changes:
         """Where the user's changes stand."""
         rows = await self._database.fetch(scope, "long_term.changes")
-        return Changes(**rows[0]) if rows else Changes(seen=False)
+        return Changes(**rows[0]) if rows else Changes(as_seen=False)
 
     async def apply(self, scope: Scope, propose: Callable[[], Awaitable[Assertion]]) -> Assertion:
         """Plans, embeds and commits in one go; for callers that hold no lease.
@@ -314,11 +314,11 @@ class LongTerm:
         closed: bool = False,
         contested: bool = False,
         limit: int = 100,
-        then: Then | None = None,
+        at: PointInTime | None = None,
     ) -> list[Memory]:
         """The user's memories, newest belief first; see `AsyncMemoryClient.history`."""
         params = {
-            **(then.params if then else NOW),
+            **(at.params if at else NOW),
             "all": closed,
             "contested": contested,
             "kinds": [k.value for k in kinds] if kinds is not None else None,
@@ -328,9 +328,11 @@ class LongTerm:
         }
         rows = await self._database.fetch(scope, "long_term.history", params)
         found = [memory_of(row) for row in rows]
-        return found if then is None else [then.seen(memory) for memory in found]
+        return found if at is None else [at.as_seen(memory) for memory in found]
 
-    async def explain(self, scope: Scope, memory: int, then: Then | None = None) -> Explanation:
+    async def explain(
+        self, scope: Scope, memory: int, at: PointInTime | None = None
+    ) -> Explanation:
         """Where a memory comes from; see `AsyncMemoryClient.explain`.
 
         Raises:
@@ -355,12 +357,12 @@ class LongTerm:
         explained = memory_of(found[0])
         whole = Explanation(
             explained,
-            tuple(evidence_of(row) for row in evidence if then is None or _spoke(row, then)),
+            tuple(evidence_of(row) for row in evidence if at is None or _spoke(row, at)),
             by_id.get(explained.supersedes or 0),
             memory_of(successor[0]) if successor else None,
             tuple(retraction_of(row) for row in retractions),
         )
-        return whole if then is None else _as_seen(whole, then)
+        return whole if at is None else _as_seen(whole, at)
 
     async def _foundations(self, scope: Scope) -> tuple[int, int]:
         params = {"embedder": self._embedder.name}
@@ -385,27 +387,27 @@ async def repeated(attempt: Callable[[], Awaitable[T]]) -> T:
     return await attempt()
 
 
-def _spoke(row: DictRow, then: Then) -> bool:
+def _spoke(row: DictRow, at: PointInTime) -> bool:
     """Whether a row of evidence was there already."""
-    return then.knew(row["recorded_at"]) and (
-        then.as_of is None or bool(row["occurred_at"] <= then.as_of)
+    return at.was_known(row["recorded_at"]) and (
+        at.as_of is None or bool(row["occurred_at"] <= at.as_of)
     )
 
 
-def _as_seen(whole: Explanation, then: Then) -> Explanation:
+def _as_seen(whole: Explanation, at: PointInTime) -> Explanation:
     memory, successor = whole.memory, whole.superseded_by
-    if not then.holds(memory):
+    if not at.holds(memory):
         raise UnknownMemory(
-            f"memory {memory.id!r} was not believed at {then.believed_at or 'any time'} to hold at"
-            f" {then.as_of or 'any time'}"
+            f"memory {memory.id!r} was not believed at {at.believed_at or 'any time'} to hold at"
+            f" {at.as_of or 'any time'}"
         )
-    retractions = (then.seen_retraction(retraction) for retraction in whole.retractions)
+    retractions = (at.seen_retraction(retraction) for retraction in whole.retractions)
     return replace(
         whole,
-        memory=then.seen(memory),
-        supersedes=whole.supersedes and then.seen(whole.supersedes),
-        superseded_by=then.seen(successor)
-        if successor and then.knew(successor.believed_from)
+        memory=at.as_seen(memory),
+        supersedes=whole.supersedes and at.as_seen(whole.supersedes),
+        superseded_by=at.as_seen(successor)
+        if successor and at.was_known(successor.believed_from)
         else None,
         retractions=tuple(r for r in retractions if r is not None),
     )

@@ -24,7 +24,7 @@ from memory.models import Memory, Scope
 
 
 @dataclass(frozen=True, slots=True)
-class Complete:
+class CompleteSet:
     """Says that assertions are all that extractors make of the log as it stood at a time.
 
     interactions: the ids of those that the assertions are all of; None stands for the whole log.
@@ -90,7 +90,7 @@ def plan_key(
     proposed: Sequence[Assertion],
     stored: Sequence[Assertion],
     believed: Sequence[Memory],
-    complete: Complete | None = None,
+    complete: CompleteSet | None = None,
 ) -> None:
     """Adds to the plan what proposed assertions change under one belief key.
 

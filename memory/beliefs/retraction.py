@@ -29,7 +29,7 @@ MAX_REASON_CHARACTERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Which:
+class InteractionSelector:
     """The interactions meant: exactly one of their ids and the source they came from.
 
     Raises:
@@ -48,7 +48,7 @@ class Which:
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class AuditReason:
     """Who retracts or restores, and for what reason; both are kept.
 
     Raises:
@@ -92,7 +92,7 @@ class Retractor:
         self._database = database
         self._long_term = long_term
 
-    async def retract(self, scope: Scope, which: Which, why: Why) -> Revised:
+    async def retract(self, scope: Scope, which: InteractionSelector, why: AuditReason) -> Revised:
         """Lets interactions count for nothing; those that already do stay as they are.
 
         Raises:
@@ -100,7 +100,7 @@ class Retractor:
         """
         return await repeated(lambda: self._once("retract", scope, which, why))
 
-    async def restore(self, scope: Scope, which: Which, why: Why) -> Revised:
+    async def restore(self, scope: Scope, which: InteractionSelector, why: AuditReason) -> Revised:
         """Lets retracted interactions count again; see `retract`."""
         return await repeated(lambda: self._once("restore", scope, which, why))
 
@@ -111,7 +111,11 @@ class Retractor:
         return [retraction_of(row) for row in rows]
 
     async def _once(
-        self, what: Literal["retract", "restore"], scope: Scope, which: Which, why: Why
+        self,
+        what: Literal["retract", "restore"],
+        scope: Scope,
+        which: InteractionSelector,
+        why: AuditReason,
     ) -> Revised:
         changes = await self._long_term.changes(scope)
         named = await self._named(scope, which)
@@ -141,7 +145,7 @@ class Retractor:
             sum(d.added for d in done),
         )
 
-    async def _named(self, scope: Scope, which: Which) -> list[DictRow]:
+    async def _named(self, scope: Scope, which: InteractionSelector) -> list[DictRow]:
         if which.source is not None:
             source = {"source": which.source}
             return await self._database.fetch(scope, "retraction.by_source", source)

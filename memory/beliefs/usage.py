@@ -17,7 +17,7 @@ WAITING = 500
 """Notes that wait before they are written together."""
 
 
-class Uses:
+class UsageRecorder:
     """Collects notes over one `LongTerm`."""
 
     def __init__(self, long_term: LongTerm) -> None:

@@ -24,7 +24,7 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.002, 0.1
 """Seconds between two looks, doubling; no connection is held in between."""
 
 
-class Until(StrEnum):
+class WaitUntil(StrEnum):
     """What is waited for: the log holds it, or extraction has come past it."""
 
     RECORDED = "recorded"
@@ -32,7 +32,7 @@ class Until(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class WaitResult:
     """How a wait ended.
 
     fresh: what was waited for is so; true where nothing was.
@@ -45,7 +45,7 @@ class Wait:
     position: int = 0
 
 
-NOT_WAITED = Wait()
+NOT_WAITED = WaitResult()
 
 
 class Freshness:
@@ -55,8 +55,8 @@ class Freshness:
         self._database = database
 
     async def wait(
-        self, scope: Scope, after: Receipt | None, until: Until, timeout: float = TIMEOUT
-    ) -> Wait:
+        self, scope: Scope, after: Receipt | None, until: WaitUntil, timeout: float = TIMEOUT
+    ) -> WaitResult:
         """Returns once it is so, or after `timeout` seconds; always looks at least once."""
         if after is None:
             return NOT_WAITED
@@ -66,7 +66,7 @@ class Freshness:
             position = await self._reached(scope, after, until)
             waited = monotonic() - began
             if position is not None or waited >= timeout:
-                return Wait(position is not None, waited, position or 0)
+                return WaitResult(position is not None, waited, position or 0)
             await anyio.sleep(min(pause, timeout - waited))
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -76,13 +76,13 @@ class Freshness:
         Raises:
             NotApplied: neither within `timeout` seconds.
         """
-        if not (await self.wait(scope, receipt, Until.RECORDED, timeout)).fresh:
+        if not (await self.wait(scope, receipt, WaitUntil.RECORDED, timeout)).fresh:
             raise NotApplied(
                 f"interaction {receipt.interaction_id!r} is on its way at {receipt.place} and was"
                 f" not in the log after {timeout} s; is `memory ingest` running?"
             )
 
-    async def _reached(self, scope: Scope, after: Receipt, until: Until) -> int | None:
+    async def _reached(self, scope: Scope, after: Receipt, until: WaitUntil) -> int | None:
         """The interaction's position, 0 if it will never have one; None: not so far."""
         if after.position or after.place is None:
             rows = await self._database.fetch(scope, "log.position")
@@ -96,10 +96,10 @@ class Freshness:
         return position if _has_come(position_of(rows), position, until) else None
 
 
-def _has_come(position: Position, needed: int, until: Until) -> bool:
+def _has_come(position: Position, needed: int, until: WaitUntil) -> bool:
     match until:
-        case Until.RECORDED:
+        case WaitUntil.RECORDED:
             return position.recorded >= needed
-        case Until.EXTRACTED:
+        case WaitUntil.EXTRACTED:
             return position.extracted >= needed
     assert_never(until)

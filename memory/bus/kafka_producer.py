@@ -15,7 +15,7 @@ from memory.bus.kafka_connection import (
     translated,
     unknown_topic,
 )
-from memory.bus.topics import Keyed, Message
+from memory.bus.topics import KeyedMessage, Message
 from memory.errors import InteractionTooLarge
 from memory.models import Place
 from memory.settings import Settings
@@ -85,7 +85,7 @@ class Producer:
                     f" and topic {self._topic!r} takes {self._largest:,} (max.message.bytes)"
                 )
 
-    def deliver(self, messages: Sequence[Keyed], deadline: float) -> list[Place]:
+    def deliver(self, messages: Sequence[KeyedMessage], deadline: float) -> list[Place]:
         """Sends messages in their order; where each stands once all are acknowledged.
 
         Raises:
@@ -100,7 +100,7 @@ class Producer:
                 self._give_up()
                 raise
 
-    def _send(self, message: Keyed) -> Any:
+    def _send(self, message: KeyedMessage) -> Any:
         sent = self._kafka.send(
             self._topic, key=message.key, value=message.value, headers=message.headers
         )

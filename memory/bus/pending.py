@@ -14,7 +14,7 @@ from memory.log.envelope import validated
 from memory.log.interactions import WINDOW_LIMIT
 from memory.models import Interaction, Receipt, Scope
 
-OVERLAY_BYTES = 16 * 1024 * 1024
+MAX_PENDING_BYTES = 16 * 1024 * 1024
 """Of content that is kept; past it the oldest are given up, and appear once they are applied."""
 
 _BESIDE_CONTENT = 1_000  # bytes that an interaction takes up at least, whatever its content
@@ -23,7 +23,7 @@ Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Coming:
+class PendingInteraction:
     """An interaction on its way, and the receipt it was acknowledged with."""
 
     interaction: Interaction
@@ -35,56 +35,56 @@ class Coming:
         return _BESIDE_CONTENT + len(self.interaction.content) + len(str(self.interaction.payload))
 
 
-class Overlay:
+class PendingInteractions:
     """One client's interactions on their way into the log, in the order they were recorded."""
 
     def __init__(self) -> None:
-        self._coming: OrderedDict[Key, Coming] = OrderedDict()
-        self._sessions: dict[tuple[str, str, str], dict[Key, Coming]] = {}
+        self._pending: OrderedDict[Key, PendingInteraction] = OrderedDict()
+        self._sessions: dict[tuple[str, str, str], dict[Key, PendingInteraction]] = {}
         self._size = 0
 
     def add(self, interactions: Sequence[Interaction], receipts: Sequence[Receipt]) -> None:
         """Keeps those that have a place on the bus and none in the log."""
         for interaction, receipt in zip(interactions, receipts, strict=True):
             if receipt.place is not None and not receipt.position:
-                self._keep(Coming(validated(interaction), receipt))
+                self._keep(PendingInteraction(validated(interaction), receipt))
 
-    def _keep(self, coming: Coming) -> None:
-        scope = coming.interaction.scope
-        session = (scope.tenant, scope.user, coming.interaction.session)
-        key = (*session, coming.interaction.id)
-        if key in self._coming:  # recorded again: the log keeps what came first
+    def _keep(self, pending: PendingInteraction) -> None:
+        scope = pending.interaction.scope
+        session = (scope.tenant, scope.user, pending.interaction.session)
+        key = (*session, pending.interaction.id)
+        if key in self._pending:  # recorded again: the log keeps what came first
             return
-        self._coming[key] = coming
-        self._sessions.setdefault(session, {})[key] = coming
-        self._size += coming.size
-        while self._size > OVERLAY_BYTES:
-            self._drop(next(iter(self._coming)))
+        self._pending[key] = pending
+        self._sessions.setdefault(session, {})[key] = pending
+        self._size += pending.size
+        while self._size > MAX_PENDING_BYTES:
+            self._drop(next(iter(self._pending)))
 
     def _drop(self, key: Key) -> None:
-        self._size -= self._coming.pop(key).size
+        self._size -= self._pending.pop(key).size
         kept = self._sessions[key[:3]]
         del kept[key]
         if not kept:
             del self._sessions[key[:3]]
 
-    def coming(self, scope: Scope) -> tuple[Coming, ...]:
+    def pending(self, scope: Scope) -> tuple[PendingInteraction, ...]:
         """The newest of the scope's session, oldest first; none without a session."""
         if scope.session is None:
             return ()
         kept = self._sessions.get((scope.tenant, scope.user, scope.session), {})
         return tuple(kept.values())[-WINDOW_LIMIT:]
 
-    def of_user(self, scope: Scope) -> tuple[Coming, ...]:
+    def of_user(self, scope: Scope) -> tuple[PendingInteraction, ...]:
         """All of the scope's user, or of its session where it names one, oldest first."""
         return tuple(
-            coming
-            for (tenant, user, session, _), coming in self._coming.items()
+            pending
+            for (tenant, user, session, _), pending in self._pending.items()
             if (tenant, user) == (scope.tenant, scope.user) and scope.session in {None, session}
         )
 
     def settle(
-        self, scope: Scope, coming: Sequence[Coming], rows: Sequence[DictRow]
+        self, scope: Scope, pending: Sequence[PendingInteraction], rows: Sequence[DictRow]
     ) -> list[Interaction]:
         """Lets go of what the rows of `log.settled` say is dealt with; the others are returned.
 
@@ -92,11 +92,11 @@ class Overlay:
         """
         settled = {row["nth"] for row in rows}
         left = []
-        for nth, item in enumerate(coming, 1):
+        for nth, item in enumerate(pending, 1):
             interaction = item.interaction
             if nth in settled:
                 key = (scope.tenant, scope.user, interaction.session, interaction.id)
-                if self._coming.get(key) is item:
+                if self._pending.get(key) is item:
                     self._drop(key)
             elif not interaction.private or interaction.scope.agent in {None, scope.agent}:
                 left.append(interaction)

@@ -33,7 +33,7 @@ class Topic:
     configs: Mapping[str, str] = field(default_factory=dict)
 
 
-class Keyed(Protocol):
+class KeyedMessage(Protocol):
     """What a topic holds: bytes under a key."""
 
     @property

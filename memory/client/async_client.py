@@ -14,15 +14,15 @@ from memory.beliefs.collective import Collective, CollectiveExplanation
 from memory.beliefs.erasure import Eraser, Forgotten
 from memory.beliefs.long_term import LongTerm
 from memory.beliefs.retraction import (
+    AuditReason,
+    InteractionSelector,
     Retractor,
     Revised,
-    Which,
-    Why,
 )
-from memory.beliefs.usage import Uses
-from memory.bus.freshness import TIMEOUT, Freshness, Until
+from memory.beliefs.usage import UsageRecorder
+from memory.bus.freshness import TIMEOUT, Freshness, WaitUntil
 from memory.bus.kafka import KafkaBus
-from memory.bus.pending import Overlay
+from memory.bus.pending import PendingInteractions
 from memory.bus.postgres import Bus, PostgresBus
 from memory.client.remembering import Remembering
 from memory.context.assembly import (
@@ -48,7 +48,7 @@ from memory.models import (
     Role,
     Scope,
 )
-from memory.point_in_time import then
+from memory.point_in_time import at
 from memory.recall.reranking import Reranker
 from memory.recall.search import Recaller
 from memory.settings import Settings
@@ -140,15 +140,15 @@ class AsyncMemoryClient:
             reranker=self._reranker,
         )
         self._recaller = recaller
-        self._overlay = Overlay()
+        self._pending = PendingInteractions()
         self._assembler = Assembler(
-            self._database, recaller, settings.window_tokens, self._estimator, self._overlay
+            self._database, recaller, settings.window_tokens, self._estimator, self._pending
         )
         self._freshness = Freshness(self._database)
         self._remembering = Remembering(self._log, self._long_term, self._freshness)
         self._eraser = Eraser(self._database, self._long_term)
         self._retractor = Retractor(self._database, self._long_term)
-        self._uses = Uses(self._long_term)
+        self._usage = UsageRecorder(self._long_term)
         self._collective = Collective(self._database, settings.language)
         self.state = AsyncTaskState(self._log)
 
@@ -162,7 +162,7 @@ class AsyncMemoryClient:
         try:
             if self._given_bus is None:
                 await self._bus.aclose()
-            await self._uses.flush()
+            await self._usage.flush()
         finally:
             await self._database.close()
         if self._embedder is None:
@@ -232,7 +232,7 @@ class AsyncMemoryClient:
         self, interactions: Sequence[Interaction], traceparent: str | None
     ) -> list[Receipt]:
         receipts = await self._bus.publish(interactions, traceparent=traceparent)
-        self._overlay.add(interactions, receipts)
+        self._pending.add(interactions, receipts)
         return receipts
 
     async def context(
@@ -262,13 +262,11 @@ class AsyncMemoryClient:
             InvalidInput: a budget too small to hold anything, or an empty or oversize query.
             NaiveTime: a time without a zone.
         """
-        wait = await self._freshness.wait(scope, after, Until.RECORDED, timeout)
-        past = then(as_of, believed_at)
-        context = await self._assembler.context(
-            scope, query, budget=budget, shares=shares, then=past
-        )
+        wait = await self._freshness.wait(scope, after, WaitUntil.RECORDED, timeout)
+        past = at(as_of, believed_at)
+        context = await self._assembler.context(scope, query, budget=budget, shares=shares, at=past)
         if past is None:  # looking back is no use of a memory
-            self._uses.note(scope, context.items)
+            self._usage.note(scope, context.items)
         # A past reflects less of the log, however fresh it is.
         fresh = wait.fresh and (past is not None or context.position >= wait.position)
         return replace(context, fresh=fresh, waited=wait.seconds)
@@ -300,10 +298,10 @@ class AsyncMemoryClient:
             InvalidInput: an empty or oversize query, or `only_agent` without an agent.
             NaiveTime: a time without a zone.
         """
-        wait = await self._freshness.wait(scope, after, Until.EXTRACTED, timeout)
-        past = then(as_of, believed_at)
+        wait = await self._freshness.wait(scope, after, WaitUntil.EXTRACTED, timeout)
+        past = at(as_of, believed_at)
         found = await self._recaller.recall(
-            scope, query, k=k, kinds=kinds, only_agent=only_agent, then=past
+            scope, query, k=k, kinds=kinds, only_agent=only_agent, at=past
         )
         fresh = wait.fresh and (past is not None or found.extracted >= wait.position)
         return replace(found, fresh=fresh, waited=wait.seconds)
@@ -386,8 +384,8 @@ class AsyncMemoryClient:
         if memory is not None:
             return await self._eraser.memory(scope, memory, keep_sources=keep_sources)
         where = Scope(scope.tenant, scope.user, scope.agent, session)
-        for coming in self._overlay.of_user(where):
-            await self._freshness.require(where, coming.receipt, TIMEOUT)
+        for pending in self._pending.of_user(where):
+            await self._freshness.require(where, pending.receipt, TIMEOUT)
         if session is not None:
             return await self._eraser.session(where)
         return await self._eraser.user(scope)
@@ -413,7 +411,7 @@ class AsyncMemoryClient:
             InvalidInput: not exactly one of `interactions` and `source`, or too long a reason.
             UnknownInteraction: an id that is not in the user's log; nothing was changed.
         """
-        which, why = Which(interactions, source), Why(by, reason)
+        which, why = InteractionSelector(interactions, source), AuditReason(by, reason)
         return await self._retractor.retract(scope, which, why)
 
     async def restore(
@@ -430,7 +428,7 @@ class AsyncMemoryClient:
         Raises:
             InvalidInput, UnknownInteraction: as `retract`.
         """
-        which, why = Which(interactions, source), Why(by, reason)
+        which, why = InteractionSelector(interactions, source), AuditReason(by, reason)
         return await self._retractor.restore(scope, which, why)
 
     async def retractions(self, scope: Scope, *, limit: int = 100) -> list[Retraction]:
@@ -464,7 +462,7 @@ class AsyncMemoryClient:
             closed=closed,
             contested=contested,
             limit=limit,
-            then=then(as_of, believed_at),
+            at=at(as_of, believed_at),
         )
 
     async def explain(
@@ -483,7 +481,7 @@ class AsyncMemoryClient:
             UnknownMemory: the user has no such memory, or did not have it then.
             NaiveTime: a time without a zone.
         """
-        return await self._long_term.explain(scope, memory, then(as_of, believed_at))
+        return await self._long_term.explain(scope, memory, at(as_of, believed_at))
 
     async def explain_collective(self, scope: Scope, memory: int) -> CollectiveExplanation:
         """How many users, at least, a collective memory rests on, and on what kinds of evidence.

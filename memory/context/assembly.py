@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from memory.bus.pending import Overlay
+from memory.bus.pending import PendingInteractions
 from memory.context.packing import Packing, TokenEstimator, only_repeats
 from memory.context.rendering import (
     Entry,
@@ -33,7 +33,7 @@ from memory.log.interactions import (
     working_memory,
 )
 from memory.models import Interaction, Memory, MemoryKind, RecalledMemory, Scope, Tier
-from memory.point_in_time import Then
+from memory.point_in_time import PointInTime
 from memory.recall.search import Recaller, fitting
 
 __all__ = ["Assembler", "Citation", "Context", "Section", "Shares", "TokenEstimator"]
@@ -79,7 +79,7 @@ class Citation:
     confidence: float
     occurred_at: datetime
     text: str
-    abridged: bool = False
+    excerpt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +176,10 @@ class Assembler:
         recaller: Recaller,
         window_tokens: int,
         estimator: TokenEstimator = estimate_tokens,
-        overlay: Overlay | None = None,
+        pending: PendingInteractions | None = None,
     ) -> None:
         self._database = database
-        self._overlay = overlay or Overlay()
+        self._pending = pending or PendingInteractions()
         self._recaller = recaller
         self._window_tokens = window_tokens
         self._estimate = estimator
@@ -191,7 +191,7 @@ class Assembler:
         *,
         budget: int = 2000,
         shares: Shares | None = None,
-        then: Then | None = None,
+        at: PointInTime | None = None,
     ) -> Context:
         """What is relevant to `query`, in at most `budget` tokens; two round trips to the store.
 
@@ -200,20 +200,20 @@ class Assembler:
         """
         if budget < MINIMUM_BUDGET:
             raise InvalidInput(f"budget must be at least {MINIMUM_BUDGET} tokens, got {budget!r}")
-        now = datetime.now(UTC) if then is None else then.moment
-        search = await self._recaller.search(scope, query, then=then)
+        now = datetime.now(UTC) if at is None else at.moment
+        search = await self._recaller.search(scope, query, at=at)
         calls = [search.call, search.shared_call, search.position_call]
         window_tokens = min(self._window_tokens, budget)
-        coming = self._overlay.coming(scope) if then is None else ()
+        pending = self._pending.pending(scope) if at is None else ()
         if scope.session is not None:
             # First what is on its way: what comes in between is then in the window, at the latest.
-            calls += [settled_call([c.receipt for c in coming])] if coming else []
-            calls += working_calls(scope, window_tokens, then)
+            calls += [settled_call([c.receipt for c in pending])] if pending else []
+            calls += working_calls(scope, window_tokens, at)
         found = iter(await self._database.fetch_all(scope, calls))
         scored, shared, position = next(found), next(found), position_of(next(found))
         working = WorkingMemory()
         if scope.session is not None:
-            left = self._overlay.settle(scope, coming, next(found)) if coming else []
+            left = self._pending.settle(scope, pending, next(found)) if pending else []
             working = working_memory(
                 next(found), next(found), next(found), now, left, window_tokens
             )
@@ -222,7 +222,7 @@ class Assembler:
         draft = Draft(search.question, self._estimate, budget, shares or Shares())
         draft.fill(working, own, fitting(own, search.shared(shared)))
         finished = draft.finished(query, position)
-        return replace(finished, **then.params) if then else finished
+        return replace(finished, **at.params) if at else finished
 
 
 class Draft:
@@ -314,5 +314,5 @@ def _citation(marker: int, entry: Entry) -> Citation:
         memory.confidence,
         memory.occurred_at,
         entry.text,
-        entry.abridged,
+        entry.excerpt,
     )

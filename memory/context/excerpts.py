@@ -43,7 +43,7 @@ def stems(words: Iterable[str]) -> frozenset[str]:
     return frozenset(word[:STEM] for word in words)
 
 
-def abridged(
+def excerpt(
     text: str, payload: Mapping[str, Any], question: frozenset[str], characters: int
 ) -> str | None:
     """`text` in about `characters`; None where it has no turns, or little would be left out.

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 
-from memory.context.excerpts import abridged, stems
+from memory.context.excerpts import excerpt, stems
 from memory.context.rendering import (
     INSTRUCTIONS,
     PROFILE,
@@ -206,8 +206,8 @@ class Packing:
 
     def _shortened(self, item: RecalledMemory) -> Entry:
         memory = item.memory
-        text = abridged(memory.text, memory.payload, self._asked, self._abridged)
-        return Entry.whole(item) if text is None else Entry(item, text, abridged=True)
+        text = excerpt(memory.text, memory.payload, self._asked, self._abridged)
+        return Entry.whole(item) if text is None else Entry(item, text, excerpt=True)
 
     def _put(self, entry: Entry) -> bool:
         """Adds an entry if it fits and its words do not stand there yet."""
@@ -235,7 +235,7 @@ class Packing:
         """Puts abridged episodes back in full, best first, where that fits."""
         for n in sorted(range(len(self.entries)), key=lambda n: -self.entries[n].item.score):
             entry = self.entries[n]
-            if entry.abridged:
+            if entry.excerpt:
                 whole = Entry.whole(entry.item)
                 more = self._cost(whole) - self._cost(entry)
                 if more <= self._left:

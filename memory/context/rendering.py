@@ -34,7 +34,7 @@ class Entry:
 
     item: RecalledMemory
     text: str
-    abridged: bool = False
+    excerpt: bool = False
 
     @classmethod
     def whole(cls, item: RecalledMemory) -> "Entry":
@@ -160,7 +160,7 @@ def entry_json(entry: Entry, marker: int) -> dict[str, Any]:
         "tier": memory.tier,
         "kind": memory.kind,
         "text": entry.text,
-        "abridged": entry.abridged,
+        "abridged": entry.excerpt,
         "confidence": memory.confidence,
         "occurred_at": memory.occurred_at.isoformat(),
         "valid_from": memory.valid_from.isoformat() if memory.valid_from else None,

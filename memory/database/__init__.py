@@ -7,7 +7,7 @@ Must never send SQL that is not a named statement, and never let a driver error 
 from memory.database.transactions import (
     Database,
     DatabaseRole,
-    Statements,
+    StatementRunner,
     Transaction,
     connect,
     connecting,
@@ -22,7 +22,7 @@ from memory.database.transactions import (
 __all__ = [
     "Database",
     "DatabaseRole",
-    "Statements",
+    "StatementRunner",
     "Transaction",
     "connect",
     "connecting",

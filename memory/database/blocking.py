@@ -11,7 +11,7 @@ from memory.database import queries
 from memory.database.pipeline import BlockingConnection, Params, Rows
 from memory.database.transactions import (
     DatabaseRole,
-    Statements,
+    StatementRunner,
     connecting,
     session_settings,
     translated,
@@ -19,7 +19,7 @@ from memory.database.transactions import (
 from memory.settings import Settings
 
 
-class BlockingDatabase(Statements):
+class BlockingDatabase(StatementRunner):
     """A pool for threads that wait themselves: what it is asked for is done when it returns.
 
     Its coroutines never suspend, so `Portal.call_here` may run what is made of them in any thread.

@@ -234,7 +234,7 @@ def session_settings(settings: Settings, role: DatabaseRole) -> dict[str, str]:
     return {"role": role.value, "statement_timeout": timeout}
 
 
-class Statements(ABC):
+class StatementRunner(ABC):
     """Runs named statements, each call as one transaction in one round trip.
 
     Every statement runs with the tenant and user of its scope bound; row-level security lets
@@ -290,7 +290,7 @@ class Statements(ABC):
             return await self._run(calls)
 
 
-class Database(Statements):
+class Database(StatementRunner):
     """A pool of connections that act as one role."""
 
     def __init__(self, settings: Settings, url: str, role: DatabaseRole) -> None:

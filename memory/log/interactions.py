@@ -14,7 +14,7 @@ from typing import Any, Literal
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from memory.database import Statements
+from memory.database import StatementRunner
 from memory.database.pipeline import Params
 from memory.errors import ConcurrentWrite, ForgottenId, InteractionConflict, InvalidInput
 from memory.log import envelope
@@ -22,7 +22,7 @@ from memory.log.envelope import Incoming
 from memory.log.plain_json import plain_object
 from memory.log.trace_context import NO_TRACE, Trace
 from memory.models import Interaction, InteractionKind, Receipt, Role, Scope
-from memory.point_in_time import Then
+from memory.point_in_time import PointInTime
 from memory.settings import Settings
 
 APPEND_ATTEMPTS = 5
@@ -63,7 +63,7 @@ class Position:
 class Log:
     """One store's interactions and sessions, over one database role."""
 
-    def __init__(self, database: Statements, settings: Settings) -> None:
+    def __init__(self, database: StatementRunner, settings: Settings) -> None:
         self._database = database
         self._settings = settings
 
@@ -97,7 +97,7 @@ class Log:
         for scope, group in _by_user(first.values()).items():
             for row in await self._append_user(scope, group, trace):
                 rows[scope.tenant, scope.user, row["interaction_id"]] = row
-        placed = [_fated(item, first[item.key], rows[item.key]) for item in incoming]
+        placed = [_with_outcome(item, first[item.key], rows[item.key]) for item in incoming]
         _refuse(placed)
         return [
             Receipt(
@@ -182,7 +182,7 @@ class Log:
 
 
 def working_calls(
-    scope: Scope, window_tokens: int, then: Then | None = None
+    scope: Scope, window_tokens: int, at: PointInTime | None = None
 ) -> list[tuple[str, Params]]:
     """The statements that read a session's working tier; `working_memory` reads their rows."""
     session: dict[str, Any] = {"session": scope.session}
@@ -192,11 +192,11 @@ def working_calls(
         "tokens": window_tokens,
         "limit": WINDOW_LIMIT,
     }
-    if then is None:
+    if at is None:
         return [("log.session", session), ("log.window", window), ("log.get_state", session)]
     names = ("past.session", "past.window", "past.state")
     of_each = (session, window, session)
-    return [(name, {**p, **then.params}) for name, p in zip(names, of_each, strict=True)]
+    return [(name, {**p, **at.params}) for name, p in zip(names, of_each, strict=True)]
 
 
 def settled_call(receipts: Sequence[Receipt]) -> tuple[str, Params]:
@@ -316,7 +316,7 @@ def _by_user(incoming: Iterable[Incoming]) -> dict[Scope, list[Incoming]]:
     return {Scope(*key): group for key, group in groups.items()}
 
 
-def _fated(item: Incoming, first: Incoming, row: DictRow) -> DictRow:
+def _with_outcome(item: Incoming, first: Incoming, row: DictRow) -> DictRow:
     """What became of `item`, given what became of the first of the batch with its id."""
     if item is first:
         return row
@@ -382,11 +382,11 @@ def _incoming_row(interaction: Interaction, content_hash: bytes) -> dict[str, An
 
 
 def _refuse(rows: Sequence[DictRow]) -> None:
-    for fate, error, said in (
+    for outcome, error, said in (
         ("conflict", InteractionConflict, "is in the log with other content"),
         ("forgotten", ForgottenId, "was forgotten and stays forgotten"),
     ):
-        ids = [row["interaction_id"] for row in rows if row["fate"] == fate]
+        ids = [row["interaction_id"] for row in rows if row["fate"] == outcome]
         if ids:
             others = len(rows) - len(ids)
             kept = f"; {others} other interactions were accepted" if others else ""

@@ -26,7 +26,7 @@ from memory.language.questions import Question, understood
 from memory.language.turns import INSTRUCTION
 from memory.log.interactions import position_of
 from memory.models import Memory, MemoryKind, Recall, RecalledMemory, Scope
-from memory.point_in_time import Then
+from memory.point_in_time import PointInTime
 from memory.recall.ranking import (
     NEAREST,
     POOL,
@@ -74,12 +74,12 @@ class Search:
     call: tuple[str, Params]
     shared_call: tuple[str, Params]
     position_call: tuple[str, Params] = ("log.position", NOTHING)
-    then: Then | None = None
+    at: PointInTime | None = None
 
     def shared(self, rows: Sequence[DictRow]) -> tuple[RecalledMemory, ...]:
         """The collective memories in the rows of `shared_call`, best first."""
         found = recalled(rows)
-        past = self.then
+        past = self.at
         return found if past is None else tuple(i for i in found if past.holds(i.memory))
 
 
@@ -115,10 +115,10 @@ class Recaller:
         k: int = 10,
         kinds: Iterable[MemoryKind] | None = None,
         only_agent: bool = False,
-        then: Then | None = None,
+        at: PointInTime | None = None,
     ) -> Recall:
         """The `k` best memories for `query`, best first; see `AsyncMemoryClient.recall`."""
-        search = await self.search(scope, query, kinds=kinds, only_agent=only_agent, then=then)
+        search = await self.search(scope, query, kinds=kinds, only_agent=only_agent, at=at)
         calls = [search.call, search.position_call]
         # What is private to an agent is never shared, so looking only there leaves nothing to add.
         calls += [] if only_agent else [search.shared_call]
@@ -126,7 +126,7 @@ class Recaller:
         own = await self.rank(scope, search, scored, k)
         items = blended(own, search.shared(shared[0]) if shared else (), k)
         place = position_of(position)
-        past = then.params if then else {}
+        past = at.params if at else {}
         return Recall(query, items, place.recorded, extracted=place.extracted, **past)
 
     async def search(
@@ -136,7 +136,7 @@ class Recaller:
         *,
         kinds: Iterable[MemoryKind] | None = None,
         only_agent: bool = False,
-        then: Then | None = None,
+        at: PointInTime | None = None,
     ) -> Search:
         """Reads and embeds a query; `rank` takes the rows of the search's statement.
 
@@ -165,18 +165,18 @@ class Recaller:
             "only_agent": only_agent,
             "kinds": [k.value for k in wanted] if wanted is not None else None,
             # Blocks hold what every question about the user looks at.
-            "by_row": only_agent or wanted is not None or then is not None,
+            "by_row": only_agent or wanted is not None or at is not None,
             "names": not recent,
             "generation": None,
         }
-        most = COLLECTIVE_LIMIT if then is None else COLLECTIVE_THEN
+        most = COLLECTIVE_LIMIT if at is None else COLLECTIVE_THEN
         shared = self._collective.call(
             vector, embedder_id, question.searched, kinds=wanted, limit=most
         )
-        if then is None:
+        if at is None:
             return Search(question, ("recall.scores", params), shared)
-        call = ("recall.scores_then", {**params, **then.params})
-        return Search(question, call, shared, ("past.position", then.params), then)
+        call = ("recall.scores_then", {**params, **at.params})
+        return Search(question, call, shared, ("past.position", at.params), at)
 
     async def within(
         self, scope: Scope, query: str, generation: int, *, k: int = 10
@@ -233,8 +233,8 @@ class Recaller:
         params = {"memories": ids, "lexemes": list(scores.rarity)}
         found = await self._database.fetch(scope, "recall.details", params) if ids else []
         by_id = {row["memory_id"]: row for row in found}
-        if search.then is not None and ids:
-            stood = {"memories": ids, **search.then.params}
+        if search.at is not None and ids:
+            stood = {"memories": ids, **search.at.params}
             for row in await self._database.fetch(scope, "past.details", stood):
                 by_id[row["memory_id"]] |= row
         # A memory forgotten between the two statements is left out.

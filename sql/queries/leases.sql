@@ -1,4 +1,4 @@
--- lease --
+-- acquire --
 -- Leases the user that has waited longest for extraction among those whose turn it is, live or
 -- backfill. Not more than one worker ever holds a user.
 -- unscoped: looks for due users in every tenant
@@ -148,7 +148,7 @@ ON CONFLICT (tenant_id, user_id, generation, session_id) DO UPDATE
                             ELSE COALESCE(p.set_aside_at, now()) END
 RETURNING unheard <= %(max_attempts)s AS begun
 
--- put_off --
+-- defer --
 -- Leaves a session for a generation until `seconds` are over, without counting an attempt, where the
 -- lease still holds. No row: the lease was lost.
 WITH held AS (
@@ -175,7 +175,7 @@ DELETE FROM progress p USING held
 WHERE p.tenant_id = %(tenant)s AND p.user_id = %(user)s AND p.generation = %(generation)s
     AND p.session_id = ''
 
--- take_up --
+-- retry_set_aside --
 -- Lets extraction try again what it had set aside, or left for when a budget is renewed, of one user
 -- or of all of the bound tenant; a row for each session.
 WITH taken AS (

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from memory.bus import pending as module
-from memory.bus.pending import Overlay
+from memory.bus.pending import PendingInteractions
 from memory.client import MemoryClient
 from memory.errors import NotApplied
 from memory.models import Interaction, InteractionKind, Place, Receipt, Role, Scope
@@ -137,30 +137,30 @@ class TestWhileNothingIsApplied:
 
 class TestBounds:
     def test_the_oldest_are_given_up_past_the_bound(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "OVERLAY_BYTES", 10_000)
-        kept = Overlay()
+        monkeypatch.setattr(module, "MAX_PENDING_BYTES", 10_000)
+        kept = PendingInteractions()
         for n in range(100):
             kept.add([said(n, "x" * 1000)], [sent(n)])
-        left = [c.interaction.id for c in kept.coming(ANA)]
+        left = [c.interaction.id for c in kept.pending(ANA)]
         assert left == ["m96", "m97", "m98", "m99"]
         assert len(kept.of_user(ANA)) == 4
 
     def test_an_id_recorded_again_is_kept_once_as_it_first_was(self) -> None:
-        kept = Overlay()
+        kept = PendingInteractions()
         kept.add([said(1, "First."), said(1, "Second.")], [sent(1), sent(2)])
-        assert [c.interaction.content for c in kept.coming(ANA)] == ["First."]
+        assert [c.interaction.content for c in kept.pending(ANA)] == ["First."]
 
     def test_what_the_log_already_has_is_not_kept(self) -> None:
-        kept = Overlay()
+        kept = PendingInteractions()
         kept.add([said(1)], [Receipt("m1", "monday", 1, 1)])
-        assert kept.coming(ANA) == ()
-        assert kept.coming(replace(ANA, session=None)) == ()
+        assert kept.pending(ANA) == ()
+        assert kept.pending(replace(ANA, session=None)) == ()
 
     def test_nothing_is_left_behind_of_what_is_settled(self) -> None:
-        kept = Overlay()
+        kept = PendingInteractions()
         kept.add([said(n) for n in range(3)], [sent(n) for n in range(3)])
-        coming = kept.coming(ANA)
-        left = kept.settle(ANA, coming, [{"nth": 1, "position": 1}, {"nth": 3, "position": None}])
+        pending = kept.pending(ANA)
+        left = kept.settle(ANA, pending, [{"nth": 1, "position": 1}, {"nth": 3, "position": None}])
         assert [i.id for i in left] == ["m1"]
-        kept.settle(ANA, coming, [{"nth": 2, "position": 2}])
-        assert (kept._coming, kept._sessions, kept._size) == ({}, {}, 0)
+        kept.settle(ANA, pending, [{"nth": 2, "position": 2}])
+        assert (kept._pending, kept._sessions, kept._size) == ({}, {}, 0)

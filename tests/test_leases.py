@@ -19,12 +19,12 @@ from consumers.extraction import leases as claims_module
 from consumers.extraction import worker as extraction
 from consumers.extraction.leases import (
     BACKFILL_EVERY,
-    FULL,
-    Claims,
+    FULL_BATCH,
     Lease,
-    Whose,
+    Leases,
+    UserFilter,
     fail,
-    take_up,
+    retry_set_aside,
 )
 from consumers.importing.importer import import_interactions, read_jsonl
 from consumers.runtime import wakeups
@@ -51,8 +51,8 @@ async def store(settings: Settings, url: str) -> AsyncIterator[Database]:
         yield opened
 
 
-def claims_of(store: Database, settings: Settings, **changes: Any) -> Claims:
-    return Claims(store, settings.model_copy(update=changes), Whose())
+def claims_of(store: Database, settings: Settings, **changes: Any) -> Leases:
+    return Leases(store, settings.model_copy(update=changes), UserFilter())
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
@@ -73,14 +73,14 @@ class TestOneLeaseAUser:
 
     async def overlaps(self, store: Database, settings: Settings) -> tuple[int, int]:
         """Leases taken by several at once, and how many were of somebody who was held."""
-        claims = claims_of(store, settings)
+        leases = claims_of(store, settings)
         held: set[str] = set()
         taken, doubled = 0, 0
 
-        async def take() -> None:
+        async def acquire() -> None:
             nonlocal taken, doubled
             for _ in range(20):
-                lease = await claims.take(0.0)
+                lease = await leases.acquire(0.0)
                 if lease is None:
                     continue
                 taken += 1
@@ -88,9 +88,9 @@ class TestOneLeaseAUser:
                 held.add(lease.scope.user)
                 await anyio.lowlevel.checkpoint()
                 held.discard(lease.scope.user)
-                await claims.release(lease, 0.0)
+                await leases.release(lease, 0.0)
 
-        await together(6, take)
+        await together(6, acquire)
         return taken, doubled
 
     @pytest.fixture
@@ -110,10 +110,10 @@ class TestOneLeaseAUser:
     async def test_would_be_seen_to_break(
         self, users: None, store: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        sound = queries.statement("leases.lease")
+        sound = queries.statement("leases.acquire")
         broken = sound.replace("leasable_at(u, %(quiet)s, %(full)s) <= now()", "true")
         assert broken != sound
-        with_it = {**queries.load(), "leases.lease": broken}
+        with_it = {**queries.load(), "leases.acquire": broken}
         monkeypatch.setattr(queries, "statement", with_it.__getitem__)
         queries.numbered.cache_clear()
         try:
@@ -132,7 +132,7 @@ class TestALeaseTakenOver:
         superuser: psycopg.Connection,
     ) -> Lease:  # fmt: skip
         client.record(ANA, "Hello.")
-        lease = await claims_of(store, settings).take(0.0)
+        lease = await claims_of(store, settings).acquire(0.0)
         assert lease is not None
         superuser.execute(
             "UPDATE users SET lease_token = %s, leased_until = now() + interval '1 hour'",
@@ -148,10 +148,10 @@ class TestALeaseTakenOver:
         self, slow: Lease, store: Database, settings: Settings, superuser: psycopg.Connection
     ) -> None:
         before = self.everything(superuser)
-        claims = claims_of(store, settings)
-        await claims.release(slow)
-        await claims.release(slow, 0.0)
-        await claims.give_up(slow)
+        leases = claims_of(store, settings)
+        await leases.release(slow)
+        await leases.release(slow, 0.0)
+        await leases.release_now(slow)
         params = claims_module.renewal(slow, settings)
         assert await store.fetch(slow.scope, "leases.renew", params) == []
         assert self.everything(superuser) == before
@@ -218,17 +218,17 @@ class TestRenewal:
         superuser: psycopg.Connection,
     ) -> None:
         await async_client.record(ANA, "Hello.")
-        claims = claims_of(store, settings, lease=3.0)
-        lease = await claims.take(0.0)
+        leases = claims_of(store, settings, lease=3.0)
+        lease = await leases.acquire(0.0)
         assert lease is not None
         first = self.held_until(superuser)
 
         async def renewed() -> bool:
             return self.held_until(superuser) > first
 
-        async with claims.kept(lease):
+        async with leases.renewing(lease):
             await until(renewed)
-        assert await claims.take(0.0) is None
+        assert await leases.acquire(0.0) is None
 
     async def test_gives_up_where_the_user_was_taken_over(
         self,
@@ -238,33 +238,33 @@ class TestRenewal:
         superuser: psycopg.Connection,
     ) -> None:
         await async_client.record(ANA, "Hello.")
-        claims = claims_of(store, settings, lease=0.5)
-        lease = await claims.take(0.0)
+        leases = claims_of(store, settings, lease=0.5)
+        lease = await leases.acquire(0.0)
         assert lease is not None
         superuser.execute(
             "UPDATE users SET lease_token = %s, leased_until = now() + interval '1 hour'",
             (uuid4(),),
         )
         with anyio.fail_after(LONG), pytest.raises(LeaseLost, match="was taken over"):
-            async with claims.kept(lease):
+            async with leases.renewing(lease):
                 await anyio.sleep_forever()
 
     async def test_an_error_within_comes_out_as_itself(
         self, async_client: AsyncMemoryClient, store: Database, settings: Settings
     ) -> None:
         await async_client.record(ANA, "Hello.")
-        claims = claims_of(store, settings)
-        lease = await claims.take(0.0)
+        leases = claims_of(store, settings)
+        lease = await leases.acquire(0.0)
         assert lease is not None
         with pytest.raises(EmbeddingFailed):
-            async with claims.kept(lease):
+            async with leases.renewing(lease):
                 raise EmbeddingFailed("no answer")
 
 
 class TestWhoseTurn:
-    async def turns(self, claims: Claims, number: int) -> list[str]:
-        leases = [await claims.take(0.0) for _ in range(number)]
-        return [lease.scope.user if lease else "" for lease in leases]
+    async def turns(self, leases: Leases, number: int) -> list[str]:
+        found = [await leases.acquire(0.0) for _ in range(number)]
+        return [lease.scope.user if lease else "" for lease in found]
 
     async def test_live_users_come_before_what_is_imported(
         self, async_client: AsyncMemoryClient, store: Database, settings: Settings
@@ -312,25 +312,25 @@ class TestWhoseTurn:
         superuser: psycopg.Connection,
     ) -> None:  # fmt: skip
         await async_client.record(ANA, "Hello.")
-        claims = claims_of(store, settings)
-        assert await claims.take(3600.0) is None
-        wait = await claims.pause(3600.0, 1e9)
+        leases = claims_of(store, settings)
+        assert await leases.acquire(3600.0) is None
+        wait = await leases.seconds_until_due(3600.0, 1e9)
         assert 3000 < wait <= 3600
         superuser.execute("UPDATE users SET recorded_at = now() - interval '2 hours'")
-        assert await claims.take(3600.0) is not None
+        assert await leases.acquire(3600.0) is not None
 
     async def test_a_user_with_much_that_is_new_need_not_be_quiet(
         self, async_client: AsyncMemoryClient, store: Database, settings: Settings
     ) -> None:
-        claims = claims_of(store, settings)
-        await async_client.record_many([said(ANA, n) for n in range(FULL - 1)])
-        assert await claims.take(3600.0) is None
-        await async_client.record_many([said(ANA, FULL)])
-        lease = await claims.take(3600.0)
+        leases = claims_of(store, settings)
+        await async_client.record_many([said(ANA, n) for n in range(FULL_BATCH - 1)])
+        assert await leases.acquire(3600.0) is None
+        await async_client.record_many([said(ANA, FULL_BATCH)])
+        lease = await leases.acquire(3600.0)
         assert lease is not None
-        await claims.release(lease)
+        await leases.release(lease)
         await async_client.record(ANA, "Hello.")
-        assert await claims.take(3600.0) is None
+        assert await leases.acquire(3600.0) is None
 
     async def test_a_user_that_never_falls_quiet_is_taken_all_the_same(
         self, async_client: AsyncMemoryClient, store: Database, settings: Settings,
@@ -338,20 +338,20 @@ class TestWhoseTurn:
     ) -> None:  # fmt: skip
         await async_client.record(ANA, "Hello.")
         superuser.execute("UPDATE users SET due_at = now() - interval '5 minutes'")
-        claims = claims_of(store, settings)
-        assert await claims.take(61.0) is None
-        assert await claims.take(60.0) is not None
+        leases = claims_of(store, settings)
+        assert await leases.acquire(61.0) is None
+        assert await leases.acquire(60.0) is not None
 
     async def test_the_wait_is_for_the_end_of_a_lease(
         self, async_client: AsyncMemoryClient, store: Database, settings: Settings
     ) -> None:
-        claims = claims_of(store, settings, lease=500.0)
-        assert await claims.pause(0.0, 1e9) == 1e9
+        leases = claims_of(store, settings, lease=500.0)
+        assert await leases.seconds_until_due(0.0, 1e9) == 1e9
         await async_client.record(ANA, "Hello.")
-        assert await claims.pause(0.0, 1e9) <= 0
-        assert await claims.take(0.0) is not None
-        assert 400 < await claims.pause(0.0, 1e9) <= 500
-        assert await claims.pause(0.0, 30.0) == 30.0
+        assert await leases.seconds_until_due(0.0, 1e9) <= 0
+        assert await leases.acquire(0.0) is not None
+        assert 400 < await leases.seconds_until_due(0.0, 1e9) <= 500
+        assert await leases.seconds_until_due(0.0, 30.0) == 30.0
 
 
 @dataclass(frozen=True)
@@ -408,7 +408,7 @@ class TestFailing:
         superuser: psycopg.Connection,
     ) -> None:  # fmt: skip
         await async_client.record(ANA, "poison")
-        lease = await claims_of(store, settings).take(0.0)
+        lease = await claims_of(store, settings).acquire(0.0)
         assert lease is not None
         waits: list[float | None] = []
         for _ in range(settings.max_attempts):
@@ -433,15 +433,15 @@ class TestFailing:
         assert client.history(ANA) == []
         choking.broken.clear()
 
-        async def taken(whose: Whose) -> int:
+        async def taken(users: UserFilter) -> int:
             async with Database(settings, url, DatabaseRole.WORKER) as database:
-                return await take_up(database, whose)
+                return await retry_set_aside(database, users)
 
-        assert client._portal.call(taken, Whose("northwind", "tom")) == 0
-        assert client._portal.call(taken, Whose()) == 2
+        assert client._portal.call(taken, UserFilter("northwind", "tom")) == 0
+        assert client._portal.call(taken, UserFilter()) == 2
         worker.drain()
         assert [m.text for m in client.history(ANA)] == ["User: poison"]
-        assert client._portal.call(taken, Whose()) == 0
+        assert client._portal.call(taken, UserFilter()) == 0
 
 
 class TestFollowing:
@@ -474,14 +474,14 @@ class TestFollowing:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         looks = 0
-        take = Claims.take
+        acquire = Leases.acquire
 
-        async def looking(self: Claims, quiet: float) -> Lease | None:
+        async def looking(self: Leases, quiet: float) -> Lease | None:
             nonlocal looks
             looks += 1
-            return await take(self, quiet)
+            return await acquire(self, quiet)
 
-        monkeypatch.setattr(Claims, "take", looking)
+        monkeypatch.setattr(Leases, "acquire", looking)
         async with self.following(Worker(store, WordEmbedder(), [Verbatim()], settings)):
             for number in range(1, 6):
                 await async_client.record(ANA, "Hello.")
@@ -537,7 +537,7 @@ class TestFollowing:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         monkeypatch.setattr(extraction, "FIRST_RETRY", 0.05)
-        monkeypatch.setattr(claims_module, "LEAST_RETRY", 0.05)
+        monkeypatch.setattr(claims_module, "MIN_RETRY", 0.05)
         failures = 0
 
         class Flaky(WordEmbedder):
