@@ -303,7 +303,7 @@ async def test_a_wrong_password_opens_no_door(guarded: Guarded, protocol: str) -
 
 PUBLISHING = """
 import asyncio, logging
-from memory.kafka_bus import KafkaBus
+from memory.bus.kafka import KafkaBus
 from memory.settings import Settings
 from tests.test_kafka_bus import said
 logging.basicConfig(level=logging.DEBUG)

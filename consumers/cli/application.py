@@ -4,9 +4,9 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from keyword import iskeyword
 from typing import Any, NoReturn
 
 import click
@@ -22,50 +22,36 @@ EXIT_CONFIGURATION = 3
 EXIT_UNAVAILABLE = 4
 
 
-@dataclass(frozen=True, slots=True)
-class CommandEntry:
-    """Where a command is defined, and its line in `memory --help`."""
-
-    module: str
-    summary: str
-
-
-COMMANDS = {
-    "demo": CommandEntry("demo", "Watch an agent remember: a sample through the real path."),
-    "import": CommandEntry("imports", "Import conversations from a file and extract memories."),
-    "record": CommandEntry("record", "Append one interaction to the log."),
-    "recall": CommandEntry("recall", "Rank a user's memories for a question."),
-    "context": CommandEntry("recall", "Assemble what the next model call should know."),
-    "explain": CommandEntry("recall", "Show the evidence behind a memory."),
-    "history": CommandEntry("retract", "List what is believed of a user, or was."),
-    "retract": CommandEntry("retract", "Let interactions count for nothing, and keep them."),
-    "restore": CommandEntry("retract", "Let retracted interactions count again."),
-    "forget": CommandEntry("record", "Forget a memory, a session, or a user, for good."),
-    "ingest": CommandEntry("ingest", "Bring a Kafka topic into the log."),
-    "dead-letters": CommandEntry(
-        "dead_letters", "Look at what could not be applied, and redrive it."
-    ),
-    "extract": CommandEntry("operations", "Derive memories from what was recorded."),
-    "compact": CommandEntry("compact", "Keep the tiers in order: merge, promote, retain, verify …"),
-    "generations": CommandEntry("generations", "List the generations, and whom they serve."),
-    "replay": CommandEntry("generations", "Derive a generation from the log beside the live one."),
-    "diff": CommandEntry("diff", "Compare what two generations believe, and how both stand."),
-    "shift": CommandEntry("generations", "Let a replayed generation serve a share of the users."),
-    "rollback": CommandEntry(
-        "generations", "Give every user back to the live generation, at once."
-    ),
-    "promote": CommandEntry("generations", "Make a generation that serves everybody the live one."),
-    "retire": CommandEntry("generations", "Remove a generation and all that it made."),
-    "topics": CommandEntry("topics", "Make the topics that interactions travel over."),
-    "migrate": CommandEntry("operations", "Bring the database up to this release."),
-    "changes": CommandEntry("changes", "Tell other systems what becomes of memories."),
-    "reembed": CommandEntry("operations", "Move the store to another embedder while it serves."),
-    "costs": CommandEntry("model_calls", "Show what model calls cost."),
-    "calls": CommandEntry("model_calls", "List model calls, and what an unusable answer said."),
-    "prompts": CommandEntry(
-        "model_calls", "Show the prompts of models beside those that were used."
-    ),
-    "status": CommandEntry("operations", "Show positions, lag, and what was set aside."),
+COMMANDS = {  # each in the module of its name, with its line in `memory --help`
+    "demo": "Watch an agent remember: a sample through the real path.",
+    "import": "Import conversations from a file and extract memories.",
+    "record": "Append one interaction to the log.",
+    "recall": "Rank a user's memories for a question.",
+    "context": "Assemble what the next model call should know.",
+    "explain": "Show the evidence behind a memory.",
+    "history": "List what is believed of a user, or was.",
+    "retract": "Let interactions count for nothing, and keep them.",
+    "restore": "Let retracted interactions count again.",
+    "forget": "Forget a memory, a session, or a user, for good.",
+    "ingest": "Bring a Kafka topic into the log.",
+    "dead-letters": "Look at what could not be applied, and redrive it.",
+    "extract": "Derive memories from what was recorded.",
+    "compact": "Keep the tiers in order: merge, promote, retain, verify …",
+    "generations": "List the generations, and whom they serve.",
+    "replay": "Derive a generation from the log beside the live one.",
+    "diff": "Compare what two generations believe, and how both stand.",
+    "shift": "Let a replayed generation serve a share of the users.",
+    "rollback": "Give every user back to the live generation, at once.",
+    "promote": "Make a generation that serves everybody the live one.",
+    "retire": "Remove a generation and all that it made.",
+    "topics": "Make the topics that interactions travel over.",
+    "migrate": "Bring the database up to this release.",
+    "changes": "Tell other systems what becomes of memories.",
+    "reembed": "Move the store to another embedder while it serves.",
+    "costs": "Show what model calls cost.",
+    "calls": "List model calls, and what an unusable answer said.",
+    "prompts": "Show the prompts of models beside those that were used.",
+    "status": "Show positions, lag, and what was set aside.",
 }
 
 
@@ -78,18 +64,20 @@ class CommandGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command, or None for a name there is none of."""
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
+        if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"consumers.cli.{entry.module}")
-        command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
+        name = cmd_name.replace("-", "_")
+        module = import_module(
+            f"consumers.cli.{name}_" if iskeyword(name) else f"consumers.cli.{name}"
+        )
+        command = getattr(module, f"{name}_command")
         assert isinstance(command, click.Command)  # noqa: S101 - our own table
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Lists the commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+            formatter.write_dl(list(COMMANDS.items()))
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> NoReturn:
         """Runs one command and exits: errors become one line, or a JSON document, and a code."""

@@ -9,12 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from consumers.cli import html_report, output
-from consumers.cli.generations import names
 from consumers.cli.options import (
     any_tenant_option,
     configured,
     example,
     json_option,
+    names,
     run,
 )
 from consumers.generations.registry import find_generation

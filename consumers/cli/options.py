@@ -126,3 +126,8 @@ def fail_on(failures: int) -> None:
             err=True,
         )
         click.get_current_context().exit(1)
+
+
+def names(text: str | None) -> list[str] | None:
+    """A comma-separated list; None for none given."""
+    return [name.strip() for name in text.split(",") if name.strip()] if text else None

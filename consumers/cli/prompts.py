@@ -1,9 +1,8 @@
-"""`memory costs`, `memory calls`, `memory prompts`: what models were asked, and what it cost."""
+"""`memory prompts`: shows the prompts beside those that were used."""
 
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import click
 from rich.console import RenderableType
@@ -12,121 +11,16 @@ from rich.text import Text
 
 from consumers.cli import output
 from consumers.cli.options import (
-    any_tenant_option,
     configured,
     example,
     json_option,
     run,
-    tenant_option,
-)
-from consumers.operations.costs import (
-    By,
-    Called,
-    Cost,
-    read_calls,
-    read_costs,
 )
 from consumers.store import worker_database
-from extractors.language_model.ledger import Outcome
 from extractors.language_model.prompts import Prompt, prompts
 from memory.database.pipeline import Rows
 from memory.errors import InvalidInput
 from memory.settings import Settings
-
-
-@click.command(
-    "costs",
-    epilog=example("memory costs", "memory costs --by day --since 2026-11-01 --tenant acme --json"),
-)
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="From this day on (UTC).")
-@click.option("--by", type=click.Choice([by.value for by in By]), default="model")
-@any_tenant_option
-@json_option
-def costs_command(since: datetime | None, by: str, tenant: str | None, as_json: bool) -> None:
-    """Show what model calls cost, in the currency of MEMORY_MODEL_PRICES.
-
-    Calls answered from the cache cost nothing; failed ones may. Sums stay when users are forgotten.
-    """
-    found = run(_costs, configured(), tenant, since, By(by))
-    output.answer(found, as_json, lambda: _costs_table(by, found))
-
-
-async def _costs(
-    settings: Settings, tenant: str | None, since: datetime | None, by: By
-) -> list[Cost]:
-    async with worker_database(settings) as database:
-        return await read_costs(database, tenant, since.date() if since else None, by)
-
-
-def _costs_table(by: str, found: Sequence[Cost]) -> RenderableType:
-    if not found:
-        return Text("no model was called")
-    table = _table(by, "calls", "cached", "failed", "tokens in", "out", "cost", "seconds a call")
-    for cost in found:
-        asked = max(1, cost.calls - cost.cached)
-        table.add_row(
-            output.plain(cost.of),
-            *(f"{n:,}" for n in (cost.calls, cost.cached, cost.failed)),
-            *(f"{n:,}" for n in (cost.input_tokens, cost.output_tokens)),
-            f"{cost.cost:,.4f}",
-            f"{cost.seconds / asked:.2f}",
-        )
-    return table
-
-
-def _table(first: str, *numbers: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(first)
-    for name in numbers:
-        table.add_column(name, no_wrap=True, justify="right")
-    return table
-
-
-@click.command(
-    "calls",
-    epilog=example("memory calls --outcome unusable", "memory calls --user ana --limit 5 --json"),
-)
-@click.option("--user", help="Only over this user's log.")
-@click.option("--outcome", type=click.Choice([o.value for o in Outcome]), help="Only these.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
-@tenant_option
-@json_option
-def calls_command(
-    user: str | None, outcome: str | None, limit: int, tenant: str, as_json: bool
-) -> None:
-    """List the newest model calls; of an unusable answer also what it said."""
-    found = run(_calls, configured(), tenant, user, outcome, limit)
-    output.answer(found, as_json, lambda: _calls_table(found))
-
-
-async def _calls(
-    settings: Settings, tenant: str, user: str | None, outcome: str | None, limit: int
-) -> Sequence[Called]:
-    async with worker_database(settings) as database:
-        return await read_calls(database, tenant, user, outcome, limit)
-
-
-def _calls_table(found: Sequence[Called]) -> RenderableType:
-    if not found:
-        return Text("no model was called")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("when", "user", "session", "task", "model", "outcome"):
-        table.add_column(name)
-    table.add_column("kept", justify="right")
-    table.add_column("refused, or what it said", ratio=1)
-    for call in found:
-        refused = ", ".join(f"{n} {why}" for why, n in sorted((call.refused or {}).items()))
-        table.add_row(
-            call.called_at[:19].replace("T", " "),
-            output.plain(call.user_id),
-            output.plain(call.session_id or ""),
-            call.task,
-            call.model,
-            f"{call.outcome}{' (cached)' if call.cached else ''}",
-            "" if call.kept is None else str(call.kept),
-            Text(output.one_line(call.answer or refused, 300)),
-        )
-    return table
 
 
 @click.group(

@@ -1,159 +1,25 @@
-"""`memory extract`, `memory migrate` and `memory status`: what operators run."""
+"""`memory status`: positions, lag, what was set aside, and what the tiers hold."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
-from functools import partial
+from dataclasses import replace
 from math import inf
-from time import monotonic
 
 import click
 from rich.console import RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from consumers.cli import output
 from consumers.cli.options import (
-    any_tenant_option,
     configured,
     example,
-    fail_on,
     json_option,
     run,
-    stopping_at_signals,
     tenant_option,
 )
-from consumers.extraction.derivation import ExtractionReport
-from consumers.extraction.leases import UserFilter, retry_set_aside
-from consumers.extraction.worker import AT_ONCE
 from consumers.ingest.lag import IngestState, ingest_state
-from consumers.operations.reembedding import Reembedded, Reembedding
 from consumers.operations.status import ModelDay, Status, read_status
-from consumers.store import open_worker, reached, worker_database
-from memory.database import described, resolve_url
-from memory.embedding import create_embedder
-from memory.migrate import Migration, migrate, migrations
+from consumers.store import worker_database
 from memory.settings import Settings
-
-
-@click.command(
-    "extract",
-    epilog=example(
-        "memory extract",
-        "memory extract --follow --workers 4",
-        "memory extract --retry-set-aside --tenant acme",
-    ),
-)
-@click.option("--follow", is_flag=True, help="Stay and extract whoever falls quiet, until stopped.")
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=AT_ONCE,
-    show_default=True,
-    help="Users to extract at once: more where a model is waited for.",
-)
-@click.option(
-    "--retry-set-aside",
-    is_flag=True,
-    help="First take up again what was given up on, or waits for a budget raised since.",
-)
-@click.option("--user", help="Only this user.")
-@any_tenant_option
-@json_option
-def extract_command(
-    follow: bool,
-    workers: int,
-    retry_set_aside: bool,
-    user: str | None,
-    tenant: str | None,
-    as_json: bool,
-) -> None:
-    """Derive memories from what was recorded since the last time.
-
-    Any number of these may run at once, on any number of hosts: they share the users.
-    """
-    if user and not tenant:
-        raise click.UsageError("--user needs --tenant: users of two tenants may share a name")
-    done, whose = ExtractionReport(), UserFilter(tenant, user)
-    if retry_set_aside:
-        taken = run(_take_up, configured(), whose)
-        output.say(f"took up {output.counted(taken, 'session')} that had been left")
-    with stopping_at_signals(follow):
-        run(_extract, configured(), done, whose, workers, follow)
-    output.answer(done, as_json, lambda: output.extracted(done))
-    fail_on(done.failures)
-
-
-async def _take_up(settings: Settings, whose: UserFilter) -> int:
-    async with worker_database(settings) as database:
-        return await retry_set_aside(database, whose)
-
-
-async def _extract(
-    settings: Settings, done: ExtractionReport, whose: UserFilter, workers: int, follow: bool
-) -> None:
-    began = monotonic()
-    # Each worker commits on one connection and renews its lease on another.
-    pooled = settings.model_copy(update={"pool_max": max(settings.pool_max, 2 * workers)})
-    waiting = None if follow or whose != UserFilter() else await _waiting(settings)
-    with output.progress("extracting", "interactions", waiting) as advance:
-        opening = partial(open_worker, pooled, lambda so_far: advance(so_far.interactions))
-        async with reached(opening, patient=follow) as worker:
-            try:
-                if follow:
-                    output.say("following; stop with Ctrl-C")
-                    await worker.follow(whose.tenant, whose.user, at_once=workers)
-                else:
-                    await worker.drain(whose.tenant, whose.user, at_once=workers)
-            finally:
-                worker.done.seconds = monotonic() - began
-                for field in fields(done):
-                    setattr(done, field.name, getattr(worker.done, field.name))
-
-
-async def _waiting(settings: Settings) -> int:
-    async with worker_database(settings) as database:
-        return int((await database.fetch_system("leases.lag"))[0]["waiting"])
-
-
-@dataclass(frozen=True, slots=True)
-class Migrated:
-    """What `memory migrate` did, and where the database stands now."""
-
-    database: str
-    version: int
-    applied: tuple[str, ...]
-
-
-@click.command(
-    "migrate",
-    epilog=example(
-        "MEMORY_DATABASE_URL=postgresql://owner@db.example/memory memory migrate", "memory migrate"
-    ),
-)
-@json_option
-def migrate_command(as_json: bool) -> None:
-    """Bring the database up to this release.
-
-    MEMORY_DATABASE_URL names the login role that owns the schema. Each migration commits on its
-    own; running it again, or twice at once, applies nothing twice.
-    """
-    done = run(_migrate, configured())
-    output.answer(done, as_json, lambda: _migrated(done))
-
-
-async def _migrate(settings: Settings) -> Migrated:
-    url = await resolve_url(settings)
-    applied = await migrate(url, settings.connect_timeout)
-    return Migrated(described(url), migrations()[-1].version, tuple(map(_name, applied)))
-
-
-def _name(migration: Migration) -> str:
-    return f"{migration.version:04d}_{migration.name}"
-
-
-def _migrated(done: Migrated) -> Text:
-    applied = "\n".join(f"applied {name}" for name in done.applied) or "nothing to apply"
-    return Text(f"{applied}\n{done.database} is at migration {done.version}")
 
 
 @click.command(
@@ -332,45 +198,3 @@ def _ingest_lines(ingest: IngestState) -> Iterator[tuple[str, str]]:
         yield "", f"partition {part.partition} {where}{waits}; {part.owner or 'nobody has it'}"
     if ingest.dead_letters:
         yield "dead letters", output.tally(ingest.dead_letters)
-
-
-@click.command(
-    "reembed",
-    epilog=example(
-        "MEMORY_EMBEDDER=openai:text-embedding-3-small memory reembed",
-        "memory reembed --drop-old",
-    ),
-)
-@click.option("--batch", type=click.IntRange(min=1), default=200, help="Texts at a time.")
-@click.option("--drop-old", is_flag=True, help="Remove the vectors that no longer serve.")
-@json_option
-def reembed_command(batch: int, drop_old: bool, as_json: bool) -> None:
-    """Move the store to the embedder that MEMORY_EMBEDDER names.
-
-    The old vectors serve until the new ones are complete. Interrupted, it goes on when run again;
-    afterwards apps and workers are restarted with the new setting.
-    """
-    done = run(_reembed, configured(), batch, drop_old)
-    output.answer(done, as_json, lambda: _reembedded(done))
-
-
-async def _reembed(settings: Settings, batch: int, drop_old: bool) -> Reembedded:
-    embedder = create_embedder(settings)
-    try:
-        with output.progress("embedding", "memories", None) as advance:
-            async with worker_database(settings) as database:
-                work = Reembedding(
-                    database,
-                    embedder,
-                    batch=batch,
-                    progress=lambda so_far: advance(so_far.memories),
-                )
-                return await work.run(drop_old=drop_old)
-    finally:
-        await embedder.aclose()
-
-
-def _reembedded(done: Reembedded) -> Text:
-    replaced = f", in place of {done.replaced}" if done.replaced else ""
-    made = f"{output.counted(done.memories, 'vector')} made"
-    return Text(f"{made}; {done.embedder} serves{replaced}")

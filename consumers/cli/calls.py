@@ -1,0 +1,71 @@
+"""`memory calls`: lists model calls, and what an unusable answer said."""
+
+from collections.abc import Sequence
+
+import click
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from consumers.cli import output
+from consumers.cli.options import (
+    configured,
+    example,
+    json_option,
+    run,
+    tenant_option,
+)
+from consumers.operations.costs import (
+    Called,
+    read_calls,
+)
+from consumers.store import worker_database
+from extractors.language_model.ledger import Outcome
+from memory.settings import Settings
+
+
+@click.command(
+    "calls",
+    epilog=example("memory calls --outcome unusable", "memory calls --user ana --limit 5 --json"),
+)
+@click.option("--user", help="Only over this user's log.")
+@click.option("--outcome", type=click.Choice([o.value for o in Outcome]), help="Only these.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@tenant_option
+@json_option
+def calls_command(
+    user: str | None, outcome: str | None, limit: int, tenant: str, as_json: bool
+) -> None:
+    """List the newest model calls; of an unusable answer also what it said."""
+    found = run(_calls, configured(), tenant, user, outcome, limit)
+    output.answer(found, as_json, lambda: _calls_table(found))
+
+
+async def _calls(
+    settings: Settings, tenant: str, user: str | None, outcome: str | None, limit: int
+) -> Sequence[Called]:
+    async with worker_database(settings) as database:
+        return await read_calls(database, tenant, user, outcome, limit)
+
+
+def _calls_table(found: Sequence[Called]) -> RenderableType:
+    if not found:
+        return Text("no model was called")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("when", "user", "session", "task", "model", "outcome"):
+        table.add_column(name)
+    table.add_column("kept", justify="right")
+    table.add_column("refused, or what it said", ratio=1)
+    for call in found:
+        refused = ", ".join(f"{n} {why}" for why, n in sorted((call.refused or {}).items()))
+        table.add_row(
+            call.called_at[:19].replace("T", " "),
+            output.plain(call.user_id),
+            output.plain(call.session_id or ""),
+            call.task,
+            call.model,
+            f"{call.outcome}{' (cached)' if call.cached else ''}",
+            "" if call.kept is None else str(call.kept),
+            Text(output.one_line(call.answer or refused, 300)),
+        )
+    return table

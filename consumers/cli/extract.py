@@ -1,0 +1,103 @@
+"""`memory extract`: derives memories from what was recorded."""
+
+from dataclasses import fields
+from functools import partial
+from time import monotonic
+
+import click
+
+from consumers.cli import output
+from consumers.cli.options import (
+    any_tenant_option,
+    configured,
+    example,
+    fail_on,
+    json_option,
+    run,
+    stopping_at_signals,
+)
+from consumers.extraction.derivation import ExtractionReport
+from consumers.extraction.leases import UserFilter, retry_set_aside
+from consumers.extraction.worker import AT_ONCE
+from consumers.store import open_worker, reached, worker_database
+from memory.settings import Settings
+
+
+@click.command(
+    "extract",
+    epilog=example(
+        "memory extract",
+        "memory extract --follow --workers 4",
+        "memory extract --retry-set-aside --tenant acme",
+    ),
+)
+@click.option("--follow", is_flag=True, help="Stay and extract whoever falls quiet, until stopped.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=AT_ONCE,
+    show_default=True,
+    help="Users to extract at once: more where a model is waited for.",
+)
+@click.option(
+    "--retry-set-aside",
+    is_flag=True,
+    help="First take up again what was given up on, or waits for a budget raised since.",
+)
+@click.option("--user", help="Only this user.")
+@any_tenant_option
+@json_option
+def extract_command(
+    follow: bool,
+    workers: int,
+    retry_set_aside: bool,
+    user: str | None,
+    tenant: str | None,
+    as_json: bool,
+) -> None:
+    """Derive memories from what was recorded since the last time.
+
+    Any number of these may run at once, on any number of hosts: they share the users.
+    """
+    if user and not tenant:
+        raise click.UsageError("--user needs --tenant: users of two tenants may share a name")
+    done, whose = ExtractionReport(), UserFilter(tenant, user)
+    if retry_set_aside:
+        taken = run(_take_up, configured(), whose)
+        output.say(f"took up {output.counted(taken, 'session')} that had been left")
+    with stopping_at_signals(follow):
+        run(_extract, configured(), done, whose, workers, follow)
+    output.answer(done, as_json, lambda: output.extracted(done))
+    fail_on(done.failures)
+
+
+async def _take_up(settings: Settings, whose: UserFilter) -> int:
+    async with worker_database(settings) as database:
+        return await retry_set_aside(database, whose)
+
+
+async def _extract(
+    settings: Settings, done: ExtractionReport, whose: UserFilter, workers: int, follow: bool
+) -> None:
+    began = monotonic()
+    # Each worker commits on one connection and renews its lease on another.
+    pooled = settings.model_copy(update={"pool_max": max(settings.pool_max, 2 * workers)})
+    waiting = None if follow or whose != UserFilter() else await _waiting(settings)
+    with output.progress("extracting", "interactions", waiting) as advance:
+        opening = partial(open_worker, pooled, lambda so_far: advance(so_far.interactions))
+        async with reached(opening, patient=follow) as worker:
+            try:
+                if follow:
+                    output.say("following; stop with Ctrl-C")
+                    await worker.follow(whose.tenant, whose.user, at_once=workers)
+                else:
+                    await worker.drain(whose.tenant, whose.user, at_once=workers)
+            finally:
+                worker.done.seconds = monotonic() - began
+                for field in fields(done):
+                    setattr(done, field.name, getattr(worker.done, field.name))
+
+
+async def _waiting(settings: Settings) -> int:
+    async with worker_database(settings) as database:
+        return int((await database.fetch_system("leases.lag"))[0]["waiting"])

@@ -1,0 +1,58 @@
+"""`memory migrate`: brings the database up to this release."""
+
+from dataclasses import dataclass
+
+import click
+from rich.text import Text
+
+from consumers.cli import output
+from consumers.cli.options import (
+    configured,
+    example,
+    json_option,
+    run,
+)
+from memory.database import described, resolve_url
+from memory.migrate import Migration, migrate, migrations
+from memory.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What `memory migrate` did, and where the database stands now."""
+
+    database: str
+    version: int
+    applied: tuple[str, ...]
+
+
+@click.command(
+    "migrate",
+    epilog=example(
+        "MEMORY_DATABASE_URL=postgresql://owner@db.example/memory memory migrate", "memory migrate"
+    ),
+)
+@json_option
+def migrate_command(as_json: bool) -> None:
+    """Bring the database up to this release.
+
+    MEMORY_DATABASE_URL names the login role that owns the schema. Each migration commits on its
+    own; running it again, or twice at once, applies nothing twice.
+    """
+    done = run(_migrate, configured())
+    output.answer(done, as_json, lambda: _migrated(done))
+
+
+async def _migrate(settings: Settings) -> Migrated:
+    url = await resolve_url(settings)
+    applied = await migrate(url, settings.connect_timeout)
+    return Migrated(described(url), migrations()[-1].version, tuple(map(_name, applied)))
+
+
+def _name(migration: Migration) -> str:
+    return f"{migration.version:04d}_{migration.name}"
+
+
+def _migrated(done: Migrated) -> Text:
+    applied = "\n".join(f"applied {name}" for name in done.applied) or "nothing to apply"
+    return Text(f"{applied}\n{done.database} is at migration {done.version}")
