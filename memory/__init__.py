@@ -1,1 +1,261 @@
-"""The store and the retrieval API: what apps import."""
+"""The store and the retrieval API: `from memory import MemoryClient, Scope`.
+
+What this package and its modules `client`, `models`, `errors`, `settings`, `embedding`,
+`database`, `embedded` and `migrate` export is public and follows semantic versioning.
+The other packages are private.
+
+Everything but the errors is imported at first use, so that a program that needs only a value or an
+error does not load the database driver.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from memory.errors import (
+    BrokenStream,
+    BudgetSpent,
+    BusRefused,
+    BusUnavailable,
+    ConcurrentWrite,
+    ConfigurationError,
+    EmbeddedServerFailed,
+    EmbedderMismatch,
+    EmbeddingFailed,
+    ExperientialMemoryError,
+    ExtractionFailed,
+    ExtractionWaits,
+    ForgottenId,
+    GenerationMismatch,
+    IllegalMove,
+    InteractionConflict,
+    InteractionTooLarge,
+    InvalidImport,
+    InvalidInput,
+    InvalidInteraction,
+    InvalidScope,
+    LeaseLost,
+    LockTimeout,
+    LogTruncated,
+    MigrationChanged,
+    MissingDependency,
+    MissingEmbeddingModel,
+    ModelFailed,
+    NaiveTime,
+    NewerSchema,
+    NotApplied,
+    NotMigrated,
+    PositionLost,
+    PromptChanged,
+    RerankingFailed,
+    RetentionGap,
+    StoreError,
+    StoreUnavailable,
+    TopicRecreated,
+    UnknownGeneration,
+    UnknownInteraction,
+    UnknownMemory,
+    UnknownTopic,
+    UnsupportedDatabase,
+    UnusableAnswer,
+    WrongDimension,
+)
+
+if TYPE_CHECKING:
+    from memory.beliefs.collective import (
+        CollectiveExplanation,
+    )
+    from memory.beliefs.erasure import (
+        Forgotten,
+    )
+    from memory.beliefs.retraction import (
+        Revised,
+    )
+    from memory.client import (
+        AsyncMemoryClient,
+        AsyncTaskState,
+        MemoryClient,
+        TaskState,
+    )
+    from memory.context.assembly import (
+        Citation,
+        Context,
+        Shares,
+    )
+    from memory.embedding import (
+        Embedder,
+    )
+    from memory.log.interactions import (
+        Position,
+    )
+    from memory.models import (
+        Candidate,
+        Evidence,
+        Explanation,
+        Interaction,
+        InteractionKind,
+        Memory,
+        MemoryKind,
+        ModelTask,
+        Provenance,
+        Recall,
+        RecalledMemory,
+        Receipt,
+        Retraction,
+        Role,
+        Scope,
+        Stance,
+        Tier,
+    )
+    from memory.recall.reranking import (
+        HttpReranker,
+        Reranker,
+    )
+    from memory.settings import (
+        KafkaOptions,
+        ModelPrice,
+        Settings,
+    )
+
+_HOMES = {
+    "memory.beliefs.collective": ("CollectiveExplanation",),
+    "memory.beliefs.erasure": ("Forgotten",),
+    "memory.beliefs.retraction": ("Revised",),
+    "memory.client": (
+        "AsyncMemoryClient",
+        "AsyncTaskState",
+        "MemoryClient",
+        "TaskState",
+    ),
+    "memory.context.assembly": (
+        "Citation",
+        "Context",
+        "Shares",
+    ),
+    "memory.embedding": ("Embedder",),
+    "memory.log.interactions": ("Position",),
+    "memory.models": (
+        "Candidate",
+        "Evidence",
+        "Explanation",
+        "Interaction",
+        "InteractionKind",
+        "Memory",
+        "MemoryKind",
+        "ModelTask",
+        "Provenance",
+        "Recall",
+        "RecalledMemory",
+        "Receipt",
+        "Retraction",
+        "Role",
+        "Scope",
+        "Stance",
+        "Tier",
+    ),
+    "memory.recall.reranking": (
+        "HttpReranker",
+        "Reranker",
+    ),
+    "memory.settings": (
+        "KafkaOptions",
+        "ModelPrice",
+        "Settings",
+    ),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AsyncMemoryClient",
+    "AsyncTaskState",
+    "BrokenStream",
+    "BudgetSpent",
+    "BusRefused",
+    "BusUnavailable",
+    "Candidate",
+    "Citation",
+    "CollectiveExplanation",
+    "ConcurrentWrite",
+    "ConfigurationError",
+    "Context",
+    "EmbeddedServerFailed",
+    "Embedder",
+    "EmbedderMismatch",
+    "EmbeddingFailed",
+    "Evidence",
+    "ExperientialMemoryError",
+    "Explanation",
+    "ExtractionFailed",
+    "ExtractionWaits",
+    "Forgotten",
+    "ForgottenId",
+    "GenerationMismatch",
+    "HttpReranker",
+    "IllegalMove",
+    "Interaction",
+    "InteractionConflict",
+    "InteractionKind",
+    "InteractionTooLarge",
+    "InvalidImport",
+    "InvalidInput",
+    "InvalidInteraction",
+    "InvalidScope",
+    "KafkaOptions",
+    "LeaseLost",
+    "LockTimeout",
+    "LogTruncated",
+    "Memory",
+    "MemoryClient",
+    "MemoryKind",
+    "MigrationChanged",
+    "MissingDependency",
+    "MissingEmbeddingModel",
+    "ModelFailed",
+    "ModelPrice",
+    "ModelTask",
+    "NaiveTime",
+    "NewerSchema",
+    "NotApplied",
+    "NotMigrated",
+    "Position",
+    "PositionLost",
+    "PromptChanged",
+    "Provenance",
+    "Recall",
+    "RecalledMemory",
+    "Receipt",
+    "Reranker",
+    "RerankingFailed",
+    "RetentionGap",
+    "Retraction",
+    "Revised",
+    "Role",
+    "Scope",
+    "Settings",
+    "Shares",
+    "Stance",
+    "StoreError",
+    "StoreUnavailable",
+    "TaskState",
+    "Tier",
+    "TopicRecreated",
+    "UnknownGeneration",
+    "UnknownInteraction",
+    "UnknownMemory",
+    "UnknownTopic",
+    "UnsupportedDatabase",
+    "UnusableAnswer",
+    "WrongDimension",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports an exported name from its module, once."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(_HOME[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -23,7 +23,8 @@ from memory.beliefs.usage import UsageRecorder
 from memory.bus.freshness import TIMEOUT, Freshness, WaitUntil
 from memory.bus.kafka import KafkaBus
 from memory.bus.pending import PendingInteractions
-from memory.bus.postgres import Bus, PostgresBus
+from memory.bus.postgres import PostgresBus
+from memory.bus.protocol import Bus
 from memory.client.remembering import Remembering
 from memory.context.assembly import (
     Assembler,

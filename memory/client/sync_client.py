@@ -14,7 +14,8 @@ from memory.beliefs.collective import CollectiveExplanation
 from memory.beliefs.erasure import Forgotten
 from memory.beliefs.retraction import Revised
 from memory.bus.freshness import TIMEOUT
-from memory.bus.postgres import Bus, PostgresBus
+from memory.bus.postgres import PostgresBus
+from memory.bus.protocol import Bus
 from memory.client.async_client import NO_PAYLOAD, AsyncMemoryClient, AsyncTaskState
 from memory.client.portal import Portal
 from memory.context.assembly import Context, Shares, TokenEstimator
