@@ -1,8 +1,8 @@
 """Changes: publishes what became of memories, in the order of each user, at least once.
 
 The database's triggers keep every change in the transaction that makes it. A publisher sends what
-waits and lets go of it once it is acknowledged. One publishes at a time, under a lease; another
-that took over sends again what the first had not let go of, so a change may come twice, under one
+waits and deletes it once it is acknowledged. One publishes at a time, under a lease; another
+that took over sends again what the first had not deleted, so a change may come twice, under one
 `seq`.
 """
 
@@ -43,7 +43,7 @@ SCHEMA = 1
 
 USERS_AT_ONCE = 200
 CHANGES_OF_A_USER = 100
-"""Sent and let go of together; who has more comes again after the others."""
+"""Sent and deleted together; who has more comes again after the others."""
 
 LEASE_SECONDS = 30.0
 """How long a publisher that vanished keeps others from publishing."""
@@ -174,7 +174,7 @@ class Publisher:
         """Publishes until nothing waits, or at once nothing where another publishes.
 
         Raises:
-            StoreUnavailable, BusUnavailable: what was sent and not let go of is sent again.
+            StoreUnavailable, BusUnavailable: what was sent and not deleted is sent again.
         """
         async with self._leading():
             while await self._batch():

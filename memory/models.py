@@ -335,12 +335,12 @@ class Memory:
 
     @property
     def disputed(self) -> str:
-        """What contests it, as readers are told; '' where nothing does."""
+        """The values it conflicts with, worded for readers; '' where there are none."""
         return f"disputed: {', '.join(self.contested)}" if self.contested else ""
 
     @property
     def decided(self) -> str:
-        """What judged a contest that it was in, and with which model; '' where nothing did."""
+        """The verdict on a conflict that it was in, and the model behind it; '' without one."""
         made = self.payload.get(DECISION)
         if not made:
             return ""

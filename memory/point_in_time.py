@@ -1,4 +1,4 @@
-"""Two clocks: what held at one time, as it was believed at another."""
+"""Reading a past: what held at one time, as it was believed at another."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,9 +12,9 @@ from memory.models import Memory, Retraction, aware
 class PointInTime:
     """A past to look at: what held at `as_of`, as was believed at `believed_at`.
 
-    One that is None is now; for `as_of` that means whatever held when, as reads without clocks
-    show. A time to come is as good as now for `believed_at`; for `as_of` it asks for what is known
-    of it. Use `then` to make one.
+    None means now. For `as_of` now means what reads without a point in time show: whatever held,
+    whenever. A future `believed_at` equals now; a future `as_of` asks what is known of that time.
+    `point_in_time` makes one.
     """
 
     as_of: datetime | None
@@ -58,8 +58,8 @@ class PointInTime:
         return replace(retraction, restored_at=None, restored_by=None, restored_reason=None)
 
 
-def at(as_of: datetime | None, believed_at: datetime | None) -> PointInTime | None:
-    """The past that two clocks show; None where neither is given.
+def point_in_time(as_of: datetime | None, believed_at: datetime | None) -> PointInTime | None:
+    """The point in time that both parameters name; None where neither is given.
 
     Raises:
         InvalidInput: what is given is no time.

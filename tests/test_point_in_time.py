@@ -15,7 +15,7 @@ from extractors.protocol import Extractor
 from memory.client import MemoryClient
 from memory.errors import InvalidInput, NaiveTime, UnknownMemory
 from memory.models import Memory, MemoryKind, Scope, Tier
-from memory.point_in_time import at
+from memory.point_in_time import point_in_time
 from memory.settings import Settings
 from tests.compacting import compactor, hold, named, set_policy
 from tests.conftest import Extraction, Residence, Verbatim, WordEmbedder
@@ -262,7 +262,7 @@ class TestTimes:
             call(ANA, *asked.get(verb, ("?",)), **{clock: "yesterday"})
 
     def test_neither_is_no_past(self) -> None:
-        assert at(None, None) is None
+        assert point_in_time(None, None) is None
 
     def test_a_time_to_come_is_as_good_as_now(self, told: Told) -> None:
         ahead = datetime.now(UTC) + timedelta(days=400)

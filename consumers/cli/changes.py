@@ -72,7 +72,7 @@ async def _enable(settings: Settings, told: bool) -> StreamState:
 
 
 @changes_command.command("disable")
-@click.option("--drop", "dropped", is_flag=True, help="Also let go of what waits, unpublished.")
+@click.option("--drop", "dropped", is_flag=True, help="Also delete what waits, unpublished.")
 @json_option
 def disable_command(dropped: bool, as_json: bool) -> None:
     """Keep no more changes; who listens needs a snapshot afterwards."""
@@ -142,7 +142,7 @@ async def _snapshot(settings: Settings, tenant: str | None) -> StreamState:
 )
 @json_option
 def publish_command(follow: bool, to: Path | None, as_json: bool) -> None:
-    """Send the changes that wait, and let go of them once they are acknowledged.
+    """Send the changes that wait, and delete them once they are acknowledged.
 
     Several may run: one publishes, and another takes over where it vanishes.
     """

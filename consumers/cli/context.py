@@ -63,7 +63,7 @@ def context_command(
     user: str,
     agent: str | None,
     as_json: bool,
-    **clocks: Any,
+    **past: Any,
 ) -> None:
     """Assemble what the next model call should know for QUERY.
 
@@ -72,7 +72,7 @@ def context_command(
     if as_json and form == "text":
         raise click.UsageError("--json prints JSON: use it with --format json or messages")
     scope = Scope(tenant, user, agent, session)
-    ask = partial(_context, budget=budget, after=receipt_of(after), timeout=wait, **clocks)
+    ask = partial(_context, budget=budget, after=receipt_of(after), timeout=wait, **past)
     found = run(ask, configured(), scope, query)
     output.warn_of_stale(found.fresh, found.waited, "memory ingest")
     form = form or ("json" if as_json else "text")

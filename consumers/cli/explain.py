@@ -37,7 +37,7 @@ def explain_command(
     tenant: str,
     user: str | None,
     as_json: bool,
-    **clocks: Any,
+    **past: Any,
 ) -> None:
     """Show the evidence behind MEMORY: quotes, what made it, and what it replaced.
 
@@ -50,13 +50,13 @@ def explain_command(
         return
     if user is None:
         raise click.UsageError("Missing option '--user'.", click.get_current_context())
-    found = run(partial(_explain, **clocks), configured(), Scope(tenant, user), memory)
+    found = run(partial(_explain, **past), configured(), Scope(tenant, user), memory)
     output.answer(found, as_json, lambda: output.explained(found))
 
 
-async def _explain(settings: Settings, scope: Scope, memory: int, **clocks: Any) -> Explanation:
+async def _explain(settings: Settings, scope: Scope, memory: int, **past: Any) -> Explanation:
     async with AsyncMemoryClient(settings) as client:
-        return await client.explain(scope, memory, **clocks)
+        return await client.explain(scope, memory, **past)
 
 
 async def _explain_collective(

@@ -63,7 +63,7 @@ def extract_command(
         raise click.UsageError("--user needs --tenant: users of two tenants may share a name")
     done, whose = ExtractionReport(), UserFilter(tenant, user)
     if retry_set_aside:
-        taken = run(_take_up, configured(), whose)
+        taken = run(_retry, configured(), whose)
         output.say(f"took up {output.counted(taken, 'session')} that had been left")
     with stopping_at_signals(follow):
         run(_extract, configured(), done, whose, workers, follow)
@@ -71,7 +71,7 @@ def extract_command(
     fail_on(done.failures)
 
 
-async def _take_up(settings: Settings, whose: UserFilter) -> int:
+async def _retry(settings: Settings, whose: UserFilter) -> int:
     async with worker_database(settings) as database:
         return await retry_set_aside(database, whose)
 

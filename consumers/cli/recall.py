@@ -61,7 +61,7 @@ def recall_command(
     user: str,
     agent: str | None,
     as_json: bool,
-    **clocks: Any,
+    **past: Any,
 ) -> None:
     """Rank a user's memories for QUERY, best first, with what each cites."""
     wanted = [MemoryKind(kind) for kind in kinds] or None
@@ -73,7 +73,7 @@ def recall_command(
         only_agent=only_agent,
         after=receipt_of(after),
         timeout=wait,
-        **clocks,
+        **past,
     )
     found = run(ask, configured(), scope, query)
     output.warn_of_stale(found.fresh, found.waited, "memory extract")

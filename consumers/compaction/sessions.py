@@ -29,11 +29,11 @@ async def close_sessions(work: Work) -> None:
     A session that goes on while it is being closed stays open until it is idle again. One that
     goes on after it was closed is summarised anew, in place of its old summary.
     """
-    async with create_abstractive(work.settings, work.database) as abstracts:
-        await _close_idle(work, abstracts)
+    async with create_abstractive(work.settings, work.database) as abstractive:
+        await _close_idle(work, abstractive)
 
 
-async def _close_idle(work: Work, abstracts: AbstractiveSummaries | None) -> None:
+async def _close_idle(work: Work, abstractive: AbstractiveSummaries | None) -> None:
     async for users in work.users():
         for row in await work.fetch("compaction.idle_sessions", {"users": users}):
             if work.dry_run:
@@ -41,7 +41,7 @@ async def _close_idle(work: Work, abstracts: AbstractiveSummaries | None) -> Non
                 continue
             scope = Scope(work.report.tenant, row["user_id"], session=row["session_id"])
             try:
-                summarised = await _close(work, abstracts, scope, row["length"])
+                summarised = await _close(work, abstractive, scope, row["length"])
             except ConcurrentWrite:
                 work.report.count("left open")
                 continue
@@ -50,13 +50,13 @@ async def _close_idle(work: Work, abstracts: AbstractiveSummaries | None) -> Non
 
 
 async def _close(
-    work: Work, abstracts: AbstractiveSummaries | None, scope: Scope, length: int
+    work: Work, abstractive: AbstractiveSummaries | None, scope: Scope, length: int
 ) -> int:
     user = work.user(scope.user)
     session = {**work.keys(scope.user), "session": scope.session}
-    if abstracts:
+    if abstractive:
         await work.renew()  # a model may take minutes, and the lease is for the whole batch
-    planned = await _planned(work, abstracts, scope)
+    planned = await _planned(work, abstractive, scope)
     async with work.database.transaction(user) as transaction:
         for plan, vectors in planned:
             await work.long_term.commit(transaction, plan, vectors)
@@ -68,12 +68,12 @@ async def _close(
 
 
 async def _planned(
-    work: Work, abstracts: AbstractiveSummaries | None, scope: Scope
+    work: Work, abstractive: AbstractiveSummaries | None, scope: Scope
 ) -> list[tuple[Plan, Vectors]]:
     """The summary in every generation that is kept up, the live one first."""
     user = work.user(scope.user)
     changes = await work.long_term.changes(user)
-    summary = await summary_of(work.database, scope, work.policy.summary_tokens, abstracts)
+    summary = await summary_of(work.database, scope, work.policy.summary_tokens, abstractive)
     planned: list[tuple[Plan, Vectors]] = []
     for generation in await followed_generations(work.database):
         again = {"generation": generation.id}
@@ -117,7 +117,7 @@ async def create_abstractive(
 
 
 async def summary_of(
-    database: Database, scope: Scope, tokens: int, abstracts: AbstractiveSummaries | None
+    database: Database, scope: Scope, tokens: int, abstractive: AbstractiveSummaries | None
 ) -> list[Assertion]:
     """What is to be kept of a session once it is closed; [] where there is nothing to say."""
     params = {"session": scope.session, "after": 0, "limit": LONGEST}
@@ -125,8 +125,8 @@ async def summary_of(
     interactions = [interaction_of(row) for row in rows]
     if not interactions:
         return []
-    if abstracts:
-        summary = await abstracts.summary(scope, interactions, tokens)
+    if abstractive:
+        summary = await abstractive.summary(scope, interactions, tokens)
     else:
         summary = summarise(interactions, tokens)
     return asserted(ExtractiveSummaries(), [summary] if summary else [], interactions, scope)

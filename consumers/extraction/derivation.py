@@ -134,7 +134,7 @@ class Derivation:
         progress: Callable[[ExtractionReport], None] = lambda _: None,
         resolver: ConflictResolver | None = None,
     ) -> None:
-        """Chooses the generation's extractors of those installed; `arbiter`: judges contests.
+        """Chooses the generation's extractors of those installed; `resolver`: decides conflicts.
 
         Raises:
             GenerationMismatch: they are not all installed, or not as the generation has them.

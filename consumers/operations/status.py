@@ -120,7 +120,15 @@ async def read_status(
     """
     scope = Scope(tenant, user or "-")
     whose = {"user": user or ""}
-    sessions, long_term, collective, set_aside, spent, put_off, position = await database.fetch_all(
+    (
+        sessions,
+        long_term,
+        collective,
+        set_aside,
+        spent,
+        deferred,
+        position,
+    ) = await database.fetch_all(
         scope,
         [
             ("status.sessions", whose),
@@ -128,7 +136,7 @@ async def read_status(
             ("status.collective", {}),
             ("leases.set_aside", whose),
             ("models.spent_today", {}),
-            ("models.put_off", {**whose, "reasons": [BUDGET, SERVER]}),
+            ("models.deferred", {**whose, "reasons": [BUDGET, SERVER]}),
             ("log.position", {}),
         ],
     )
@@ -171,15 +179,15 @@ async def read_status(
             for row in set_aside
         ),
         set_aside_total=set_aside[0]["total"] if set_aside else 0,
-        models=_models(spent[0]["spent"], daily_budget, put_off),
+        models=_models(spent[0]["spent"], daily_budget, deferred),
         quality=tuple(await sampled(database, tenant, language)),
         position=position_of(position) if user else None,
     )
 
 
-def _models(spent: float, budget: float | None, put_off: Rows) -> ModelDay:
-    waiting = {row["reason"]: row["sessions"] for row in put_off}
-    resumes = min((row["resumes"] for row in put_off), default=None)
+def _models(spent: float, budget: float | None, deferred: Rows) -> ModelDay:
+    waiting = {row["reason"]: row["sessions"] for row in deferred}
+    resumes = min((row["resumes"] for row in deferred), default=None)
     return ModelDay(
         spent,
         budget,

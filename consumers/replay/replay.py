@@ -259,10 +259,10 @@ class Replay:
         if not rows:
             return
         policy = await read_policy(self._database, scope.tenant)
-        async with create_abstractive(self._settings, self._database, generation) as abstracts:
+        async with create_abstractive(self._settings, self._database, generation) as abstractive:
             for row in rows:
                 session = scope.in_session(row["session_id"])
-                said = await summary_of(self._database, session, policy.summary_tokens, abstracts)
+                said = await summary_of(self._database, session, policy.summary_tokens, abstractive)
                 await self._summary(lease, session, said)
 
     async def _summary(self, lease: Lease, session: Scope, summary: Sequence[Assertion]) -> None:

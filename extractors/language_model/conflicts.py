@@ -1,8 +1,8 @@
 """Contradictions that the rules leave open, judged by a language model: which values hold.
 
 The model proposes; a verdict whose words do not stand in a person's own turn, and speak of what it
-says holds, decides nothing. What it is shown is bounded, and what it said of a contest is kept by
-that contest alone, so that the same one is judged once whatever it was asked about beside.
+says holds, decides nothing. What it is shown is bounded, and what it said of a conflict is kept by
+that conflict alone, so that the same one is judged once whatever it was asked about beside.
 """
 
 import json
@@ -35,7 +35,7 @@ MAX_CONFLICTS = 8
 """Judged in one request."""
 
 MOST_VALUES = 4
-"""Of a contest; one of more values is not judged."""
+"""Of a conflict; one of more values is not judged."""
 
 MOST_QUOTES = 3
 """Shown for each value: the newest."""
@@ -61,7 +61,7 @@ class ConflictOption:
 
 @dataclass(frozen=True, slots=True)
 class ConflictQuestion:
-    """A contest as it is put to a model: its values in order, and the turns they quote.
+    """A conflict as it is put to a model: its values in order, and the turns they quote.
 
     about: the attribute, and whose and under which condition it is, where that is said.
     turns: of any session, in the order of events; each is quoted.
@@ -88,7 +88,7 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True)
 class ConflictResolver:
-    """Judges contests with the models of one asker."""
+    """Judges conflicts with the models of one asker."""
 
     asker: Asker
     name: str = "consolidation"
@@ -185,7 +185,7 @@ def _telling(option: ConflictOption, options: Sequence[ConflictOption]) -> str:
 
 
 def _by_contest(asked: Asked[Consolidated], count: int) -> list[Judged]:
-    """What was said of each contest in turn: the first that was; an undecided one where nothing."""
+    """The first answer about each conflict, in order; an undecided one where there is none."""
     first: dict[int, Judged] = {}
     for judged in asked.answer.contests:
         first.setdefault(judged.contest, judged)
@@ -208,7 +208,7 @@ def _numbered(questions: Sequence[ConflictQuestion]) -> Iterator[str]:
 
 
 def render(question: ConflictQuestion) -> str:
-    """One contest as a model sees it, but for its number: one JSON object a line."""
+    """One conflict as a model sees it, but for its number: one JSON object a line."""
     places = {turn.id: n for n, turn in enumerate(question.turns, 1)}
     values = [
         _json(

@@ -47,7 +47,7 @@ class Refused(StrEnum):
     ANOTHER_PERSON: the words are about somebody else.
     OLD: all its words were read before.
     UNKNOWN_MEMORY: it ends a memory that was not shown.
-    UNKNOWN_VALUE: it decides for a value, or on a contest, that was not shown.
+    UNKNOWN_VALUE: it decides for a value, or on a conflict, that was not shown.
     EMPTY: it says nothing, or in no form that could be kept.
     TOO_MUCH: a summary is as long as it may be without it.
     """

@@ -15,9 +15,9 @@ CONFIDENCE_CEILING = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Which values of one contest hold, as somebody judged who read what they rest on.
+    """Which values of one conflict hold, as somebody judged who read what they rest on.
 
-    contest: the digest of the `Conflict` that was judged; about any other it says nothing, so what
+    conflict: the digest of the `Conflict` that was judged; about any other it says nothing, so what
         is said later, comes late or is taken away reopens the matter.
     holds: in order; several hold side by side, none means that it could not be told.
     rests_on: the interactions of all that was judged.
@@ -69,7 +69,7 @@ class Belief:
 
     contested: other values of a single-valued attribute that nothing decides it against, in order;
         see `timeline`.
-    decided_by: the verdict that put an end to such a contest.
+    decided_by: the verdict that put an end to such a conflict.
     """
 
     value: str | None

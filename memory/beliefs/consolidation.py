@@ -86,7 +86,7 @@ def timeline(assertions: Iterable[Assertion]) -> tuple[Belief, ...]:
     was disputed, and where it supports neither, both end.
 
     Only what the rules leave contested is for a verdict to decide, if there is one on this very
-    contest: what it says holds takes the time from the rest of it. So it does not matter either
+    conflict: what it says holds takes the time from the rest of it. So it does not matter either
     when it was judged.
     """
     claims, verdicts = _parted(assertions)
@@ -110,7 +110,7 @@ def open_conflicts(assertions: Iterable[Assertion]) -> list[Conflict]:
 
 
 def _parted(assertions: Iterable[Assertion]) -> tuple[list[Assertion], dict[str, Assertion]]:
-    """What is claimed, and the verdicts by the contest they judge."""
+    """What is claimed, and the verdicts by the conflict they judge."""
     claims: list[Assertion] = []
     verdicts: list[Assertion] = []
     for assertion in assertions:
@@ -142,7 +142,7 @@ def _contests(beliefs: Iterable[Belief]) -> list[Conflict]:
 
 
 def _decided(conflict: Conflict, by: Assertion) -> list[Belief]:
-    """A contest's beliefs once what holds by a verdict took its time from the others."""
+    """A conflict's beliefs once what holds by a verdict took its time from the others."""
     holds = by.verdict.holds if by.verdict else ()
     holding = [b for b in conflict.beliefs if b.value in holds]
     left = _others(conflict.beliefs, holding)

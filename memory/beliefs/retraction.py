@@ -123,10 +123,10 @@ class Retractor:
         ids = [r["interaction_id"] for r in named if (r["retracted_at"] is None) is retracting]
         if not ids:
             return Revised(unchanged=len(named))
-        (clock,) = await self._database.fetch(scope, "retraction.clock")
+        (row,) = await self._database.fetch(scope, "retraction.now")
         gone = await self._gone(scope, ids, retracting=retracting)
-        planned = await self._planned(scope, changes, ids, gone, clock["now"])
-        keys = {"tenant": scope.tenant, "user": scope.user, "ids": ids, "at": clock["now"]}
+        planned = await self._planned(scope, changes, ids, gone, row["now"])
+        keys = {"tenant": scope.tenant, "user": scope.user, "ids": ids, "at": row["now"]}
         async with self._database.transaction(scope) as transaction:
             # First of all, as every writer does: so locks are always taken in one order.
             fence = {**keys, "from_seq": changes.change_seq}

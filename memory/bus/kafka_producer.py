@@ -58,7 +58,7 @@ class Producer:
             with translated(settings):
                 self._kafka.partitions_for(self._topic)
         except BaseException:
-            self._give_up()
+            self._end()
             raise
 
     def _describe(self, admin: Any) -> None:
@@ -97,7 +97,7 @@ class Producer:
                 acknowledged = [self._send(message) for message in messages]
                 return [self._place(a.get(_seconds_until(deadline))) for a in acknowledged]
             except BaseException:
-                self._give_up()
+                self._end()
                 raise
 
     def _send(self, message: KeyedMessage) -> Any:
@@ -105,10 +105,10 @@ class Producer:
             self._topic, key=message.key, value=message.value, headers=message.headers
         )
         # Called in the producer's own thread, before it can go on to what waits behind.
-        sent.add_errback(lambda _: self._give_up())
+        sent.add_errback(lambda _: self._end())
         return sent
 
-    def _give_up(self) -> None:
+    def _end(self) -> None:
         """Ends this producer from any thread: it sends no more, and what it holds fails."""
         self.ended = True
         # Its own close() first waits for what it holds, and so would send it.

@@ -49,7 +49,7 @@ from memory.models import (
     Role,
     Scope,
 )
-from memory.point_in_time import at
+from memory.point_in_time import point_in_time
 from memory.recall.reranking import Reranker
 from memory.recall.search import Recaller
 from memory.settings import Settings
@@ -264,7 +264,7 @@ class AsyncMemoryClient:
             NaiveTime: a time without a zone.
         """
         wait = await self._freshness.wait(scope, after, WaitUntil.RECORDED, timeout)
-        past = at(as_of, believed_at)
+        past = point_in_time(as_of, believed_at)
         context = await self._assembler.context(scope, query, budget=budget, shares=shares, at=past)
         if past is None:  # looking back is no use of a memory
             self._usage.note(scope, context.items)
@@ -300,7 +300,7 @@ class AsyncMemoryClient:
             NaiveTime: a time without a zone.
         """
         wait = await self._freshness.wait(scope, after, WaitUntil.EXTRACTED, timeout)
-        past = at(as_of, believed_at)
+        past = point_in_time(as_of, believed_at)
         found = await self._recaller.recall(
             scope, query, k=k, kinds=kinds, only_agent=only_agent, at=past
         )
@@ -463,7 +463,7 @@ class AsyncMemoryClient:
             closed=closed,
             contested=contested,
             limit=limit,
-            at=at(as_of, believed_at),
+            at=point_in_time(as_of, believed_at),
         )
 
     async def explain(
@@ -482,7 +482,7 @@ class AsyncMemoryClient:
             UnknownMemory: the user has no such memory, or did not have it then.
             NaiveTime: a time without a zone.
         """
-        return await self._long_term.explain(scope, memory, at(as_of, believed_at))
+        return await self._long_term.explain(scope, memory, point_in_time(as_of, believed_at))
 
     async def explain_collective(self, scope: Scope, memory: int) -> CollectiveExplanation:
         """How many users, at least, a collective memory rests on, and on what kinds of evidence.

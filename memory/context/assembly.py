@@ -167,7 +167,7 @@ class Context:
 class Assembler:
     """Assembles contexts, over one database role.
 
-    `overlay` holds what is shown of a session before the log has it.
+    `pending` holds what is shown of a session before the log has it.
     """
 
     def __init__(

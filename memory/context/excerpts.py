@@ -18,7 +18,7 @@ from memory.language.text import (
 from memory.language.turns import Turn, turns_of
 
 WORTHWHILE = 0.8
-"""An abridgement longer than this share of the text is not worth its gaps."""
+"""A shortened text longer than this share of the text is not worth its gaps."""
 
 MATCH, NUMBERS, NAMES, PERSONAL, OPENING = 2.0, 0.5, 0.3, 0.3, 0.5
 """What a sentence gains by each word of the question, and by what answers tend to hold."""

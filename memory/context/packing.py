@@ -4,7 +4,7 @@ First what governs the answer whatever it is about: standing instructions, and p
 near the question, within a share of the room each. Then, one after the other, the memory that adds
 most for its length: the log-odds of its score, more for what matters, less for length, and less
 where what it cites or says stands there already (budgeted maximum coverage by the greedy rule of
-Khuller, Moss & Naor 1999). Long episodes go in abridged, and whole where room is left.
+Khuller, Moss & Naor 1999). Long episodes go in shortened, and whole where room is left.
 """
 
 import math
@@ -58,7 +58,7 @@ PREFERRED, KNOWN = 0.15, 0.1
 """The share kept for preferences in a request, and for facts and preferences otherwise."""
 
 ABRIDGED_CHARACTERS = 480
-"""An episode up to this length is never abridged: the answer is often beside the match."""
+"""An episode up to this length is never shortened: the answer is often beside the match."""
 
 EPISODES_IN_BUDGET = 16
 """Longer ones are cut to a budget's part by this, until room is left over."""
@@ -95,7 +95,7 @@ class Packing:
             if question.broad
             else (ABRIDGED_CHARACTERS, EPISODES_IN_BUDGET)
         )
-        self._abridged = max(least, room * _CHARACTERS_A_TOKEN // parts)
+        self._excerpt_length = max(least, room * _CHARACTERS_A_TOKEN // parts)
         self._shown = shown
         self._titles: set[str] = set()
         self._said: dict[str, set[str]] = {interaction: set() for interaction in shown}
@@ -187,8 +187,8 @@ class Packing:
         return _value(item) - LENGTH * math.log(tokens) + math.log(new)
 
     def _shortest(self, item: RecalledMemory) -> int:
-        """About how many tokens it takes, abridged if it is long."""
-        return min(item.tokens, self._abridged // _CHARACTERS_A_TOKEN)
+        """About how many tokens it takes, shortened if it is long."""
+        return min(item.tokens, self._excerpt_length // _CHARACTERS_A_TOKEN)
 
     def _new(self, item: RecalledMemory) -> float:
         """The share of what it cites that nothing cites yet, or a little for words not yet said."""
@@ -206,7 +206,7 @@ class Packing:
 
     def _shortened(self, item: RecalledMemory) -> Entry:
         memory = item.memory
-        text = excerpt(memory.text, memory.payload, self._asked, self._abridged)
+        text = excerpt(memory.text, memory.payload, self._asked, self._excerpt_length)
         return Entry.whole(item) if text is None else Entry(item, text, excerpt=True)
 
     def _put(self, entry: Entry) -> bool:
@@ -232,7 +232,7 @@ class Packing:
         return self._estimate(f"{head}{line(entry, _MARKER)}\n")
 
     def _unabridge(self) -> None:
-        """Puts abridged episodes back in full, best first, where that fits."""
+        """Puts shortened episodes back in full, best first, where that fits."""
         for n in sorted(range(len(self.entries)), key=lambda n: -self.entries[n].item.score):
             entry = self.entries[n]
             if entry.excerpt:

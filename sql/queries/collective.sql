@@ -120,7 +120,7 @@ SELECT attribute FROM found WHERE attribute IS NOT NULL OFFSET 1 LIMIT %(limit)s
 -- whose evidence is nothing but what others have as well (the same event imported twice, a long
 -- text copied) shares one count with them; evidence of sources that are not trusted, of retrieved
 -- content and of private turns counts for nothing, and neither does what a user's own memories
--- contest. What was withdrawn lately is not published again, and for twice as long each time, since
+-- conflict with. What was withdrawn lately is not published again, and for twice as long each time, since
 -- each time draws new thresholds.
 -- unscoped: promotion counts over the users of a tenant
 WITH held AS MATERIALIZED (

@@ -22,7 +22,7 @@ SELECT COALESCE(sum(cost), 0)::float8 AS spent,
 FROM model_spend
 WHERE tenant_id = %(tenant)s AND day = (now() AT TIME ZONE 'UTC')::date
 
--- put_off --
+-- deferred --
 -- How many sessions of the bound tenant, or of one user of it, were left for later for each of the
 -- given reasons (the error's name), and when the first of them is read again.
 SELECT split_part(error, ':', 1) AS reason, count(*) AS sessions, min(retry_at) AS resumes

@@ -10,7 +10,7 @@ SELECT interaction_id, retracted_at FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND source = %(source)s
 ORDER BY position
 
--- clock --
+-- now --
 -- The time by which a retraction made now is dated: the database's, as recording times are.
 -- unscoped: reads no table
 SELECT clock_timestamp() AS now
