@@ -4,14 +4,16 @@ MEMORY_TEST_DATABASE_URL points to another server to run against; its login role
 superuser. Otherwise the embedded server is started in a directory of its own and removed after.
 
 MEMORY_TEST_KAFKA points to a broker in the same way (`host:port`). Otherwise one is started through
-Docker, or through Maven and Java; without either its tests are skipped, and fail where CI is set.
+Docker, or through Maven and Java. Without either its tests are skipped, and fail in the full run.
+
+With several processes each has a server, a template and a broker of its own. `run_plugin.py` says
+what happens around the tests, `servers.py` lists the servers.
 """
 
 import asyncio
 import hashlib
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +43,8 @@ from memory.database import Database, DatabaseRole
 from memory.migrate import migrate
 from memory.models import Candidate, Evidence, InteractionKind, MemoryKind, Stance
 from memory.settings import Settings
+from tests import servers
+from tests.run_plugin import FULL, RunPlugin
 
 # No test may fail because the machine is busy: neither an example nor drawing one has a time limit.
 hypothesis.register_profile(
@@ -48,7 +52,7 @@ hypothesis.register_profile(
 )
 hypothesis.load_profile("unhurried")
 
-TEMPLATE = "memory_template"
+TEMPLATE, TEST = "memory_template", "memory_test"
 _numbers = count(1)
 
 
@@ -135,19 +139,17 @@ class Residence:
         ]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(FULL, action="store_true", help="fail where a server is missing; skip nothing")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(RunPlugin(config))
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
-
-
-def _fast() -> str:
-    """A folder in memory where there is room: the 400 files of a database are then copied at once.
-
-    On a disk it takes as long as most of the tests do.
-    """
-    memory = Path("/dev/shm")  # noqa: S108 - what is made in it has a name nobody can guess
-    roomy = memory.is_mount() and shutil.disk_usage(memory).free >= 4 * 2**30
-    return str(memory) if roomy else "/tmp"  # noqa: S108 - as above
 
 
 @pytest.fixture(scope="session")
@@ -155,17 +157,19 @@ def server() -> Iterator[str]:
     """The URL of a server with nothing of ours in it but what this run makes."""
     given = os.environ.get("MEMORY_TEST_DATABASE_URL")
     if given:
+        servers.used("Postgres", servers.describe_postgres(given, embedded=False))
         yield given
         return
-    directory = Path(tempfile.mkdtemp(prefix="memory-tests-", dir=_fast()))
+    directory = Path(tempfile.mkdtemp(prefix="postgres-"))
     directory.chmod(0o755)  # as root the server's own account must be able to enter
     options = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     sizes = {"shared_buffers": "128MB", "max_wal_size": "256MB"}
     try:
-        yield embedded.start(directory, {**options, **sizes})
+        url = embedded.start(directory, {**options, **sizes})
+        servers.used("Postgres", servers.describe_postgres(url, embedded=True))
+        yield url
     finally:
         embedded.stop(directory)
-        shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="session")
@@ -173,16 +177,16 @@ def kafka() -> Iterator[str]:
     """The address of a broker that all tests of a run share: each names topics of its own."""
     given = os.environ.get("MEMORY_TEST_KAFKA")
     if given:
+        servers.used("Kafka", f"at {given} (given)")
         yield given
         return
-    with tempfile.TemporaryDirectory(prefix="memory-kafka-") as directory:
+    with tempfile.TemporaryDirectory(prefix="kafka-") as directory:
         try:
             broker = launch(Path(directory))
         except NoBroker as error:
-            if os.environ.get("CI"):
-                raise
             pytest.skip(f"no Kafka broker: {error}")
         try:
+            servers.used("Kafka", servers.describe_broker(broker))
             yield broker.bootstrap
         finally:
             broker.stop()
@@ -193,9 +197,9 @@ def _at(server: str, database: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def template(server: str) -> Iterator[str]:
+def template(server: str, databases: "Databases") -> Iterator[str]:
     """The name of a database that is migrated once and copied for each test."""
-    name = f"{TEMPLATE}_{os.getpid()}"
+    name = f"{TEMPLATE}_{os.getpid()}_0"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         asyncio.run(migrate(_at(server, name)))
@@ -221,7 +225,7 @@ class Databases:
 
         def make(source: str) -> str:
             self.drop()
-            name = f"memory_test_{os.getpid()}_{next(_numbers)}"
+            name = f"{TEST}_{os.getpid()}_{next(_numbers)}"
             made.append(sql.Identifier(name))
             self.connection.execute(
                 sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
@@ -238,11 +242,33 @@ class Databases:
             name = self.left.pop()
             self.connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
+    def drop_abandoned(self) -> None:
+        """Drops what killed runs left on a server that outlives them.
+
+        A process holds an advisory lock on its own number, which stands in its databases' names.
+        """
+        self._lock("pg_advisory_lock", os.getpid())
+        for (name,) in self.connection.execute("SELECT datname FROM pg_database").fetchall():
+            found = re.fullmatch(rf"(?:{TEMPLATE}|{TEST})_(\d+)_\d+", name)
+            owner = int(found[1]) if found else os.getpid()
+            if owner != os.getpid() and self._lock("pg_try_advisory_lock", owner):
+                self.left.append(sql.Identifier(name))
+                self.drop()
+                self._lock("pg_advisory_unlock", owner)
+
+    def _lock(self, function: str, process: int) -> object:
+        statement = sql.SQL("SELECT {}(hashtext('memory tests'), %s)")
+        row = self.connection.execute(
+            statement.format(sql.Identifier(function)), (process,)
+        ).fetchone()
+        return row and row[0]
+
 
 @pytest.fixture(scope="session")
 def databases(server: str) -> Iterator[Databases]:
     with psycopg.connect(server, autocommit=True) as connection:
         found = Databases(server, connection)
+        found.drop_abandoned()
         yield found
         found.drop()
 

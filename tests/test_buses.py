@@ -32,7 +32,7 @@ def contents(turns: Any) -> list[str]:
     return [turn.content for turn in turns]
 
 
-@pytest.fixture(params=["postgres", "kafka"])
+@pytest.fixture(params=["postgres", pytest.param("kafka", marks=pytest.mark.kafka)])
 def settings(request: pytest.FixtureRequest, url: str) -> Settings:
     """In place of the run's settings: the bus is what varies."""
     if request.param == "kafka":

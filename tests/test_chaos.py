@@ -4,7 +4,9 @@
 `python -m benchmarks.chaos.proving`'s.
 """
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +15,14 @@ from benchmarks.chaos.faults import KINDS
 from benchmarks.chaos.proving import directed
 from benchmarks.chaos.running import Options, run
 
+pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(900)]
+
 
 async def test_whatever_is_killed_nothing_is_lost_doubled_or_out_of_order(kafka: str) -> None:
     report = await run(
-        Options(kills=12, messages=2000, seed=1, users=60, pace=0.5, standstill=150), told=print
+        Options(kills=12, messages=2000, seed=1, users=60, pace=0.5, standstill=150),
+        told=print,
+        within=Path(tempfile.gettempdir()),
     )
     assert report.verdict.failures == {}
     killing = {kind.__name__ for kind in KINDS if kind.__name__.startswith("kill")}
@@ -26,6 +32,7 @@ async def test_whatever_is_killed_nothing_is_lost_doubled_or_out_of_order(kafka:
 
 @pytest.mark.parametrize("name", ["no-lease-token", "position-before-rows", "broker-offsets"])
 async def test_a_product_that_is_broken_is_seen(name: str, kafka: str) -> None:
-    report = await run(replace(directed(name), servers=kafka), told=print)
+    broken = replace(directed(name), servers=kafka)
+    report = await run(broken, told=print, within=Path(tempfile.gettempdir()))
     assert BREAKS[name].seen_by in report.verdict.failures
     assert report.kills == 1

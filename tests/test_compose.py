@@ -102,6 +102,7 @@ class TestContents:
         named = {name.removeprefix("MEMORY_").lower() for name in ours if name.startswith("MEMORY")}
         assert named <= set(Settings.model_fields)
 
+    @pytest.mark.docker
     def test_compose_reads_the_file(self) -> None:
         if shutil.which("docker") is None:
             pytest.skip("Docker is not installed")
@@ -116,6 +117,7 @@ class TestContents:
         subprocess.run(read, check=True, env=environment)
 
 
+@pytest.mark.kafka
 def test_a_broker_takes_the_settings_of_the_container(tmp_path: Path) -> None:
     """As the image reads them: KAFKA_NODE_ID is node.id. Addresses and the directory are ours."""
     given = {

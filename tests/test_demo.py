@@ -17,6 +17,8 @@ from memory import embedded
 from memory.models import Evidence, Interaction
 from memory.settings import Settings
 
+pytestmark = pytest.mark.postgres
+
 COLUMNS, LINES = 100, 50
 
 

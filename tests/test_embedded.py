@@ -15,6 +15,8 @@ import pytest
 from memory import embedded
 from memory.errors import EmbeddedServerFailed
 
+pytestmark = pytest.mark.postgres
+
 JOIN = (
     "import sys; from pathlib import Path; from memory import embedded;"
     "import psycopg; url = embedded.start(Path(sys.argv[1]));"
@@ -25,7 +27,7 @@ JOIN = (
 @pytest.fixture(scope="module")
 def directory() -> Iterator[Path]:
     """A data directory of its own, below one that must be left as it is."""
-    parent = Path(tempfile.mkdtemp(prefix="memory-embedded-", dir="/tmp"))
+    parent = Path(tempfile.mkdtemp(prefix="memory-embedded-"))
     parent.chmod(0o711)
     yield parent / "data"
     embedded.stop(parent / "data")
@@ -96,14 +98,15 @@ class TestRefusals:
 
     def test_a_file_in_the_way(self) -> None:
         with (
-            tempfile.NamedTemporaryFile(dir="/tmp") as file,
+            tempfile.NamedTemporaryFile() as file,
             pytest.raises(EmbeddedServerFailed, match="cannot use"),
         ):
             embedded.start(Path(file.name))
 
+    @pytest.mark.root
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts it under another account")
     def test_as_root_a_directory_that_the_servers_account_cannot_enter(self) -> None:
-        with tempfile.TemporaryDirectory(dir="/tmp") as name:  # made with mode 0700
+        with tempfile.TemporaryDirectory() as name:  # made with mode 0700
             with pytest.raises(EmbeddedServerFailed, match=r"cannot enter.*MEMORY_DATA_DIR"):
                 embedded.start(Path(name) / "data")
             assert mode(Path(name)) == 0o700

@@ -12,9 +12,13 @@ from benchmarks.two_hosts.network import NotPossible
 from benchmarks.two_hosts.scene import Work, two_hosts
 
 
+@pytest.mark.root
+@pytest.mark.slow
+@pytest.mark.postgres
+@pytest.mark.kafka
 @pytest.mark.parametrize("work", [Extraction(), Ingestion()], ids=lambda work: work.name)
 def test_a_host_that_was_cut_off_changes_nothing_when_it_returns(work: Work) -> None:
-    with tempfile.TemporaryDirectory(prefix="memory-hosts-", dir="/tmp") as name:
+    with tempfile.TemporaryDirectory(prefix="memory-hosts-") as name:
         Path(name).chmod(0o755)  # as root the server's own account must be able to enter
         try:
             seen = asyncio.run(two_hosts(work, Path(name), messages=500, lease=2.0))

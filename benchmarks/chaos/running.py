@@ -399,9 +399,13 @@ def _progress(url: str) -> Mapping[str, int]:
     return row
 
 
-async def run(options: Options, told: Callable[[str], None] = lambda _: None) -> Report:
-    """One run in a directory of its own, which is kept where a check fails."""
-    directory = Path(tempfile.mkdtemp(prefix="memory-chaos-", dir="/tmp"))
+async def run(
+    options: Options,
+    told: Callable[[str], None] = lambda _: None,
+    within: Path = Path("/tmp"),  # noqa: S108 - the directory in it has a random name
+) -> Report:
+    """One run in a directory of its own below `within`, which is kept where a check fails."""
+    directory = Path(tempfile.mkdtemp(prefix="memory-chaos-", dir=within))
     directory.chmod(0o755)  # as root the server's own account must be able to enter
     deaf()  # inherited: a worker that has not come to its own handler yet must not die of it
     report = await Run(options, directory, told).run()
