@@ -4,6 +4,7 @@ With several processes the first one (the controller) begins and ends the run; t
 join it and tell it which servers they used.
 """
 
+import os
 from collections.abc import Generator
 from typing import Any
 
@@ -34,6 +35,9 @@ class RunPlugin:
             self.run = runs.begin()
         else:
             runs.join(runs.current())
+            # The readline module, which pytest imports, hands children a terminal's size.
+            for name in ("COLUMNS", "LINES"):
+                os.environ.pop(name, None)
             broker.PORTS = ports(self.worker["workerid"])
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
