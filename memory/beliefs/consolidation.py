@@ -92,7 +92,7 @@ def timeline(assertions: Iterable[Assertion]) -> tuple[Belief, ...]:
     claims, verdicts = _parted(assertions)
     beliefs, disputed = _folded(claims)
     if disputed and verdicts:
-        for conflict in _contests(beliefs):
+        for conflict in _conflicts(beliefs):
             if by := verdicts.get(conflict.digest):
                 beliefs = _others(beliefs, conflict.beliefs) + _decided(conflict, by)
     beliefs.sort(key=_when)
@@ -105,7 +105,7 @@ def open_conflicts(assertions: Iterable[Assertion]) -> list[Conflict]:
     """What the rules cannot decide, and nobody has judged yet; by their values."""
     claims, verdicts = _parted(assertions)
     beliefs, disputed = _folded(claims)
-    found = _contests(beliefs) if disputed else []
+    found = _conflicts(beliefs) if disputed else []
     return sorted((c for c in found if c.digest not in verdicts), key=lambda c: c.values)
 
 
@@ -131,7 +131,7 @@ def _folded(claims: Iterable[Assertion]) -> tuple[list[Belief], bool]:
     return beliefs, disputed
 
 
-def _contests(beliefs: Iterable[Belief]) -> list[Conflict]:
+def _conflicts(beliefs: Iterable[Belief]) -> list[Conflict]:
     """The groups of beliefs that rival one another, directly or by way of others."""
     groups: list[tuple[Belief, ...]] = []
     for belief in beliefs:
