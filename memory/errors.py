@@ -14,6 +14,7 @@
     │   ├── UnknownInteraction      no interaction with this id in this user's log
     │   ├── UnknownGeneration       no generation has this name
     │   └── IllegalMove             a generation cannot go there from where it is
+    ├── ClientNotOpen               a client was called before open() or after close()
     ├── ConfigurationError          the installation has to change before this can work
     │   ├── MissingDependency
     │   ├── MissingEmbeddingModel
@@ -110,6 +111,10 @@ class UnknownGeneration(InvalidInput):
 
 class IllegalMove(InvalidInput):
     """A generation cannot go there from where it is; the message says what has to come first."""
+
+
+class ClientNotOpen(ExperientialMemoryError, RuntimeError):
+    """A client was called before `open()` or after `close()`."""
 
 
 class ConfigurationError(ExperientialMemoryError):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_type
 
 import psycopg
 import pytest
@@ -19,13 +19,14 @@ from memory.client.portal import Portal
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
 from memory.errors import (
+    ClientNotOpen,
     ConfigurationError,
     LockTimeout,
     NewerSchema,
     NotMigrated,
     StoreUnavailable,
 )
-from memory.models import Scope
+from memory.models import Memory, Recall, Receipt, Scope
 from memory.settings import Settings
 from tests.conftest import Extraction
 
@@ -67,12 +68,11 @@ class TestParity:
                 assert inspect.iscoroutinefunction(method), name
             assert not inspect.iscoroutinefunction(verbs(plain)[name]), name
 
-    def test_every_verb_is_documented_once(self, waited: type, plain: type) -> None:
+    def test_both_document_every_verb_in_full(self, waited: type, plain: type) -> None:
         for name, method in verbs(waited).items():
             if not name.startswith("_"):
                 assert len(inspect.getdoc(method) or "") > 10, name
-                mirrored = inspect.getdoc(verbs(plain)[name]) or ""
-                assert mirrored.startswith(f"See `{waited.__name__}.{name}`"), name
+                assert inspect.getdoc(verbs(plain)[name]) == inspect.getdoc(method), name
 
 
 class TestEquality:
@@ -127,6 +127,32 @@ class TestEquality:
         for number in (1, 2):
             with client:
                 assert client.record(ANA, "Hello.").position == number
+
+    def test_a_client_that_is_not_open_says_so(
+        self, settings: Settings, embedder: Embedder
+    ) -> None:
+        client = MemoryClient(settings, embedder=embedder)
+        calls: list[Callable[[], object]] = [
+            lambda: client.record(ANA, "Hello."),
+            lambda: client.recall(ANA, "What?"),
+            lambda: client.state.get(ANA),
+        ]
+        for call in calls:
+            with pytest.raises(ClientNotOpen, match="not open"):
+                call()
+        with client:
+            assert client.state.get(ANA) == {}
+        for call in calls:
+            with pytest.raises(ClientNotOpen, match="not open"):
+                call()
+
+    def test_callers_get_the_types_of_the_async_verbs(self, client: MemoryClient) -> None:
+        receipt = assert_type(client.record(ANA, "Hello.", id="m1"), Receipt)
+        assert_type(client.recall(ANA, "What?", k=3, after=receipt, timeout=0.0), Recall)
+        assert_type(client.history(ANA, closed=True), list[Memory])
+        assert_type(client.state.get(ANA), dict[str, Any])
+        with pytest.raises(TypeError, match="unexpected"):
+            client.recall(ANA, "What?", most=3)  # type: ignore[call-arg]
 
 
 def unused_port() -> int:

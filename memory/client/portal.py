@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine
 from threading import Event, Thread, get_ident
 from typing import Any, Self, TypeVar
 
+from memory.errors import ClientNotOpen
+
 _Returned = TypeVar("_Returned")
 
 
@@ -32,18 +34,23 @@ class Portal:
         self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
 
+    def check_open(self) -> None:
+        """Raises ClientNotOpen where no call can be taken."""
+        if not self._thread.is_alive():
+            raise ClientNotOpen("the client is not open: use it in a `with`, or call open() first")
+
     def call(
         self, function: Callable[..., Coroutine[Any, Any, _Returned]], *args: Any
     ) -> _Returned:
         """What `function(*args)` returns or raises; cancelled where the waiting is interrupted.
 
         Raises:
-            RuntimeError: the portal is closed, or this is its own thread, which would wait for
-                itself.
+            ClientNotOpen: the portal was not opened yet, or is closed.
+            RuntimeError: this is the portal's own thread, which would wait for itself.
         """
         if self._thread.ident == get_ident():
             raise RuntimeError("a call from the portal's own thread would wait for itself")
-        self._check_open()
+        self.check_open()
         future = asyncio.run_coroutine_threadsafe(function(*args), self._loop)
         try:
             return future.result()
@@ -57,9 +64,10 @@ class Portal:
         """What `function(*args)` returns or raises, where it never suspends: run by this thread.
 
         Raises:
-            RuntimeError: the portal is closed, or the function suspends.
+            ClientNotOpen: the portal was not opened yet, or is closed.
+            RuntimeError: the function suspends.
         """
-        self._check_open()
+        self.check_open()
         coroutine = function(*args)
         try:
             coroutine.send(None)
@@ -68,10 +76,6 @@ class Portal:
             return returned
         coroutine.close()
         raise RuntimeError(f"{function!r} suspends: it needs an event loop")
-
-    def _check_open(self) -> None:
-        if not self._thread.is_alive():
-            raise RuntimeError("the portal is not open")
 
     def _run(self) -> None:
         asyncio.run(self._until_closed())

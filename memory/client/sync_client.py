@@ -4,64 +4,82 @@
 and runs them on an event loop of its own.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
-from datetime import datetime
-from functools import partial
-from typing import Any, Self, TypeVar
+from functools import partial, wraps
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
-from memory.beliefs.collective import CollectiveExplanation
-from memory.beliefs.erasure import Forgotten
-from memory.beliefs.retraction import Revised
-from memory.bus.freshness import TIMEOUT
 from memory.bus.postgres import PostgresBus
 from memory.bus.protocol import Bus
-from memory.client.async_client import NO_PAYLOAD, AsyncMemoryClient, AsyncTaskState
+from memory.client.async_client import AsyncMemoryClient, AsyncTaskState
 from memory.client.portal import Portal
-from memory.context.assembly import Context, Shares, TokenEstimator
+from memory.context.assembly import TokenEstimator
 from memory.database import DatabaseRole
 from memory.database.blocking import BlockingDatabase
 from memory.embedding import Embedder
 from memory.language.text import estimate_tokens
-from memory.log.interactions import Log, Position
-from memory.models import (
-    Explanation,
-    Interaction,
-    InteractionKind,
-    Memory,
-    MemoryKind,
-    Recall,
-    Receipt,
-    Retraction,
-    Role,
-    Scope,
-)
+from memory.log.interactions import Log
 from memory.recall.reranking import Reranker
 from memory.settings import Settings
 
 __all__ = ["AsyncMemoryClient", "AsyncTaskState", "MemoryClient", "TaskState"]
 
+_Async_co = TypeVar("_Async_co", covariant=True)
+_Params = ParamSpec("_Params")
 _Returned = TypeVar("_Returned")
 
 
-class TaskState:
+class _Blocking(Generic[_Async_co]):
+    """An object whose methods run those of an async one, through a portal."""
+
+    _portal: Portal
+    _client: _Async_co
+    _appends_here = False
+    """Whether what appends to the log runs in the calling thread: see `memory.database.blocking`."""
+
+
+def _blocking(
+    verb: Callable[Concatenate[_Async_co, _Params], Coroutine[Any, Any, _Returned]],
+    *,
+    appends: bool = False,
+) -> Callable[Concatenate[_Blocking[_Async_co], _Params], _Returned]:
+    """`verb` for code that is not async, with the same signature and docstring.
+
+    `appends` says that it only appends to the log, which may not need the event loop.
+    """
+
+    @wraps(verb)
+    def call(
+        self: _Blocking[_Async_co], /, *args: _Params.args, **kwargs: _Params.kwargs
+    ) -> _Returned:
+        run = self._portal.call_here if appends and self._appends_here else self._portal.call
+        return run(partial(verb, self._client, *args, **kwargs))
+
+    return call
+
+
+def _documented_as(
+    verb: Callable[..., object],
+) -> Callable[[Callable[_Params, _Returned]], Callable[_Params, _Returned]]:
+    """Gives a method the docstring of `verb`."""
+
+    def documented(method: Callable[_Params, _Returned]) -> Callable[_Params, _Returned]:
+        method.__doc__ = verb.__doc__
+        return method
+
+    return documented
+
+
+class TaskState(_Blocking[AsyncTaskState]):
     """`AsyncTaskState` for code that is not async."""
 
     def __init__(self, portal: Portal, state: AsyncTaskState) -> None:
         self._portal = portal
-        self._state = state
+        self._client = state
 
-    def set(self, scope: Scope, key: str, value: object) -> None:
-        """See `AsyncTaskState.set`."""
-        self._portal.call(self._state.set, scope, key, value)
-
-    def get(self, scope: Scope) -> dict[str, Any]:
-        """See `AsyncTaskState.get`."""
-        return self._portal.call(self._state.get, scope)
-
-    def delete(self, scope: Scope, key: str) -> None:
-        """See `AsyncTaskState.delete`."""
-        self._portal.call(self._state.delete, scope, key)
+    set = _blocking(AsyncTaskState.set)
+    get = _blocking(AsyncTaskState.get)
+    delete = _blocking(AsyncTaskState.delete)
 
 
 class _Client(AsyncMemoryClient):
@@ -93,13 +111,12 @@ class _Client(AsyncMemoryClient):
             self.appending.close()
 
 
-class MemoryClient:
+class MemoryClient(_Blocking[_Client]):
     """`AsyncMemoryClient` for code that is not async; use as a context manager.
 
     May be shared between threads, and used inside a running event loop such as a notebook's.
+    Its verbs are made from the async ones: the same signatures, docstrings and errors.
     """
-
-    state: TaskState
 
     def __init__(
         self,
@@ -113,6 +130,7 @@ class MemoryClient:
         self._client = _Client(
             settings, embedder=embedder, bus=bus, estimator=estimator, reranker=reranker
         )
+        self._portal = Portal()
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
@@ -122,243 +140,36 @@ class MemoryClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def open(self) -> None:
-        """See `AsyncMemoryClient.open`."""
+    @_documented_as(AsyncMemoryClient.open)
+    def open(self) -> None:  # noqa: D102
         with ExitStack() as exits:
             self._portal = exits.enter_context(Portal())
             self._portal.call(self._client.open)
             exits.callback(self._portal.call, self._client.close)
-            self.state = TaskState(self._portal, self._client.state)
+            self._appends_here = self._client.appending is not None
             self._exits = exits.pop_all()
 
-    def close(self) -> None:
-        """See `AsyncMemoryClient.close`."""
+    @_documented_as(AsyncMemoryClient.close)
+    def close(self) -> None:  # noqa: D102
         self._exits.close()
 
-    def record(
-        self,
-        scope: Scope,
-        content: str,
-        *,
-        role: Role | str = Role.USER,
-        kind: InteractionKind | str = InteractionKind.MESSAGE,
-        id: str | None = None,  # noqa: A002 - the envelope's own name for it
-        actor: str | None = None,
-        payload: Mapping[str, Any] = NO_PAYLOAD,
-        occurred_at: datetime | None = None,
-        private: bool = False,
-        source: str = "client",
-        traceparent: str | None = None,
-    ) -> Receipt:
-        """See `AsyncMemoryClient.record`."""
-        call = partial(
-            self._client.record,
-            role=role,
-            kind=kind,
-            id=id,
-            actor=actor,
-            payload=payload,
-            occurred_at=occurred_at,
-            private=private,
-            source=source,
-            traceparent=traceparent,
-        )
-        return self._record(call, scope, content)
+    @property
+    def state(self) -> TaskState:
+        """The task state of sessions."""
+        self._portal.check_open()
+        return TaskState(self._portal, self._client.state)
 
-    def record_many(
-        self, interactions: Sequence[Interaction], *, traceparent: str | None = None
-    ) -> list[Receipt]:
-        """See `AsyncMemoryClient.record_many`."""
-        call = partial(self._client.record_many, traceparent=traceparent)
-        return self._record(call, interactions)
-
-    def _record(self, call: Callable[..., Coroutine[Any, Any, _Returned]], *args: Any) -> _Returned:
-        """Appends, in the calling thread where it can: see `memory.database.blocking`."""
-        run = self._portal.call_here if self._client.appending else self._portal.call
-        return run(call, *args)
-
-    def context(
-        self,
-        scope: Scope,
-        query: str,
-        *,
-        budget: int = 2000,
-        shares: Shares | None = None,
-        as_of: datetime | None = None,
-        believed_at: datetime | None = None,
-        after: Receipt | None = None,
-        timeout: float = TIMEOUT,
-    ) -> Context:
-        """See `AsyncMemoryClient.context`."""
-        call = partial(
-            self._client.context,
-            budget=budget,
-            shares=shares,
-            as_of=as_of,
-            believed_at=believed_at,
-            after=after,
-            timeout=timeout,
-        )
-        return self._portal.call(call, scope, query)
-
-    def recall(
-        self,
-        scope: Scope,
-        query: str,
-        *,
-        k: int = 10,
-        kinds: Iterable[MemoryKind] | None = None,
-        only_agent: bool = False,
-        as_of: datetime | None = None,
-        believed_at: datetime | None = None,
-        after: Receipt | None = None,
-        timeout: float = TIMEOUT,
-    ) -> Recall:
-        """See `AsyncMemoryClient.recall`."""
-        call = partial(
-            self._client.recall,
-            k=k,
-            kinds=kinds,
-            only_agent=only_agent,
-            as_of=as_of,
-            believed_at=believed_at,
-            after=after,
-            timeout=timeout,
-        )
-        return self._portal.call(call, scope, query)
-
-    def remember(
-        self,
-        scope: Scope,
-        text: str,
-        *,
-        kind: MemoryKind | str = MemoryKind.FACT,
-        attribute: str | None = None,
-        value: str | None = None,
-        context: str | None = None,
-        single_valued: bool = False,
-        importance: float = 0.8,
-        id: str | None = None,  # noqa: A002 - as in record()
-        occurred_at: datetime | None = None,
-        private: bool = False,
-        timeout: float = TIMEOUT,
-    ) -> Memory:
-        """See `AsyncMemoryClient.remember`."""
-        call = partial(
-            self._client.remember,
-            kind=kind,
-            attribute=attribute,
-            value=value,
-            context=context,
-            single_valued=single_valued,
-            importance=importance,
-            id=id,
-            occurred_at=occurred_at,
-            private=private,
-            timeout=timeout,
-        )
-        return self._portal.call(call, scope, text)
-
-    def forget(
-        self,
-        scope: Scope,
-        *,
-        memory: int | None = None,
-        session: str | None = None,
-        user: bool = False,
-        keep_sources: bool = False,
-    ) -> Forgotten:
-        """See `AsyncMemoryClient.forget`."""
-        call = partial(
-            self._client.forget,
-            memory=memory,
-            session=session,
-            user=user,
-            keep_sources=keep_sources,
-        )
-        return self._portal.call(call, scope)
-
-    def retract(
-        self,
-        scope: Scope,
-        *,
-        interactions: Sequence[str] = (),
-        source: str | None = None,
-        reason: str = "",
-        by: str = "client",
-    ) -> Revised:
-        """See `AsyncMemoryClient.retract`."""
-        call = partial(
-            self._client.retract, interactions=interactions, source=source, reason=reason, by=by
-        )
-        return self._portal.call(call, scope)
-
-    def restore(
-        self,
-        scope: Scope,
-        *,
-        interactions: Sequence[str] = (),
-        source: str | None = None,
-        reason: str = "",
-        by: str = "client",
-    ) -> Revised:
-        """See `AsyncMemoryClient.restore`."""
-        call = partial(
-            self._client.restore, interactions=interactions, source=source, reason=reason, by=by
-        )
-        return self._portal.call(call, scope)
-
-    def retractions(self, scope: Scope, *, limit: int = 100) -> list[Retraction]:
-        """See `AsyncMemoryClient.retractions`."""
-        return self._portal.call(partial(self._client.retractions, limit=limit), scope)
-
-    def history(
-        self,
-        scope: Scope,
-        *,
-        kinds: Iterable[MemoryKind] | None = None,
-        attribute: str | None = None,
-        closed: bool = False,
-        contested: bool = False,
-        as_of: datetime | None = None,
-        believed_at: datetime | None = None,
-        limit: int = 100,
-    ) -> list[Memory]:
-        """See `AsyncMemoryClient.history`."""
-        call = partial(
-            self._client.history,
-            kinds=kinds,
-            attribute=attribute,
-            closed=closed,
-            contested=contested,
-            as_of=as_of,
-            believed_at=believed_at,
-            limit=limit,
-        )
-        return self._portal.call(call, scope)
-
-    def explain(
-        self,
-        scope: Scope,
-        memory: int,
-        *,
-        as_of: datetime | None = None,
-        believed_at: datetime | None = None,
-    ) -> Explanation:
-        """See `AsyncMemoryClient.explain`."""
-        call = partial(self._client.explain, as_of=as_of, believed_at=believed_at)
-        return self._portal.call(call, scope, memory)
-
-    def explain_collective(self, scope: Scope, memory: int) -> CollectiveExplanation:
-        """See `AsyncMemoryClient.explain_collective`."""
-        return self._portal.call(self._client.explain_collective, scope, memory)
-
-    def interactions(self, scope: Scope, *, after: int = 0, limit: int = 1000) -> list[Interaction]:
-        """See `AsyncMemoryClient.interactions`."""
-        return self._portal.call(
-            partial(self._client.interactions, after=after, limit=limit), scope
-        )
-
-    def position(self, scope: Scope) -> Position:
-        """See `AsyncMemoryClient.position`."""
-        return self._portal.call(self._client.position, scope)
+    record = _blocking(AsyncMemoryClient.record, appends=True)
+    record_many = _blocking(AsyncMemoryClient.record_many, appends=True)
+    context = _blocking(AsyncMemoryClient.context)
+    recall = _blocking(AsyncMemoryClient.recall)
+    remember = _blocking(AsyncMemoryClient.remember)
+    forget = _blocking(AsyncMemoryClient.forget)
+    retract = _blocking(AsyncMemoryClient.retract)
+    restore = _blocking(AsyncMemoryClient.restore)
+    retractions = _blocking(AsyncMemoryClient.retractions)
+    history = _blocking(AsyncMemoryClient.history)
+    explain = _blocking(AsyncMemoryClient.explain)
+    explain_collective = _blocking(AsyncMemoryClient.explain_collective)
+    interactions = _blocking(AsyncMemoryClient.interactions)
+    position = _blocking(AsyncMemoryClient.position)
