@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -134,9 +134,19 @@ class Belief:
 
     @property
     def confidence(self) -> float:
-        """Noisy-or over the assertions: each is an independent chance to be right (Pearl 1988)."""
-        doubt = math.prod(1.0 - a.candidate.confidence for a in self.support)
-        return min(1.0 - doubt, max(CONFIDENCE_CEILING, self.newest.candidate.confidence))
+        """What its assertions give together."""
+        each = (a.candidate.confidence for a in self.support)
+        return noisy_or(each, self.newest.candidate.confidence)
+
+
+def noisy_or(confidences: Iterable[float], newest: float) -> float:
+    """What several grounds give together: each is an independent chance to be right (Pearl 1988).
+
+    At most `CONFIDENCE_CEILING`, or what the newest alone gives where that is more.
+    `compaction.unite` does the same in SQL.
+    """
+    doubt = math.prod(1.0 - confidence for confidence in confidences)
+    return min(1.0 - doubt, max(CONFIDENCE_CEILING, newest))
 
 
 def belief_key(candidate: Candidate, agent: str | None) -> bytes:
