@@ -21,7 +21,7 @@ from memory.context.rendering import (
     title_of,
 )
 from memory.language.questions import Question
-from memory.language.text import content_words
+from memory.language.text import CHARACTERS_A_TOKEN, content_words
 from memory.language.turns import turns_of
 from memory.models import MemoryKind, RecalledMemory, Tier
 
@@ -67,7 +67,6 @@ BROAD_CHARACTERS, BROAD_IN_BUDGET = 240, 40
 """The same two where a question is broad: many sessions answer it, each with a little."""
 
 _MARKER = 99
-_CHARACTERS_A_TOKEN = 4
 
 
 class Packing:
@@ -95,7 +94,7 @@ class Packing:
             if question.broad
             else (ABRIDGED_CHARACTERS, EPISODES_IN_BUDGET)
         )
-        self._excerpt_length = max(least, room * _CHARACTERS_A_TOKEN // parts)
+        self._excerpt_length = max(least, room * CHARACTERS_A_TOKEN // parts)
         self._shown = shown
         self._titles: set[str] = set()
         self._said: dict[str, set[str]] = {interaction: set() for interaction in shown}
@@ -187,8 +186,8 @@ class Packing:
         return _value(item) - LENGTH * math.log(tokens) + math.log(new)
 
     def _shortest(self, item: RecalledMemory) -> int:
-        """About how many tokens it takes, shortened if it is long."""
-        return min(item.tokens, self._excerpt_length // _CHARACTERS_A_TOKEN)
+        """About how many tokens it takes, abridged if it is long."""
+        return min(item.tokens, self._excerpt_length // CHARACTERS_A_TOKEN)
 
     def _new(self, item: RecalledMemory) -> float:
         """The share of what it cites that nothing cites yet, or a little for words not yet said."""

@@ -9,14 +9,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from memory.context.rendering import turn_text
-from memory.language.text import NO_SUMMARY, RollingSummary, spoken_lines
+from memory.language.text import (
+    CHARACTERS_A_TOKEN,
+    NO_SUMMARY,
+    RollingSummary,
+    spoken_lines,
+)
 from memory.log.interactions import WorkingMemory
 from memory.models import Interaction
 
 SUMMARY = 0.3
 """The share of the working tier's room that is kept for the summary where there is one to show."""
-
-_CHARACTERS_A_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def _summarised(
     said = spoken_lines(new)
     room = limit - tokens(replace(shown, summary=RollingSummary(".")))
     stored = RollingSummary(working.summary, working.summary_sources)
-    if not said and len(working.summary) <= _CHARACTERS_A_TOKEN * room:
+    if not said and len(working.summary) <= CHARACTERS_A_TOKEN * room:
         whole = replace(shown, summary=stored)
         if tokens(whole) <= limit:
             return whole

@@ -56,16 +56,27 @@ NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")
 LENGTH_EXPONENT = 0.8
 """How much longer a line has to be worth more; 1 would choose by worth per character."""
 
+CHARACTERS_A_TOKEN = 4
+"""The usual estimate for English, wherever room in tokens is room for text."""
+
 AGENT = Role.ASSISTANT.capitalize()
 """How an agent without a name is printed."""
 
 
 def estimate_tokens(text: str) -> int:
-    """Tokens of `text` by the usual estimate for English: a quarter of its characters, rounded up.
+    """Tokens of `text`: a quarter of its characters, rounded up.
 
     It is additive enough to budget with: the estimate of a join is never more than the sum.
     """
-    return -(-len(text) // 4)
+    return -(-len(text) // CHARACTERS_A_TOKEN)
+
+
+def turn_tokens(content: str) -> int:
+    """Tokens of a turn in a session's window: those of its content and one line end.
+
+    `log.window` and `past.window` count the same in SQL.
+    """
+    return len(content) // CHARACTERS_A_TOKEN + 1
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
@@ -210,7 +221,7 @@ def extractive_summary(lines: Sequence[Line], budget_tokens: int) -> list[int]:
         _cues(line, len(said)) / length**LENGTH_EXPONENT
         for line, said, length in zip(lines, words, lengths, strict=True)
     ]
-    return sorted(_cover(words, weights, lengths, 4 * budget_tokens + 1))
+    return sorted(_cover(words, weights, lengths, CHARACTERS_A_TOKEN * budget_tokens + 1))
 
 
 def _cover(

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from memory.database import StatementRunner
 from memory.database.pipeline import Params
 from memory.errors import ConcurrentWrite, ForgottenId, InteractionConflict, InvalidInput
+from memory.language.text import turn_tokens
 from memory.log import envelope
 from memory.log.envelope import Incoming
 from memory.log.plain_json import plain_object
@@ -269,7 +270,7 @@ def fallen_out(turns: Sequence[Interaction], window_tokens: int) -> Sequence[Int
     for n, turn in enumerate(reversed(turns)):
         if running >= window_tokens:
             return turns[: len(turns) - n]
-        running += len(turn.content) // 4 + 1
+        running += turn_tokens(turn.content)
     return ()
 
 

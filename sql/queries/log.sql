@@ -136,8 +136,8 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(i
 ORDER BY position
 
 -- window --
--- The newest interactions of a session, newest first: those until their estimated tokens (a quarter
--- of their characters) pass `tokens`, always at least one, are `recent`; the others are what the
+-- The newest interactions of a session, newest first: those until their estimated tokens (as
+-- `memory.language.text.turn_tokens` counts) pass `tokens`, always at least one, are `recent`; the others are what the
 -- rolling summary has not come to. Looks back over `limit` interactions, and where the summary is
 -- behind over five times as many. What is private to another agent is not shown to `agent`.
 SELECT w.*, w.running - w.tokens < %(tokens)s AS recent
