@@ -22,8 +22,8 @@ from anyio import to_thread
 from psycopg.rows import DictRow
 
 from consumers.runtime import wakeups
-from consumers.runtime.backoff import backoff
 from consumers.runtime.tenants import NOBODY, tenants, users
+from memory.backoff import backoff
 from memory.bus.kafka import DELIVERY_SECONDS
 from memory.bus.topics import changes as changes_topic
 from memory.bus.topics import key_of

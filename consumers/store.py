@@ -10,12 +10,12 @@ import anyio
 
 from consumers.extraction import Worker, installed_extractors
 from consumers.extraction.derivation import ExtractionReport
-from consumers.runtime.backoff import backoff
 from extractors.language_model import conflicts
 from extractors.language_model.conflicts import ConflictResolver
 from extractors.language_model.ledger import AsksModels
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
 from memory import migrate
+from memory.backoff import backoff
 from memory.database import Database, DatabaseRole, resolve_url
 from memory.embedding import Embedder, create_embedder
 from memory.errors import ConfigurationError, StoreUnavailable

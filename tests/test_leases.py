@@ -28,9 +28,9 @@ from consumers.extraction.leases import (
 )
 from consumers.importing.importer import import_interactions, read_jsonl
 from consumers.runtime import wakeups
-from consumers.runtime.backoff import backoff
 from consumers.runtime.task_groups import together
 from extractors.protocol import LogSlice
+from memory.backoff import backoff
 from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database, DatabaseRole, queries
 from memory.errors import EmbeddingFailed, ExtractionFailed, LeaseLost, StoreUnavailable

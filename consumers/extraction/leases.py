@@ -15,9 +15,9 @@ from uuid import UUID
 import anyio
 from psycopg.rows import DictRow
 
-from consumers.runtime.backoff import backoff
 from consumers.runtime.task_groups import alone
 from consumers.runtime.tenants import NOBODY, tenants
+from memory.backoff import backoff
 from memory.database import Database
 from memory.database.pipeline import Params
 from memory.errors import (

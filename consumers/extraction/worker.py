@@ -21,11 +21,11 @@ from consumers.extraction.leases import (
 )
 from consumers.generations.registry import Generation, followed_generations
 from consumers.runtime import wakeups
-from consumers.runtime.backoff import backoff
 from consumers.runtime.task_groups import together
 from consumers.runtime.wakeups import Wakeups
 from extractors.language_model.conflicts import ConflictResolver
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
+from memory.backoff import backoff
 from memory.beliefs.long_term import LongTerm
 from memory.database import Database
 from memory.embedding import Embedder

@@ -8,7 +8,7 @@ from time import monotonic
 from consumers.ingest.options import IngestOptions
 from consumers.ingest.session import ConsumerSession, open_session
 from consumers.ingest.store import Counts
-from consumers.runtime.backoff import backoff
+from memory.backoff import backoff
 from memory.errors import ConcurrentWrite, ExperientialMemoryError, StoreUnavailable
 from memory.settings import Settings
 

@@ -6,8 +6,8 @@ from contextlib import aclosing, asynccontextmanager
 
 import anyio
 
-from consumers.runtime.backoff import backoff, spread
 from consumers.runtime.task_groups import alone
+from memory.backoff import backoff, spread
 from memory.database import Database
 from memory.errors import StoreUnavailable
 

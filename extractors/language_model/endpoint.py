@@ -4,7 +4,6 @@ Chat completions with a JSON schema are what OpenAI, Azure's v1 endpoint, vLLM a
 common. The SDK's own retries are off: waiting, counting and giving up are one policy here.
 """
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 
 from extractors.language_model.ledger import Outcome
+from memory.backoff import backoff
 from memory.errors import ConfigurationError
 from memory.optional import extra
 from memory.settings import Settings
@@ -238,10 +238,9 @@ class Endpoint:
         patience = self._patience
         if request >= patience.attempts or (wait or 0.0) > patience.longest_wait:
             raise NoAnswer(Outcome.UNAVAILABLE, reason, request, wait=wait)
-        backoff = min(patience.first_wait * 2 ** (request - 1), patience.longest_wait)
+        pause = backoff(request - 1, first=patience.first_wait, longest=patience.longest_wait)
         # A server's own wait is never cut short; the rest spreads callers that failed at once.
-        spread = random.uniform(0.5, 1.0) * backoff  # noqa: S311 - no secret
-        await anyio.sleep(spread if wait is None else wait + spread / 4)
+        await anyio.sleep(pause if wait is None else wait + pause / 4)
 
 
 class _TookTooLong(Exception):

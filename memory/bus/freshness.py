@@ -12,6 +12,7 @@ from typing import assert_never
 
 import anyio
 
+from memory.backoff import backoff
 from memory.database import Database
 from memory.errors import NotApplied
 from memory.log.interactions import Position, position_of, settled_call
@@ -21,7 +22,7 @@ TIMEOUT = 5.0
 """Seconds that are waited where a caller names a receipt and no time."""
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.002, 0.1
-"""Seconds between two looks, doubling; no connection is held in between."""
+"""Seconds between two looks, as `backoff` spreads them; no connection is held in between."""
 
 
 class WaitUntil(StrEnum):
@@ -61,14 +62,15 @@ class Freshness:
         if after is None:
             return NOT_WAITED
         began = monotonic()
-        pause = SHORTEST_PAUSE
+        looks = 0
         while True:
             position = await self._reached(scope, after, until)
             waited = monotonic() - began
             if position is not None or waited >= timeout:
                 return WaitResult(position is not None, waited, position or 0)
+            pause = backoff(looks, first=SHORTEST_PAUSE, longest=LONGEST_PAUSE)
             await anyio.sleep(min(pause, timeout - waited))
-            pause = min(2 * pause, LONGEST_PAUSE)
+            looks += 1
 
     async def require(self, scope: Scope, receipt: Receipt, timeout: float) -> None:
         """Waits until the log holds what was sent, or it is settled that it never will.

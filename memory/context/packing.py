@@ -57,7 +57,7 @@ FEW = 3
 PREFERRED, KNOWN = 0.15, 0.1
 """The share kept for preferences in a request, and for facts and preferences otherwise."""
 
-ABRIDGED_CHARACTERS = 480
+EXCERPT_CHARACTERS = 480
 """An episode up to this length is never shortened: the answer is often beside the match."""
 
 EPISODES_IN_BUDGET = 16
@@ -92,7 +92,7 @@ class Packing:
         least, parts = (
             (BROAD_CHARACTERS, BROAD_IN_BUDGET)
             if question.broad
-            else (ABRIDGED_CHARACTERS, EPISODES_IN_BUDGET)
+            else (EXCERPT_CHARACTERS, EPISODES_IN_BUDGET)
         )
         self._excerpt_length = max(least, room * CHARACTERS_A_TOKEN // parts)
         self._shown = shown
@@ -186,7 +186,7 @@ class Packing:
         return _value(item) - LENGTH * math.log(tokens) + math.log(new)
 
     def _shortest(self, item: RecalledMemory) -> int:
-        """About how many tokens it takes, abridged if it is long."""
+        """About how many tokens it takes, shortened if it is long."""
         return min(item.tokens, self._excerpt_length // CHARACTERS_A_TOKEN)
 
     def _new(self, item: RecalledMemory) -> float:
