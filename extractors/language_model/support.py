@@ -20,7 +20,7 @@ from extractors.language_model.grounding import (
 from extractors.prompts.answers import Quote
 from extractors.reading.date_rules import MONTHS, NUMBERS, WEEKDAYS
 from extractors.reading.dates import Leaning, Mention, resolve
-from extractors.reading.english.lexicon import KIN
+from extractors.reading.english.lexicon import KIN, any_of
 from memory.models import Memory
 
 FEW, SHARE = 4, 0.3
@@ -201,8 +201,7 @@ def named(text: str, quoted: Quoted) -> bool:
 
 
 def _any_of(words: str) -> re.Pattern[str]:
-    """A pattern for words and phrases, in which an underscore stands for a space."""
-    return re.compile(rf"\b(?:{'|'.join(words.split())})\b".replace("_", " "), re.IGNORECASE)
+    return re.compile(rf"\b{any_of(words)}\b", re.IGNORECASE)
 
 
 _CLAUSE = re.compile(
