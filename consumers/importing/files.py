@@ -125,23 +125,26 @@ class _Window:
 
 def _elements(file: TextIO, path: Path) -> Iterator[Any]:
     window, decode, number = _Window(file), json.JSONDecoder().raw_decode, 1
+
+    def place() -> str:
+        return f"{path}, element {number}, line {window.line}"
+
     with refusing(path):
         if window.next_character(" \t\r\n") != "[":
             raise InvalidImport(f"{path} does not hold a JSON array")
         window.at += 1
         while (character := window.next_character(" \t\r\n,")) != "]":
-            place = f"element {number}, line {window.line}"
             if character not in {"{", "["}:
                 found = repr(character) if character else "the end of the file"
-                raise InvalidImport(f"{path}, {place}: expected an object or ], found {found}")
+                raise InvalidImport(f"{place()}: expected an object or ], found {found}")
             try:
                 element, window.at = decode(window.text, window.at)
             except json.JSONDecodeError as error:
                 if not window.grow():
-                    raise InvalidImport(f"{path}, {place}: {error.msg}") from error
+                    raise InvalidImport(f"{place()}: {error.msg}") from error
                 continue
             except RecursionError as error:
-                raise InvalidImport(f"{path}, {place}: nested too deep") from error
+                raise InvalidImport(f"{place()}: nested too deep") from error
             yield element
             number += 1
 
