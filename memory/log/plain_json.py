@@ -42,98 +42,92 @@ def written_object(value: object, place: str) -> tuple[dict[str, Any], str]:
         raise InvalidInteraction(f"{place} must be a JSON object, got {shown(value)}")
     if not value:
         return {}, "{}"
-    plain, written = _quickly_plain(value) or _slowly_plain(value, place)
+    try:
+        plain = _plain_object(value, 1)
+    except _Fault as fault:
+        raise InvalidInteraction(fault.message(place)) from None
+    written = _CANONICAL.encode(plain)
     size = len(written) if written.isascii() else len(written.encode())
     check_size(place, size, MAX_PAYLOAD_BYTES)
     return plain, written
 
 
-def _slowly_plain(value: Mapping[Any, Any], place: str) -> tuple[dict[str, Any], str]:
-    """Any mapping; says what is wrong, and where."""
-    plain = _plain_object(value, place, 1)
-    return plain, _CANONICAL.encode(plain)
+class _Fault(Exception):
+    """What is wrong with `got`, as a text with `{place}` and `{got}` in it.
 
-
-def _quickly_plain(value: Mapping[Any, Any]) -> tuple[dict[str, Any], str] | None:
-    """The same of what is plain and sound already, as most is; None of anything else."""
-    try:
-        plain = _copied(value, 1)
-        written = _CANONICAL.encode(plain)
-        if not written.isascii():
-            written.encode()
-    except (_Odd, UnicodeEncodeError):  # half of a surrogate pair
-        return None
-    return None if "\\u0000" in written else (plain, written)  # NUL as JSON writes it
-
-
-class _Odd(Exception):
-    """A value is not of the plain JSON types, or not within the limits."""
-
-
-def _copied(value: Any, depth: int) -> Any:
-    """As `_plain`, of a value of plain types alone, whose texts are still to be looked at.
-
-    Raises:
-        _Odd: it is for `_plain` to say what is wrong, and where, or to make it plain.
+    The place is put together on the way out: most values have no fault, and need no name.
     """
-    kind = type(value)
-    if kind is str or value is None or kind is bool:
-        return value
-    if kind is int and value.bit_length() <= _BITS:
-        return value
-    if kind is float and value - value == 0:
-        return _plain_number(value, "") if value.is_integer() else value
-    if depth > MAX_PAYLOAD_DEPTH:
-        raise _Odd
-    if kind is dict:
-        if any(type(key) is not str for key in value):
-            raise _Odd
-        return {key: _copied(item, depth + 1) for key, item in value.items()}
-    if kind is list:
-        return [_copied(item, depth + 1) for item in value]
-    raise _Odd
+
+    def __init__(self, text: str, got: object) -> None:
+        super().__init__(text)
+        self._text = text
+        self._got = got
+        self._steps: list[str] = []
+
+    def add(self, step: str) -> None:
+        """Says where in the next outer value it is: `.key` or `[n]`."""
+        self._steps.append(step)
+
+    def message(self, outermost: str) -> str:
+        """What is wrong and where, from `outermost` on."""
+        place = cut(outermost + "".join(reversed(self._steps)))
+        return self._text.format(place=place, got=shown(self._got))
 
 
-def _plain_object(value: Mapping[Any, Any], place: str, depth: int) -> dict[str, Any]:
+def _plain_object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    """`depth` counts the objects and arrays around the items, this one included."""
     plain = {}
     for key, item in value.items():
         if not isinstance(key, str):
-            raise InvalidInteraction(f"{cut(place)} must have text keys, got {shown(key)}")
+            raise _Fault("{place} must have text keys, got {got}", key)
         if fault := fault_of(key):
-            raise InvalidInteraction(f"a key of {cut(place)} {fault}, got {shown(key)}")
-        plain[key] = _plain(item, f"{place}.{key}", depth)
+            raise _Fault(f"a key of {{place}} {fault}, got {{got}}", key)
+        try:
+            plain[key] = _plain(item, depth)
+        except _Fault as inside:
+            inside.add(f".{key}")
+            raise
     return plain
 
 
-def _plain(value: object, place: str, depth: int) -> Any:
-    if value is None or isinstance(value, bool):
-        return value
+def _plain_array(value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
+    plain: list[Any] = []
+    for item in value:
+        try:
+            plain.append(_plain(item, depth))
+        except _Fault as inside:
+            inside.add(f"[{len(plain)}]")
+            raise
+    return plain
+
+
+def _plain(value: object, depth: int) -> Any:
     if isinstance(value, str):
         if fault := fault_of(value):
-            raise InvalidInteraction(f"{cut(place)} {fault}, got {shown(value)}")
+            raise _Fault(f"{{place}} {fault}, got {{got}}", value)
         return str.__str__(value)  # an enum's member becomes its plain text
-    if isinstance(value, int | float):
-        return _plain_number(value, place)
-    if isinstance(value, Mapping | list | tuple):
-        if depth >= MAX_PAYLOAD_DEPTH:
-            raise InvalidInteraction(
-                f"payload is nested deeper than {MAX_PAYLOAD_DEPTH} levels, "
-                f"got {shown(value)} at {cut(place)}"
-            )
-        if isinstance(value, Mapping):
-            return _plain_object(value, place, depth + 1)
-        return [_plain(item, f"{place}[{n}]", depth + 1) for n, item in enumerate(value)]
-    raise InvalidInteraction(f"{cut(place)} must be a JSON value, got {shown(value)}")
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, (int, float)):
+        return _plain_number(value)
+    if not isinstance(value, (dict, list, tuple, Mapping)):
+        raise _Fault("{place} must be a JSON value, got {got}", value)
+    if depth >= MAX_PAYLOAD_DEPTH:
+        limit = f"payload is nested deeper than {MAX_PAYLOAD_DEPTH} levels"
+        raise _Fault(f"{limit}, got {{got}} at {{place}}", value)
+    if isinstance(value, (list, tuple)):
+        return _plain_array(value, depth + 1)
+    return _plain_object(value, depth + 1)
 
 
-def _plain_number(number: float, place: str) -> float:
+def _plain_number(number: float) -> float:
     """`number` as Postgres' jsonb hands it back: whole floats are the integers they print as."""
     if isinstance(number, int):
         if number.bit_length() > _BITS:
-            raise InvalidInteraction(f"{cut(place)} must fit a double, got {shown(number)}")
+            raise _Fault("{place} must fit a double, got {got}", number)
         return int(number)
     if number - number != 0:  # NaN or infinite
-        raise InvalidInteraction(f"{cut(place)} must be a finite number, got {number!r}")
+        raise _Fault("{place} must be a finite number, got {got}", number)
     if not number.is_integer():
         return float(number)
     return int(number) if abs(number) < _EXACT_INTEGERS else int(Decimal(repr(number)))
