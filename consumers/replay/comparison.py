@@ -20,6 +20,7 @@ from consumers.operations.costs import By, Cost, read_costs
 from consumers.runtime.tenants import tenants, users
 from memory.database import Database
 from memory.errors import InvalidImport, InvalidInput
+from memory.language.text import folded
 from memory.models import MemoryKind, Scope
 from memory.recall.search import Recaller
 
@@ -303,7 +304,7 @@ class Compare:
     async def _stands(
         self, scope: Scope, standing: GenerationQuality, rows: Sequence[DictRow]
     ) -> None:
-        said = {(r["kind"], r["agent_id"], " ".join(r["text"].casefold().split())) for r in rows}
+        said = {(r["kind"], r["agent_id"], folded(r["text"])) for r in rows}
         standing.memories += len(rows)
         standing.duplicates += len(rows) - len(said)
         standing.contested += sum(bool(row["contested"]) for row in rows)

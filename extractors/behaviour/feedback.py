@@ -26,6 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from memory.language.text import folded
 from memory.models import Interaction
 
 Item = Mapping[str, frozenset[str]]
@@ -187,7 +188,7 @@ def _normal(value: object) -> str:
         case bool():
             text = "yes" if value else "no"
         case str():
-            text = " ".join(value.casefold().split())
+            text = folded(value)
         case int():
             text = str(value)
         case float():

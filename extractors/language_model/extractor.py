@@ -39,6 +39,7 @@ from extractors.reading.dates import (
 )
 from extractors.statements import Statements
 from memory.errors import ModelFailed
+from memory.language.text import folded
 from memory.language.turns import INSTRUCTION
 from memory.models import (
     Candidate,
@@ -351,7 +352,7 @@ class Reader:
 def normalised(attribute: str | None, value: str | None) -> tuple[str | None, str | None]:
     """An attribute and its value as beliefs meet by them; none of both where one is of no use."""
     name = _NAME.sub("_", (attribute or "").casefold()).strip("_.")
-    said = " ".join((value or "").casefold().split())
+    said = folded(value or "")
     if not name or not said or len(name) > _LONGEST_ATTRIBUTE or len(said) > _LONGEST_VALUE:
         return None, None
     return name, said

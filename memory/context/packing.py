@@ -21,7 +21,7 @@ from memory.context.rendering import (
     title_of,
 )
 from memory.language.questions import Question
-from memory.language.text import CHARACTERS_A_TOKEN, content_words
+from memory.language.text import CHARACTERS_A_TOKEN, content_words, folded
 from memory.language.turns import turns_of
 from memory.models import MemoryKind, RecalledMemory, Tier
 
@@ -210,7 +210,7 @@ class Packing:
 
     def _put(self, entry: Entry) -> bool:
         """Adds an entry if it fits and its words do not stand there yet."""
-        words = " ".join(entry.text.casefold().split())
+        words = folded(entry.text)
         cost = self._cost(entry)
         if cost > self._left or words in self._texts:
             return False

@@ -79,6 +79,11 @@ def turn_tokens(content: str) -> int:
     return len(content) // CHARACTERS_A_TOKEN + 1
 
 
+def folded(text: str) -> str:
+    """`text` as texts are compared: in lower case, with single spaces."""
+    return " ".join(text.casefold().split())
+
+
 def sentences(text: str) -> list[tuple[int, int]]:
     """Where the sentences of `text` are: (start, end) in characters, end exclusive, in order.
 
