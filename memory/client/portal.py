@@ -1,7 +1,8 @@
 """The portal: an event loop in a thread of its own, for callers that have none.
 
 anyio's portal crosses between the threads twice a call, once to start it and once for what it
-returns. What needs no loop, such as `record()` into Postgres, is run where it is called.
+returns: a call that does nothing takes more than twice as long. What needs no loop, such as
+`record()` into Postgres, is run where it is called.
 """
 
 import asyncio
