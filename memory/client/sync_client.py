@@ -35,7 +35,7 @@ class _Blocking(Generic[_Async_co]):
     _portal: Portal
     _client: _Async_co
     _appends_here = False
-    """Whether what appends to the log runs in the calling thread: see `memory.database.blocking`."""
+    """Whether appending runs in the calling thread: see `memory.database.blocking`."""
 
 
 def _blocking(
