@@ -113,11 +113,16 @@ class Settings(BaseSettings):
     )
     embedder: str = Field(
         default="packaged",
-        description="packaged | fastembed:<model> | openai:<model>[@<dimensions>]",
+        description="`packaged`, `fastembed:<model>` or `openai:<model>[@<dimensions>]`",
     )
     embedding_threads: PositiveInt = Field(default=1, description="texts embedded at a time")
-    openai_base_url: str | None = None
-    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = Field(
+        default=None,
+        description="the server of `openai:` models, up to /v1; unset: OpenAI's own",
+    )
+    openai_api_key: SecretStr | None = Field(
+        default=None, description="the key that this server expects"
+    )
     kafka_servers: Annotated[
         tuple[Annotated[str, StringConstraints(pattern=r"^\S+$")], ...] | None,
         NoDecode,
@@ -134,7 +139,7 @@ class Settings(BaseSettings):
     )
     model: str | None = Field(
         default=None,
-        description="openai:<model>, or several in the order to fall back on; unset: no model",
+        description="`openai:<model>`, or several in the order to fall back on; unset: no model",
     )
     models: dict[ModelTask, str] = Field(
         default_factory=dict, description="another one for single tasks"
@@ -146,10 +151,14 @@ class Settings(BaseSettings):
         default=None, description="what a tenant may spend a day (UTC), in the prices' currency"
     )
     language: str = Field(default="english", description="Postgres text search configuration")
-    pool_min: int = Field(default=1, ge=0)
-    pool_max: PositiveInt = 8
-    connect_timeout: PositiveFloat = 10.0
-    statement_timeout: PositiveFloat = 30.0
+    pool_min: int = Field(default=1, ge=0, description="connections a process keeps open")
+    pool_max: PositiveInt = Field(default=8, description="connections a process opens at most")
+    connect_timeout: PositiveFloat = Field(
+        default=10.0, description="how long to wait for a connection"
+    )
+    statement_timeout: PositiveFloat = Field(
+        default=30.0, description="how long one statement may run"
+    )
     window_tokens: PositiveInt = Field(
         default=600, description="recent turns kept verbatim in a session's working memory"
     )

@@ -30,7 +30,9 @@ from memory.settings import Settings
 )
 @click.option("--user", help="Only over this user's log.")
 @click.option("--outcome", type=click.Choice([o.value for o in Outcome]), help="Only these.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many at most."
+)
 @tenant_option
 @json_option
 def calls_command(

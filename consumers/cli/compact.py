@@ -55,7 +55,7 @@ def compact_command(
     tenant: str | None,
     as_json: bool,
 ) -> None:
-    r"""Run jobs that keep the memory of every tenant in order; all of them, where none is named.
+    """Run jobs that keep the memory of every tenant in order; all of them, where none is named.
 
     \b
     sessions  summarise and close idle sessions
@@ -67,7 +67,7 @@ def compact_command(
     verify    check the invariants; exit 1 where one is broken and not repaired
 
     Each may run beside live traffic and again at any time; stopped, it goes on from its last batch.
-    """
+    """  # noqa: D301 - \b keeps click from wrapping the list
     reports = run(_compact, configured(), jobs, tenant, dry_run, repair, batch)
     if metrics_file is not None:
         metrics_file.write_text(metrics(reports), encoding="utf-8")

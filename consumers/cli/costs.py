@@ -30,7 +30,13 @@ from memory.settings import Settings
     epilog=example("memory costs", "memory costs --by day --since 2026-11-01 --tenant acme --json"),
 )
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="From this day on (UTC).")
-@click.option("--by", type=click.Choice([by.value for by in By]), default="model")
+@click.option(
+    "--by",
+    type=click.Choice([by.value for by in By]),
+    default="model",
+    show_default=True,
+    help="One sum for each of these.",
+)
 @any_tenant_option
 @json_option
 def costs_command(since: datetime | None, by: str, tenant: str | None, as_json: bool) -> None:

@@ -25,7 +25,11 @@ from memory.settings import Settings
 
 SHOWN_BYTES = 2_000
 
-reason_option = click.option("--reason", type=click.Choice([r.value for r in Reason]))
+reason_option = click.option(
+    "--reason",
+    type=click.Choice([r.value for r in Reason]),
+    help="Only what was set aside for this reason.",
+)
 letters_argument = click.argument("letters", type=int, nargs=-1)
 
 
@@ -46,7 +50,9 @@ def dead_letters_command() -> None:
 @reason_option
 @any_tenant_option
 @click.option("--all", "every", is_flag=True, help="Also those that were redriven.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most."
+)
 @json_option
 def list_command(
     reason: str | None, tenant: str | None, every: bool, limit: int, as_json: bool

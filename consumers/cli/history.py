@@ -44,7 +44,9 @@ from memory.settings import Settings
 )
 @click.option("--closed", is_flag=True, help="Also what is believed no more, and what ended it.")
 @click.option("--contested", is_flag=True, help="Only what contradicts another, undecided.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(min=1), help="How many at most."
+)
 @as_of_option
 @believed_at_option
 @tenant_option

@@ -33,9 +33,19 @@ from memory.settings import Settings
 )
 @click.argument("content")
 @click.option("--session", default="default", show_default=True, help="Which conversation.")
-@click.option("--role", type=click.Choice([role.value for role in Role]), default="user")
 @click.option(
-    "--kind", type=click.Choice([kind.value for kind in InteractionKind]), default="message"
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default="user",
+    show_default=True,
+    help="Who acted.",
+)
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in InteractionKind]),
+    default="message",
+    show_default=True,
+    help="What happened.",
 )
 @click.option("--id", "interaction_id", help="With --at: recorded once, however often it is sent.")
 @click.option("--actor", help="Display name of who acted.")
