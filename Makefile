@@ -19,7 +19,7 @@ HEAVY := kafka or slow or root or docker
 # Another project's modules must not shadow what is installed here.
 unexport PYTHONPATH
 
-.PHONY: help demo test test-all quick check lint types schema servers clean
+.PHONY: help demo test test-all quick check lint types schema reference docs servers clean
 
 help:
 	@echo "make demo      stream a sample through the real path and show what was remembered"
@@ -30,6 +30,8 @@ help:
 	@echo "make lint      style and import contracts"
 	@echo "make types     static types"
 	@echo "make schema    write sql/schema.sql anew from the migrations"
+	@echo "make reference  write docs/reference.md anew from the code"
+	@echo "make docs      the documentation as a site, in site/"
 	@echo "make servers   install what test-all needs besides Python packages (Debian, as root)"
 	@echo "make clean     remove the virtual environment and caches"
 	@echo "PYTHON=python3.12 chooses the interpreter of the virtual environment (3.11 or newer)"
@@ -67,8 +69,14 @@ schema: $(VENV)/.ready-to-develop
 servers:
 	@.ci/servers java:default-jre-headless mvn:maven ip:iproute2
 
+docs: $(VENV)/.ready-to-develop
+	$(BIN)/mkdocs build --strict --quiet --config-file .ci/mkdocs.yml
+
+reference: $(VENV)/.ready-to-develop
+	$(BIN)/python -m tests.reference
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.ready-to-run: $(VENV)/.made pyproject.toml $(CONSTRAINTS)
