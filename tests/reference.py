@@ -4,11 +4,10 @@ Settings come from `Settings`, commands and options from click, exit codes from 
 line does, errors from `memory.errors`, and limits from the constants that set them.
 """
 
-import ast
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib import import_module
-from pathlib import Path
 
 import click
 from pydantic.fields import FieldInfo
@@ -240,16 +239,19 @@ def limit(name: str) -> float:
 
 
 def defining(name: str) -> Iterator[str]:
-    for package in ("memory", "extractors", "consumers"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            if name in assigned(path):
-                yield ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    assigned = re.compile(rf"^{name}\b[^=\n]*= ", re.MULTILINE)
+    return (module for module, text in modules().items() if assigned.search(text))
 
 
-def assigned(path: Path) -> set[str]:
-    body = ast.parse(path.read_text(encoding="utf-8")).body
-    targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
-    return {target.id for target in targets if isinstance(target, ast.Name)}
+@cache
+def modules() -> dict[str, str]:
+    """The text of every module, by its name."""
+    tops = ("memory", "extractors", "consumers")
+    paths = (path for top in tops for path in sorted((ROOT / top).rglob("*.py")))
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text(encoding="utf-8")
+        for path in paths
+    }
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
