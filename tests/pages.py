@@ -26,11 +26,6 @@ class Block:
     text: str
 
     @property
-    def continues(self) -> bool:
-        """Whether it goes on inside the block before, as what stands under its `with` does."""
-        return self.text.startswith(" ")
-
-    @property
     def code(self) -> str:
         return textwrap.dedent(self.text)
 
