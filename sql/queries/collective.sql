@@ -162,7 +162,9 @@ WITH held AS MATERIALIZED (
     GROUP BY belief_key, source
 ), users_of AS MATERIALIZED (
     SELECT belief_key, user_id, min(memory_id) AS memory_id,
-        CASE WHEN bool_or(o.users = 1) THEN convert_to(user_id, 'UTF8') ELSE min(source) END AS unit
+        CASE WHEN bool_or(o.users = 1) THEN convert_to(user_id, 'UTF8')
+             -- There is a min of bytea from Postgres 18 on.
+             ELSE decode(min(encode(source, 'hex')), 'hex') END AS unit
     FROM sources JOIN owners o USING (belief_key, source)
     GROUP BY belief_key, user_id
 ), supporters AS MATERIALIZED (
