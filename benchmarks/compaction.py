@@ -82,8 +82,8 @@ SELECT 'benchmark', user_id, n + 1, 1,
 FROM (SELECT *, u % 5 = 0 AND n IN (0, 3) AS duplicate FROM rows) r
 ORDER BY n, u;
 
-INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_at, end_at, quote,
-    stance, occurred_at, recorded_at)
+INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset,
+    quote, stance, occurred_at, recorded_at)
 SELECT 'benchmark', user_id, n + 1, user_id || '-' || n, 0, length(content), content, 'supports',
     at, at
 FROM rows ORDER BY n, u;

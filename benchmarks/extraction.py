@@ -56,8 +56,8 @@ from memory.models import Candidate, Scope
 from memory.settings import Settings
 
 MODEL_SECONDS = 0.2
-NOTIFYING = ("came_due", "turned_due")
-KEEPING = ("kept_insert", "kept_update", "kept_delete")
+NOTIFYING = ("notify_due_on_insert", "notify_due_on_update")
+KEEPING = ("changes_on_insert", "changes_on_update", "changes_on_delete")
 ALWAYS = """
 CREATE FUNCTION always() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN PERFORM pg_notify('memory_due', ''); RETURN NULL; END $$;
@@ -269,7 +269,9 @@ def inserted(
             row |= {"memory_id": 100_000 + nth, "belief_key": f"{number:016x}{nth:016x}"}
         said = explained(connection, "long_term.insert_memories", user, rows=Jsonb(rows))
         whole.append(said["Execution Time"])
-        triggers.append(sum(t["Time"] for t in said["Triggers"] if "unsealed" in t["Trigger Name"]))
+        triggers.append(
+            sum(t["Time"] for t in said["Triggers"] if "invalidate" in t["Trigger Name"])
+        )
     return {
         "statement_ms": round(statistics.median(whole), 3),
         "of_it_trigger_ms": round(statistics.median(triggers), 3),

@@ -208,7 +208,7 @@ def processes(
             def state() -> tuple[int, int]:
                 row = connection.execute(
                     "SELECT coalesce(sum(appended), 0)::bigint, count(DISTINCT owner)"
-                    " FROM memory.positions"
+                    " FROM memory.partition_offsets"
                 ).fetchone()
                 assert row is not None
                 if any(p.poll() is not None for p in running):

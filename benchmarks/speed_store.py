@@ -42,8 +42,8 @@ SELECT %(tenant)s, user_id, memory_id, 1, decode(md5(user_id || memory_id), 'hex
     to_tsvector('english', text), at, at, at, 'episodes', '1'
 FROM (SELECT *, timestamptz '2026-01-01Z' + memory_id * interval '10 minutes' AS at
       FROM benchmark_stage) s;
-INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_at, end_at, quote,
-    stance, occurred_at, recorded_at)
+INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset,
+    quote, stance, occurred_at, recorded_at)
 SELECT %(tenant)s, user_id, memory_id, user_id || '-' || memory_id, 0, length(text), text,
     'supports', timestamptz '2026-01-01Z', timestamptz '2026-01-01Z'
 FROM benchmark_stage;
@@ -145,7 +145,7 @@ def _seal(connection: psycopg.Connection[Any], tenant: str, users: Iterable[str]
     """Makes the blocks that extraction would have made."""
     for user in users:
         while connection.execute(
-            "SELECT seal_block(%s, %s, 1::smallint)", (tenant, user)
+            "SELECT build_block(%s, %s, 1::smallint)", (tenant, user)
         ).fetchone() == (True,):
             pass
 
@@ -166,7 +166,7 @@ def grow_collective(url: str, memories: int, seed: int) -> None:
         connection.execute(
             "INSERT INTO tenants (tenant_id, change_seq) VALUES (%s, %s)", (SHARING, memories)
         )
-        while connection.execute("SELECT seal_collective_block(%s)", (SHARING,)).fetchone() == (
+        while connection.execute("SELECT build_collective_block(%s)", (SHARING,)).fetchone() == (
             True,
         ):
             pass

@@ -43,8 +43,8 @@ HALF = 0.5
 
 REMEMBERED = """
 SELECT m.kind, m.subject, m.attribute, m.value, m.text, m.valid_from,
-    array_agg(e.interaction_id ORDER BY e.interaction_id, e.start_at) AS interaction_ids,
-    array_agg(e.quote ORDER BY e.interaction_id, e.start_at) AS quotes
+    array_agg(e.interaction_id ORDER BY e.interaction_id, e.start_offset) AS interaction_ids,
+    array_agg(e.quote ORDER BY e.interaction_id, e.start_offset) AS quotes
 FROM memory.memories m JOIN memory.evidence e USING (tenant_id, user_id, memory_id)
 GROUP BY m.user_id, m.memory_id, m.kind, m.subject, m.attribute, m.value, m.text, m.valid_from
 """

@@ -243,7 +243,7 @@ def change_of(row: DictRow) -> Change:
         "user": row["user_id"],
         "seq": row["seq"],
         "change": row["change"],
-        "at": row["at"].isoformat(),
+        "at": row["changed_at"].isoformat(),
         "generation": row["generation"],
         "memory_id": row["memory_id"],
         "successor": row["successor"],

@@ -19,6 +19,7 @@
     │   ├── MissingDependency
     │   ├── MissingEmbeddingModel
     │   ├── UnsupportedDatabase     too old, or without pgvector
+    │   ├── UnsupportedSchema       made before the baseline, and no way leads up from it
     │   ├── NewerSchema             migrated by a newer release of this package
     │   ├── MigrationChanged        an applied migration no longer reads as it did
     │   ├── NotMigrated
@@ -131,6 +132,10 @@ class MissingEmbeddingModel(ConfigurationError):
 
 class UnsupportedDatabase(ConfigurationError):
     """The database is too old or lacks pgvector."""
+
+
+class UnsupportedSchema(ConfigurationError):
+    """The database was made by migrations of before the baseline, and no way leads up from it."""
 
 
 class NewerSchema(ConfigurationError):

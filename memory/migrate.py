@@ -1,4 +1,8 @@
-"""Applies `sql/migrations` once each, in order, under a lock; refuses what changed since."""
+"""Applies `sql/migrations` once each, in order, under a lock; refuses what changed since.
+
+The first `BASELINE` migrations are the whole schema, squashed from 21 earlier ones. A store that
+those made is brought up by `sql/upgrades`, and its ledger then reads as a new store's.
+"""
 
 import hashlib
 import re
@@ -10,12 +14,31 @@ from psycopg.rows import DictRow
 
 from memory.database import connect, described, queries, translated
 from memory.database.pipeline import Connection
-from memory.errors import MigrationChanged, NewerSchema, NotMigrated, UnsupportedDatabase
+from memory.errors import (
+    MigrationChanged,
+    NewerSchema,
+    NotMigrated,
+    UnsupportedDatabase,
+    UnsupportedSchema,
+)
 
 MINIMUM_SERVER = 160000
 MINIMUM_VECTOR = (0, 8)
 
+BASELINE = 15
+"""How many migrations were squashed into the schema of a new store; later ones change it."""
+
+UPGRADES = {17: ("from_17", "from_21"), 21: ("from_21",)}
+"""The files of `sql/upgrades` to run, by how many of the earlier migrations a store has."""
+
+_FIRST_OF_OLD = "foundations"
+"""The name of the first of the earlier migrations: it tells an old ledger from a new one."""
+
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
+_COMMENT = re.compile(r"^COMMENT ON .+?';$", re.MULTILINE | re.DOTALL)
+
+Applied = tuple[int, str, str]
+"""A row of the ledger: version, name and sha256 of a migration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +72,28 @@ async def migrate(url: str, timeout: float = 10.0) -> list[Migration]:
     """Brings the database up to this release and returns what it applied.
 
     Each migration commits with its own record, so one that fails leaves the earlier ones.
-    Processes that start at once take turns.
+    Processes that start at once take turns. A store of before the baseline is brought up to it in
+    one transaction.
 
     Raises:
         UnsupportedDatabase: the server is older than 16 or lacks pgvector 0.8.
-        NewerSchema, MigrationChanged: see `check`.
+        UnsupportedSchema, NewerSchema, MigrationChanged: see `check`.
     """
     async with await connect(url, timeout) as connection:
         with translated():
             await _prepare(connection, url)
+            brought_up = await _bring_up(connection, url)
             applied = [m for m in migrations() if await _apply(connection, m)]
             _compare(await _ledger(connection), migrations())
-            return applied
+            return brought_up + applied
 
 
 async def check(url: str, timeout: float = 10.0) -> None:
     """Passes if the database is exactly at this release.
 
     Raises:
-        NotMigrated: migrations are missing.
+        NotMigrated: migrations are missing, or the store is of before the baseline.
+        UnsupportedSchema: the store is of before the baseline, and no way leads up from it.
         NewerSchema: it has migrations this release does not know.
         MigrationChanged: an applied migration had other text.
     """
@@ -75,6 +101,11 @@ async def check(url: str, timeout: float = 10.0) -> None:
         with translated():
             row = await _one(connection, "migrations.ledger_exists")
             applied = await _ledger(connection) if row["present"] else []
+        if _upgrades(applied, url):
+            raise NotMigrated(
+                f"{described(url)} has the {len(applied)} migrations of before the baseline;"
+                " run `memory migrate`"
+            )
         _compare(applied, migrations())
         if len(applied) < len(migrations()):
             raise NotMigrated(
@@ -111,6 +142,72 @@ def require_supported(server: Mapping[str, Any], url: str) -> None:
         )
 
 
+async def _bring_up(connection: Connection, url: str) -> list[Migration]:
+    """Gives a store of before the baseline the schema and the ledger of a new one.
+
+    `sql/upgrades` holds only what becomes of tables. Functions and comments are the baseline's own.
+    """
+    baseline = migrations()[:BASELINE]
+    async with connection.transaction():
+        await _execute(connection, "migrations.lock")
+        upgrades = _upgrades(await _ledger(connection), url)
+        if not upgrades:
+            return []
+        await _execute(connection, "migrations.search_path")
+        for name in upgrades:
+            await connection.execute(_upgrade_file(f"{name}.sql"))
+        for migration in baseline:
+            await connection.execute(_functions_and_comments(migration))
+        await _execute(connection, "migrations.clear")
+        for migration in baseline:
+            await _record(connection, migration)
+    return list(baseline)
+
+
+def _upgrades(applied: Sequence[Applied], url: str) -> tuple[str, ...]:
+    """Which files of `sql/upgrades` bring a store with this ledger up; none: it is a new one.
+
+    Raises:
+        UnsupportedSchema: it is a store of before the baseline, and no way leads up from it.
+    """
+    if not applied or applied[0][1] != _FIRST_OF_OLD:
+        return ()
+    old = _old_ledger()
+    for (version, name, sha256), expected in zip(applied, old, strict=False):
+        if (version, name, sha256) != expected:
+            raise UnsupportedSchema(
+                f"{described(url)} has migration {version:04d}_{name} with sha256 {sha256[:12]}"
+                f" where {expected[0]:04d}_{expected[1]} with {expected[2][:12]} is known, so no"
+                " way leads up to the baseline; make a new store and import the interactions there"
+            )
+    if len(applied) not in UPGRADES:
+        ways = " or ".join(str(count) for count in UPGRADES)
+        raise UnsupportedSchema(
+            f"{described(url)} has {len(applied)} of the {len(old)} migrations of before the"
+            f" baseline; a way leads up from {ways} of them. Run `memory migrate` of the version"
+            " that made the store first, and then this one"
+        )
+    return UPGRADES[len(applied)]
+
+
+def _old_ledger() -> tuple[Applied, ...]:
+    """What the ledger of a store with all migrations of before the baseline holds."""
+    rows = (line.split() for line in _upgrade_file("ledger.txt").splitlines())
+    return tuple((int(version), name, sha256) for version, name, sha256 in rows)
+
+
+def _upgrade_file(name: str) -> LiteralString:
+    text: LiteralString = (queries.sql_directory() / "upgrades" / name).read_text(encoding="utf-8")
+    return text
+
+
+def _functions_and_comments(migration: Migration) -> LiteralString:
+    """All of a migration that holds functions, and the comments of one that holds tables."""
+    if migration.name.endswith("_functions"):
+        return migration.sql
+    return "\n".join(_COMMENT.findall(migration.sql))
+
+
 async def _apply(connection: Connection, migration: Migration) -> bool:
     async with connection.transaction():
         await _execute(connection, "migrations.lock")
@@ -121,11 +218,15 @@ async def _apply(connection: Connection, migration: Migration) -> bool:
         await _execute(connection, "migrations.search_path")
         # Without parameters the simple protocol takes a file of many statements.
         await connection.execute(migration.sql)
-        await connection.execute(
-            queries.statement("migrations.record"),
-            {"version": migration.version, "name": migration.name, "sha256": migration.sha256},
-        )
+        await _record(connection, migration)
         return True
+
+
+async def _record(connection: Connection, migration: Migration) -> None:
+    await connection.execute(
+        queries.statement("migrations.record"),
+        {"version": migration.version, "name": migration.name, "sha256": migration.sha256},
+    )
 
 
 async def _execute(connection: Connection, name: str) -> None:
@@ -137,12 +238,12 @@ async def _one(connection: Connection, name: str) -> DictRow:
     return (await cursor.fetchall())[0]
 
 
-async def _ledger(connection: Connection) -> list[tuple[int, str, str]]:
+async def _ledger(connection: Connection) -> list[Applied]:
     cursor = await connection.execute(queries.statement("migrations.applied"))
     return [(row["version"], row["name"], row["sha256"]) for row in await cursor.fetchall()]
 
 
-def _compare(applied: Sequence[tuple[int, str, str]], known: Sequence[Migration]) -> None:
+def _compare(applied: Sequence[Applied], known: Sequence[Migration]) -> None:
     by_version = {migration.version: migration for migration in known}
     for version, name, sha256 in applied:
         migration = by_version.get(version)

@@ -112,10 +112,10 @@ class Stream:
         return [(r["interaction_id"], r["ordinal"], r["position"]) for r in rows]
 
     def letters(self) -> list[Any]:
-        return self.rows("SELECT * FROM dead_letters ORDER BY letter_id")
+        return self.rows("SELECT * FROM dead_letters ORDER BY dead_letter_id")
 
     def positions(self) -> dict[int, int | None]:
-        rows = self.rows("SELECT partition, next_offset FROM positions ORDER BY partition")
+        rows = self.rows("SELECT partition, next_offset FROM partition_offsets ORDER BY partition")
         return {row["partition"]: row["next_offset"] for row in rows}
 
 

@@ -89,8 +89,8 @@ SELECT m.tenant_id, m.user_id, m.belief_key, m.kind, m.text, m.attribute, m.valu
     m.support, m.tokens, m.payload, m.lexemes, m.occurred_at, m.valid_from, m.valid_to,
     m.extractor, m.extractor_version,
     CASE WHEN NOT m.extractor = ANY(%(whole)s) THEN m.believed_from END AS believed_from,
-    (SELECT array_agg((e.interaction_id, e.start_at, e.end_at, e.quote, e.stance)::text
-            ORDER BY e.interaction_id, e.start_at, e.stance)
+    (SELECT array_agg((e.interaction_id, e.start_offset, e.end_offset, e.quote, e.stance)::text
+            ORDER BY e.interaction_id, e.start_offset, e.stance)
      FROM evidence e WHERE (e.tenant_id, e.user_id, e.memory_id)
         = (m.tenant_id, m.user_id, m.memory_id)) AS evidence,
     (SELECT v.vector::text FROM embeddings v WHERE (v.tenant_id, v.user_id, v.memory_id)

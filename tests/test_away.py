@@ -105,5 +105,7 @@ async def _extracted(client: AsyncMemoryClient) -> bool:
 
 
 async def _led(connection: psycopg.AsyncConnection) -> bool:
-    cursor = await connection.execute("SELECT FROM memory.change_stream WHERE token IS NOT NULL")
+    cursor = await connection.execute(
+        "SELECT FROM memory.change_stream WHERE lease_token IS NOT NULL"
+    )
     return bool(cursor.rowcount)

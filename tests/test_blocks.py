@@ -138,7 +138,9 @@ async def test_the_past_is_read_row_by_row(
 
 async def test_odd_lexemes_keep_their_places(filled: psycopg.Connection) -> None:
     odd = ["it's", "back\\slash", "'", "\\", "a b", "c:1A", "d,2", "é"]
-    row = filled.execute("SELECT inverted(ARRAY[NULL, array_to_tsvector(%s)])", (odd,)).fetchone()
+    row = filled.execute(
+        "SELECT inverted_index(ARRAY[NULL, array_to_tsvector(%s)])", (odd,)
+    ).fetchone()
     assert row is not None
     held = filled.execute("SELECT lexeme, positions FROM unnest(%s::tsvector)", row).fetchall()
     assert dict(held) == {lexeme: [2] for lexeme in odd}
@@ -211,7 +213,7 @@ class TestAtOnce:
 
         waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         with psycopg.connect(url) as sealer, ThreadPoolExecutor(1) as pool:
-            sealer.execute("SELECT memory.seal_block('northwind', 'ana', 1::smallint)")
+            sealer.execute("SELECT memory.build_block('northwind', 'ana', 1::smallint)")
             closed = pool.submit(close)
             until(
                 lambda: filled.execute(waiting).fetchone() == (1,), "the change waits for the block"
@@ -276,7 +278,7 @@ def seal_and_check(url: str, start: Barrier, done: Event) -> tuple[int, list[tup
         sealer.execute("SET search_path = memory, public")
         start.wait()
         while not done.is_set():
-            row = sealer.execute("SELECT seal_block('northwind', 'ana', 1::smallint)").fetchone()
+            row = sealer.execute("SELECT build_block('northwind', 'ana', 1::smallint)").fetchone()
             made += row == (True,)
             wrong += sealer.execute(
                 queries.statement("verification.wrong_blocks"), users
@@ -334,8 +336,8 @@ def test_nothing_of_a_forgotten_user_is_left_in_a_block(
     filled: psycopg.Connection, settings: Settings, client: MemoryClient
 ) -> None:
     for user in ("ana", "bob"):
-        filled.execute("SELECT seal_block('northwind', %s, 1::smallint)", (user,))
-        filled.execute("SELECT seal_block('northwind', %s, 1::smallint)", (user,))
+        filled.execute("SELECT build_block('northwind', %s, 1::smallint)", (user,))
+        filled.execute("SELECT build_block('northwind', %s, 1::smallint)", (user,))
     assert (blocks(filled), blocks(filled, "bob")) == ([0, 1], [0, 1])
     client.forget(ANA, user=True)
     left = filled.execute("SELECT DISTINCT user_id FROM recall_blocks").fetchall()

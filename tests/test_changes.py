@@ -89,9 +89,9 @@ def scope_key(scope: Scope) -> tuple[str, str]:
 def believed(superuser: psycopg.Connection) -> dict[tuple[str, str], dict[int, dict[str, Any]]]:
     """What is really served, by user and number, as the stream would tell it."""
     rows = superuser.execute(
-        "SELECT tenant_id, user_id, memory_id, told(m) - 'importance' FROM memories m"
+        "SELECT tenant_id, user_id, memory_id, memory_as_json(m) - 'importance' FROM memories m"
         " WHERE believed_to IS NULL AND archived_at IS NULL"
-        " AND generation = (SELECT generation FROM serving(tenant_id, user_id))"
+        " AND generation = (SELECT generation FROM serving_generation(tenant_id, user_id))"
     ).fetchall()
     found: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for tenant, user, memory, told in rows:
@@ -149,7 +149,7 @@ class TestWhatIsKept:
         client.record(ANA, "I live in Berlin.")
         worker.drain()
         assert superuser.execute("SELECT count(*) FROM changes").fetchone() == (0,)
-        assert superuser.execute("SELECT count(*) FROM change_places").fetchone() == (0,)
+        assert superuser.execute("SELECT count(*) FROM change_cursors").fetchone() == (0,)
 
     def test_what_extraction_adds_reinforces_and_supersedes(
         self, mirror: Listening, client: MemoryClient, worker: Extraction,
@@ -456,7 +456,7 @@ class TestPublishing:
     ) -> None:
         class Replaced(Mirror):
             async def send(self, changes: Sequence[Change]) -> None:
-                superuser.execute("UPDATE change_stream SET token = gen_random_uuid()")
+                superuser.execute("UPDATE change_stream SET lease_token = gen_random_uuid()")
                 await super().send(changes)
 
         before = (await stream_state(store)).waiting

@@ -36,7 +36,7 @@ async def fill(url: str) -> None:
                     await drain(url, settings)
     await drain(url, settings)
     with psycopg.connect(url, autocommit=True) as connection:  # as one who published all
-        connection.execute("UPDATE memory.change_places SET published_seq = last_seq")
+        connection.execute("UPDATE memory.change_cursors SET published_seq = last_seq")
 
 
 async def drain(url: str, settings: Settings) -> None:
@@ -152,9 +152,9 @@ FAULTS = [
     ),
     (
         "each_interaction_is_extracted_once",
-        "INSERT INTO evidence SELECT tenant_id, user_id, 999, interaction_id, start_at, end_at,"
-        " quote, stance, occurred_at, recorded_at FROM evidence"
-        " WHERE user_id = 'user-1' AND interaction_id = 'user-1-4' AND start_at = 0",
+        "INSERT INTO evidence SELECT tenant_id, user_id, 999, interaction_id, start_offset,"
+        " end_offset, quote, stance, occurred_at, recorded_at FROM evidence"
+        " WHERE user_id = 'user-1' AND interaction_id = 'user-1-4' AND start_offset = 0",
         "'user-1-4' was extracted 2 times",
     ),
     (
@@ -186,12 +186,13 @@ FAULTS = [
     ),
     (
         "extraction_is_at_the_end",
-        "UPDATE progress SET ordinal = ordinal - 1 WHERE user_id = 'user-4'",
+        "UPDATE session_progress SET ordinal = ordinal - 1 WHERE user_id = 'user-4'",
         "session user-4/session-0a is extracted to",
     ),
     (
         "extraction_is_at_the_end",
-        "UPDATE progress SET set_aside_at = now(), error = 'gave up' WHERE user_id = 'user-4'",
+        "UPDATE session_progress SET set_aside_at = now(), error = 'gave up'"
+        " WHERE user_id = 'user-4'",
         "session user-4/session-0a was set aside: gave up",
     ),
     (
@@ -211,7 +212,7 @@ FAULTS = [
     ),
     (
         "changes_are_told_in_order",
-        "UPDATE change_places SET last_seq = last_seq + 1 WHERE user_id = 'user-1'",
+        "UPDATE change_cursors SET last_seq = last_seq + 1 WHERE user_id = 'user-1'",
         "user 'user-1': ",
     ),
     (

@@ -587,7 +587,7 @@ def test_status_says_what_models_cost_and_what_waits_for_them(
     assert "spent today" not in run("status").stdout
     monkeypatch.setenv("MEMORY_MODEL_DAILY_BUDGET", "5")
     superuser.execute(
-        "INSERT INTO progress (tenant_id, user_id, generation, session_id, error, retry_at)"
+        "INSERT INTO session_progress (tenant_id, user_id, generation, session_id, error, retry_at)"
         " VALUES ('default', 'ana', 1, 's1', 'BudgetSpent: of 5', '2126-03-01 00:00Z')"
     )
     shown = run("status").stdout

@@ -70,7 +70,7 @@ def filled(superuser: psycopg.Connection) -> psycopg.Connection:
 
 def seal(connection: psycopg.Connection, tenant: str = TENANT) -> int:
     made = 0
-    while connection.execute("SELECT seal_collective_block(%s)", (tenant,)).fetchone() == (True,):
+    while connection.execute("SELECT build_collective_block(%s)", (tenant,)).fetchone() == (True,):
         made += 1
     return made
 
@@ -183,7 +183,9 @@ class TestAtOnce:
             assert seal(filled) == 0
             writer.commit()
         assert seal(filled) == 2
-        assert filled.execute("SELECT sum(members) FROM collective_blocks").fetchone() == (510,)
+        assert filled.execute("SELECT sum(member_count) FROM collective_blocks").fetchone() == (
+            510,
+        )
 
     def test_a_change_waits_for_a_block_and_takes_it_away(
         self, filled: psycopg.Connection, url: str
@@ -194,7 +196,7 @@ class TestAtOnce:
 
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         with psycopg.connect(url) as sealer, ThreadPoolExecutor(1) as pool:
-            sealer.execute("SELECT memory.seal_collective_block('northwind')")
+            sealer.execute("SELECT memory.build_collective_block('northwind')")
             withdrawn = pool.submit(withdraw)
             until(lambda: filled.execute(waiting).fetchone() == (1,), "the change waits")
             assert not withdrawn.done()

@@ -150,7 +150,7 @@ def test_a_job_goes_on_where_it_was_stopped(
         asyncio.run(compact(settings, ["sessions"], batch=2, progress=stop, embedder=embedder))
     closed = superuser.execute("SELECT user_id FROM sessions WHERE closed_at IS NOT NULL")
     assert {row[0] for row in closed} == {"user-1", "user-2", "user-3", "user-4"}
-    kept = superuser.execute("SELECT cursor, token, finished_at FROM job_progress").fetchall()
+    kept = superuser.execute("SELECT cursor, lease_token, finished_at FROM job_progress").fetchall()
     assert kept == [("user-4", None, None)]
     (report,) = asyncio.run(compact(settings, ["sessions"], batch=2, embedder=embedder))
     assert report.examined == 2
@@ -164,7 +164,7 @@ def test_one_process_at_a_time_runs_a_job_of_a_tenant(
 ) -> None:
     client.record(ANA, "Hello")
     superuser.execute(
-        "INSERT INTO job_progress (tenant_id, job, token, leased_until)"
+        "INSERT INTO job_progress (tenant_id, job, lease_token, leased_until)"
         " VALUES (%s, 'verify', gen_random_uuid(), now() + interval '1 minute')",
         (TENANT,),
     )
@@ -371,12 +371,12 @@ def test_use_slows_decay_and_brings_back(
                 await database.fetch(ANA, "compaction.used", {"memories": [faded, 10**9]})
 
     asyncio.run(use())
-    used = superuser.execute("SELECT memory_id, uses FROM recall_uses").fetchall()
+    used = superuser.execute("SELECT memory_id, uses FROM memory_usage").fetchall()
     assert used == [(faded, 2)]
-    superuser.execute("UPDATE recall_uses SET last_used_at = %s", (MARCH + timedelta(days=900),))
+    superuser.execute("UPDATE memory_usage SET last_used_at = %s", (MARCH + timedelta(days=900),))
     assert run("decay")[0].changed["brought back"] == 1
     client.forget(ANA, user=True)
-    assert superuser.execute("SELECT count(*) FROM recall_uses").fetchone() == (0,)
+    assert superuser.execute("SELECT count(*) FROM memory_usage").fetchone() == (0,)
 
 
 # --- retain ------------------------------------------------------------------------------------
@@ -458,10 +458,10 @@ def test_clustering_brings_rows_together_and_changes_nothing_else(
     def contents() -> list[Any]:
         return [
             superuser.execute(f"SELECT t::text FROM {table} t ORDER BY 1".encode()).fetchall()
-            for table in ("memories", "evidence", "embeddings", "recall_uses")
+            for table in ("memories", "evidence", "embeddings", "memory_usage")
         ]
 
-    superuser.execute("INSERT INTO recall_uses SELECT tenant_id, user_id, memory_id FROM memories")
+    superuser.execute("INSERT INTO memory_usage SELECT tenant_id, user_id, memory_id FROM memories")
     before = contents()
     (foretold,) = run("cluster", dry_run=True)
     (report,) = run("cluster")
@@ -487,15 +487,18 @@ BREAKS: list[tuple[str, str, bool]] = [
         "INSERT INTO memories SELECT (jsonb_populate_record(m, jsonb_build_object('memory_id', 99,"
         " 'value', 'munich', 'valid_from', m.valid_from + interval '1 day'))).* FROM memories m"
         " WHERE attribute = 'lives_in';"
-        " INSERT INTO evidence SELECT tenant_id, user_id, 99, interaction_id, start_at, end_at,"
-        " quote, stance, occurred_at, recorded_at FROM evidence WHERE memory_id = {fact};"
-        " INSERT INTO embeddings SELECT tenant_id, user_id, embedder_id, 99, vector, 1"
+        " INSERT INTO evidence SELECT tenant_id, user_id, 99, interaction_id, start_offset,"
+        " end_offset, quote, stance, occurred_at, recorded_at FROM evidence"
+        " WHERE memory_id = {fact};"
+        " INSERT INTO embeddings (tenant_id, user_id, embedder_id, memory_id, vector, generation)"
+        " SELECT tenant_id, user_id, embedder_id, 99, vector, 1"
         " FROM embeddings WHERE memory_id = {fact}",
         True,
     ),
     (
         "a vector without memory",
-        "INSERT INTO embeddings SELECT tenant_id, user_id, embedder_id, 99, vector, 1"
+        "INSERT INTO embeddings (tenant_id, user_id, embedder_id, memory_id, vector, generation)"
+        " SELECT tenant_id, user_id, embedder_id, 99, vector, 1"
         " FROM embeddings WHERE memory_id = {fact}",
         True,
     ),
@@ -511,7 +514,7 @@ BREAKS: list[tuple[str, str, bool]] = [
         " VALUES ('northwind', 'ana', sha256('m1'))",
         False,
     ),
-    ("progress ahead of the log", "UPDATE progress SET ordinal = 50", True),
+    ("progress ahead of the log", "UPDATE session_progress SET ordinal = 50", True),
     (
         "a block that says other than its memories",
         "UPDATE memories SET lexemes = 'elsewhere' WHERE user_id = 'ana' AND memory_id = {fact}",
@@ -567,11 +570,11 @@ def sound(client: MemoryClient, run: Compactor, worker: Extraction,
     worker.drain()
     run("promote")
     superuser.execute("UPDATE users SET change_seq = 300 WHERE user_id = 'ana'")  # fills a block
-    superuser.execute("SELECT seal_block(tenant_id, user_id, 1::smallint) FROM users")
+    superuser.execute("SELECT build_block(tenant_id, user_id, 1::smallint) FROM users")
     assert superuser.execute("SELECT user_id FROM recall_blocks").fetchall() == [("ana",)]
     superuser.execute("UPDATE tenants SET change_seq = 300")
-    superuser.execute("SELECT seal_collective_block(tenant_id) FROM tenants")
-    assert superuser.execute("SELECT members FROM collective_blocks").fetchall() == [(1,)]
+    superuser.execute("SELECT build_collective_block(tenant_id) FROM tenants")
+    assert superuser.execute("SELECT member_count FROM collective_blocks").fetchall() == [(1,)]
     (report,) = run("verify")
     assert report.found == 0, report
     return str(client.history(ANA, attribute="lives_in")[0].id)
@@ -616,7 +619,7 @@ def test_repair_restates_a_count_and_withdraws_what_nothing_bears(
 def test_a_dry_run_repairs_nothing(
     sound: str, run: Compactor, superuser: psycopg.Connection
 ) -> None:
-    superuser.execute("UPDATE progress SET ordinal = 50")
+    superuser.execute("UPDATE session_progress SET ordinal = 50")
     (report,) = run("verify", repair=True, dry_run=True)
     assert (report.found, report.repaired) == (3, 0)  # a session of each user
 

@@ -306,7 +306,8 @@ class TestComparing:
 
 BREAKS = {
     "the quote reads otherwise": "UPDATE evidence SET quote = 'I live in Rome' WHERE {}",
-    "it stands elsewhere": "UPDATE evidence SET start_at = start_at + 1, end_at = end_at + 1"
+    "it stands elsewhere": "UPDATE evidence SET start_offset = start_offset + 1,"
+    " end_offset = end_offset + 1"
     " WHERE {}",
     "the interaction is gone": "DELETE FROM interactions WHERE interaction_id = 'ana-2'",
     "it was retracted": "UPDATE interactions SET retracted_at = now()"

@@ -128,13 +128,13 @@ class TestRedrive:
 def test_the_command_lists_shows_and_drops(stream: Stream) -> None:
     stream.send(raw(b"hello"), raw(b"world"))
     stream.drain()
-    first, second = (letter["letter_id"] for letter in stream.letters())
+    first, second = (letter["dead_letter_id"] for letter in stream.letters())
     listed = command(stream, "dead-letters", "list", "--json")
-    assert [(row["letter_id"], row["reason"]) for row in listed] == [
+    assert [(row["dead_letter_id"], row["reason"]) for row in listed] == [
         (second, "not_json"),
         (first, "not_json"),
     ]
     assert command(stream, "dead-letters", "show", str(first), "--json")["value"] == "hello"
     dropped = command(stream, "dead-letters", "drop", str(first), "--json")
     assert dropped == {"dropped": [first]}
-    assert [letter["letter_id"] for letter in stream.letters()] == [second]
+    assert [letter["dead_letter_id"] for letter in stream.letters()] == [second]

@@ -31,7 +31,9 @@ def test_a_session_that_ends_its_process_is_set_aside(
         ends = [work(url, superuser) for _ in range(ATTEMPTS + 2)]
         assert ends == [*[-signal.SIGKILL] * (ATTEMPTS + 1), 0]
         assert client.position(ANA).extracted == 2
-    rows = superuser.execute("SELECT session_id, ordinal, attempts, error FROM progress ORDER BY 1")
+    rows = superuser.execute(
+        "SELECT session_id, ordinal, attempts, error FROM session_progress ORDER BY 1"
+    )
     (following, (poison, through, attempts, error)) = rows.fetchall()
     assert following == ("next", 1, 0, None)
     assert (poison, through, attempts) == ("too-much", 0, ATTEMPTS)
@@ -84,7 +86,7 @@ class TestReadingAllOfAUser:
         self.vanish(superuser)
         worker.drain()
         assert reader.seen[0] == [1]
-        rows = superuser.execute("SELECT session_id, unheard FROM progress")
+        rows = superuser.execute("SELECT session_id, crash_count FROM session_progress")
         assert rows.fetchall() == [("s1", 0)]
 
     def test_is_not_begun_again_once_it_ended_enough_processes(
@@ -93,7 +95,7 @@ class TestReadingAllOfAUser:
     ) -> None:  # fmt: skip
         client.record(ANA.in_session("s1"), "Hello.")
         superuser.execute(
-            "INSERT INTO progress (tenant_id, user_id, generation, session_id, unheard)"
+            "INSERT INTO session_progress (tenant_id, user_id, generation, session_id, crash_count)"
             " SELECT %s, %s, generation, '', %s FROM generations",
             (ANA.tenant, ANA.user, settings.max_attempts),
         )
@@ -102,7 +104,7 @@ class TestReadingAllOfAUser:
         worker.drain()
         assert reader.seen[0] == []
         aside = superuser.execute(
-            "SELECT session_id, error FROM progress WHERE set_aside_at IS NOT NULL"
+            "SELECT session_id, error FROM session_progress WHERE set_aside_at IS NOT NULL"
         )
         ((session, error),) = aside.fetchall()
         assert (session, error[:14]) == ("", "WorkerVanished")

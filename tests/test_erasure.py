@@ -144,7 +144,7 @@ class TestNothingIsLeft:
         later = ANA.in_session("s2")
         told.record(later, f"Forget {SECRET}.", id="m9", occurred_at=day(8))
         worker.drain()
-        assert "progress.error" in traces(superuser)
+        assert "session_progress.error" in traces(superuser)
         extractors.pop()
         told.forget(ANA, session="s2")
         told.forget(ANA, session="s1")
@@ -216,7 +216,7 @@ class TestSharedMemories:
         client.remember(ANA, f"{SECRET} again", id="m4")
         remembered = next(m for m in client.history(ANA) if m.provenance.extractor == "explicit")
         client.forget(ANA, memory=remembered.id)
-        superuser.execute("DELETE FROM progress")  # extraction may be behind as well
+        superuser.execute("DELETE FROM session_progress")  # extraction may be behind as well
         worker.portal.call(forget_interactions, client, ["m1"])
         assert traces(superuser) == set()
         worker.drain()

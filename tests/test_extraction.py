@@ -32,14 +32,16 @@ def day(number: int) -> datetime:
 
 
 def progress(connection: psycopg.Connection) -> dict[tuple[str, str], int]:
-    rows = connection.execute("SELECT user_id, session_id, ordinal FROM progress").fetchall()
+    rows = connection.execute(
+        "SELECT user_id, session_id, ordinal FROM session_progress"
+    ).fetchall()
     return {(user, session): ordinal for user, session, ordinal in rows}
 
 
 def forced(connection: psycopg.Connection) -> None:
     """Makes every retry due now, without waiting for it."""
     connection.execute("UPDATE users SET due_at = now() WHERE due_at IS NOT NULL")
-    connection.execute("UPDATE progress SET retry_at = now() WHERE retry_at IS NOT NULL")
+    connection.execute("UPDATE session_progress SET retry_at = now() WHERE retry_at IS NOT NULL")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,9 @@ class TestProgress:
         seen: list[tuple[int, int]] = []
 
         async def note(log: LogSlice) -> None:
-            row = superuser.execute("SELECT COALESCE(max(ordinal), 0) FROM progress").fetchone()
+            row = superuser.execute(
+                "SELECT COALESCE(max(ordinal), 0) FROM session_progress"
+            ).fetchone()
             assert row is not None
             seen.append((len(log.interactions), row[0]))
 
@@ -153,14 +157,15 @@ class TestAtomicity:
             " $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$"
         )
         superuser.execute(
-            "CREATE TRIGGER die BEFORE INSERT ON progress FOR EACH ROW EXECUTE FUNCTION die()"
+            "CREATE TRIGGER die BEFORE INSERT ON session_progress"
+            " FOR EACH ROW EXECUTE FUNCTION die()"
         )
         with pytest.raises(StoreUnavailable):
             worker.drain()
-        for table in ("memories", "evidence", "embeddings", "assertions", "progress"):
+        for table in ("memories", "evidence", "embeddings", "assertions", "session_progress"):
             row = superuser.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
             assert row == (0,), table
-        superuser.execute("DROP TRIGGER die ON progress")
+        superuser.execute("DROP TRIGGER die ON session_progress")
         superuser.execute("UPDATE users SET leased_until = now(), due_at = now()")
         worker.drain()
         assert {m.value for m in client.history(ANA, kinds=[MemoryKind.FACT])} == {"berlin"}
@@ -282,7 +287,8 @@ class TestFailures:
         assert {m.value for m in client.history(ANA)} == {"berlin"}
         assert {m.value for m in client.history(TOM)} == {"oslo"}
         row = superuser.execute(
-            "SELECT session_id, attempts, error FROM progress WHERE set_aside_at IS NOT NULL"
+            "SELECT session_id, attempts, error FROM session_progress"
+            " WHERE set_aside_at IS NOT NULL"
         ).fetchall()
         assert row == [("s1", 3, "ExtractionFailed: cannot read 's1'")]
 
@@ -299,9 +305,9 @@ class TestFailures:
         client._portal.call(drain)
         rows = superuser.execute("SELECT due_at FROM users").fetchall()
         assert rows == [(None,)]
-        assert superuser.execute("SELECT set_aside_at IS NOT NULL FROM progress").fetchall() == [
-            (True,)
-        ]
+        assert superuser.execute(
+            "SELECT set_aside_at IS NOT NULL FROM session_progress"
+        ).fetchall() == [(True,)]
 
     def test_a_session_that_recovers_forgets_its_failures(
         self, client: MemoryClient, worker: Extraction, extractors: list[Extractor],
@@ -312,7 +318,7 @@ class TestFailures:
         del extractors[0]
         forced(superuser)
         worker.drain()
-        rows = superuser.execute("SELECT ordinal, attempts, error FROM progress").fetchall()
+        rows = superuser.execute("SELECT ordinal, attempts, error FROM session_progress").fetchall()
         assert rows == [(1, 0, None)]
         assert {m.value for m in client.history(ANA)} == {"berlin"}
 

@@ -154,7 +154,7 @@ class TestReplay:
         order: list[tuple[str, int]] = []
 
         async def note(log: LogSlice) -> None:
-            row = superuser.execute("SELECT max(generation) FROM progress").fetchone()
+            row = superuser.execute("SELECT max(generation) FROM session_progress").fetchone()
             order.append((log.interactions[-1].id, row[0] if row else 0))
             if log.interactions[-1].id == "a":
                 await house.worker.database.fetch(ANA, "log.mark_due")
@@ -314,7 +314,7 @@ def served(client: MemoryClient, connection: psycopg.Connection[Any], number: in
 
 def hundredths(connection: psycopg.Connection[Any]) -> list[int]:
     rows = connection.execute(
-        "SELECT user_hundredth('northwind', 'user-' || n) FROM generate_series(0, 9) n ORDER BY n"
+        "SELECT rollout_bucket('northwind', 'user-' || n) FROM generate_series(0, 9) n ORDER BY n"
     ).fetchall()
     return [number for (number,) in rows]
 
@@ -322,8 +322,8 @@ def hundredths(connection: psycopg.Connection[Any]) -> list[int]:
 class TestServing:
     def test_a_hash_that_never_changes_decides(self, superuser: psycopg.Connection) -> None:
         row = superuser.execute(
-            "SELECT user_hundredth('northwind', 'ana'), user_hundredth('northwin', 'dana'),"
-            " user_hundredth('', ''), user_hundredth('テナント', 'アナ')"
+            "SELECT rollout_bucket('northwind', 'ana'), rollout_bucket('northwin', 'dana'),"
+            " rollout_bucket('', ''), rollout_bucket('テナント', 'アナ')"
         ).fetchone()
 
         def expected(tenant: str, user: str) -> int:
@@ -335,7 +335,7 @@ class TestServing:
 
     def test_users_fall_evenly(self, superuser: psycopg.Connection) -> None:
         rows = superuser.execute(
-            "SELECT user_hundredth('t' || n % 7, 'u' || n), count(*)"
+            "SELECT rollout_bucket('t' || n % 7, 'u' || n), count(*)"
             " FROM generate_series(1, 20000) n GROUP BY 1"
         ).fetchall()
         counts = [n for _, n in rows]
@@ -493,7 +493,7 @@ class TestMoves:
         done = replayed.portal.call(retire, replayed.database, "first")
         assert done.memories > 0
         assert content(superuser, "next") == kept
-        for table in ("memories", "assertions", "progress", "embeddings"):
+        for table in ("memories", "assertions", "session_progress", "embeddings"):
             rows = superuser.execute(f"SELECT DISTINCT generation FROM {table}").fetchall()
             assert rows == [(2,)], table
         assert served(client, superuser, 0) == "next"

@@ -281,7 +281,7 @@ class TestOwnership:
         stream.send(*numbered(3))
         with stream.running() as ingest:
             until(lambda: ingest.done.appended == 3, "three are applied")
-            superuser.execute("UPDATE positions SET epoch = epoch + 1")
+            superuser.execute("UPDATE partition_offsets SET epoch = epoch + 1")
             stream.send(*numbered(3, start=4))
             until(lambda: ingest.done.appended == 6, "six are applied")
         assert [name for name, _, _ in stream.log()] == [f"ana-{n}" for n in range(1, 7)]
@@ -290,7 +290,7 @@ class TestOwnership:
         users = [Scope("acme", f"user-{n}", "scout", "s") for n in range(12)]
 
         def owners() -> set[str]:
-            return {row["owner"] for row in wide.rows("SELECT owner FROM positions")}
+            return {row["owner"] for row in wide.rows("SELECT owner FROM partition_offsets")}
 
         with wide.running(owner="one") as one:
             wide.send(*[said(f"{u.user}-1", u) for u in users])
@@ -312,7 +312,9 @@ class TestOwnership:
         users = [Scope("acme", f"user-{n}", "scout", "s") for n in range(12)]
 
         def held() -> list[Any]:
-            return wide.rows("SELECT partition, epoch, owner FROM positions ORDER BY partition")
+            return wide.rows(
+                "SELECT partition, epoch, owner FROM partition_offsets ORDER BY partition"
+            )
 
         def patient(**options: Any) -> Any:
             return KafkaConsumer(**{**options, "session_timeout_ms": 120_000})
@@ -388,7 +390,7 @@ class TestOwnership:
         consumer.seek(part, 4)
         consumer.commit()
         consumer.close()
-        stream.rows("UPDATE positions SET next_offset = 8")
+        stream.rows("UPDATE partition_offsets SET next_offset = 8")
         stream.send(*numbered(2, start=11))
         assert stream.drain() == Counts(appended=2, duplicates=2)
         assert stream.positions() == {0: 12}

@@ -37,15 +37,16 @@ CLIENT, WORKER = DatabaseRole.CLIENT.value, DatabaseRole.WORKER.value
 
 USER_TABLES = {
     "users", "sessions", "task_state", "interactions", "tombstones", "assertions", "memories",
-    "evidence", "embeddings", "recall_blocks", "progress", "forgotten_beliefs", "recall_uses",
-    "derivations", "retractions", "changes", "change_places", "model_calls", "model_answers",
+    "evidence", "embeddings", "recall_blocks", "session_progress", "forgotten_beliefs",
+    "memory_usage", "generation_progress", "retractions", "changes", "change_cursors",
+    "model_calls", "model_answers",
 }  # fmt: skip
 TENANT_TABLES = {
     "tenants", "collective_memories", "collective_embeddings", "collective_support",
     "collective_blocks", "collective_withdrawals", "job_progress", "model_spend",
 }  # fmt: skip
 SYSTEM_TABLES = {
-    "schema_migrations", "embedders", "generations", "positions", "dead_letters", "prompts",
+    "schema_migrations", "embedders", "generations", "partition_offsets", "dead_letters", "prompts",
     "change_stream",
 }  # fmt: skip
 KEPT_FROM_CLIENTS = {"dead_letters"}
@@ -139,13 +140,13 @@ SELECT tenant_id, 1, 1, 'k', 'fact', 'Many say ' || tenant_id, 'a', 'v', 1, 5, 5
 INSERT INTO collective_embeddings (tenant_id, embedder_id, memory_id, vector)
 SELECT tenant_id, (SELECT embedder_id FROM embedders), 1,
     array_fill(0.125::real, ARRAY[64])::vector::halfvec FROM tenants;
-INSERT INTO collective_blocks (tenant_id, block, members, total, words)
+INSERT INTO collective_blocks (tenant_id, block, member_count, word_total, word_counts)
 SELECT tenant_id, 0, 0, 0, '{}' FROM tenants;
 INSERT INTO collective_support (tenant_id, memory_id, user_id, user_memory_id)
 SELECT tenant_id, 1, 'ana', 1 FROM tenants;
 INSERT INTO collective_withdrawals (tenant_id, belief_digest) SELECT tenant_id, 'd' FROM tenants;
 INSERT INTO job_progress (tenant_id, job) SELECT tenant_id, 'j' FROM tenants;
-INSERT INTO positions (cluster_id, topic_id, partition, topic, owner)
+INSERT INTO partition_offsets (cluster_id, topic_id, partition, topic, owner)
 VALUES ('c', 't', 0, 't', 'o');
 INSERT INTO dead_letters (cluster_id, topic_id, partition, record_offset, topic, reason, detail,
     tenant_id, user_id, session_id, interaction_id)
@@ -161,12 +162,12 @@ SELECT tenant_id, user_id, 'k', 'a' FROM users;
 INSERT INTO model_spend SELECT tenant_id, now()::date, generation, task, prompt, prompt_version,
     prompt_hash, model, 1, 1, 1, 1, 1, 1, 1 FROM model_calls WHERE user_id = 'ana';
 INSERT INTO recall_blocks SELECT tenant_id, user_id, 1, 0 FROM users;
-INSERT INTO recall_uses (tenant_id, user_id, memory_id)
+INSERT INTO memory_usage (tenant_id, user_id, memory_id)
 SELECT tenant_id, user_id, min(memory_id) FROM memories GROUP BY tenant_id, user_id;
-INSERT INTO derivations (tenant_id, user_id, generation, position, forget_seq)
+INSERT INTO generation_progress (tenant_id, user_id, generation, position, forget_seq)
 SELECT tenant_id, user_id, 1, position, forget_seq FROM users;
 UPDATE change_stream SET enabled_at = now();
-SELECT keep_changes(array_agg(change_of(m, 'added', NULL))) FROM memories m;
+SELECT append_changes(array_agg(build_change(m, 'added', NULL))) FROM memories m;
 """
 
 Look = psycopg.Connection[dict[str, Any]]
@@ -208,7 +209,7 @@ class TestVisibility:
             acting(filled, role, None)
             for table in sorted(USER_TABLES | TENANT_TABLES):
                 # A worker finds out who is due, and whose changes wait, before it binds anybody.
-                found_first = role == WORKER and table in {"users", "change_places"}
+                found_first = role == WORKER and table in {"users", "change_cursors"}
                 if found_first or hidden(role, table):
                     continue
                 assert counted(filled, table) == 0, f"{role} sees {table}"

@@ -134,7 +134,9 @@ class TestFaults:
         client.record(ANA, "I live in Munich", id="m1", occurred_at=SAID)
         asking().drain()
         assert client.history(ANA) == []
-        row = superuser.execute("SELECT ordinal, set_aside_at IS NULL FROM progress").fetchone()
+        row = superuser.execute(
+            "SELECT ordinal, set_aside_at IS NULL FROM session_progress"
+        ).fetchone()
         assert row == (0, False)
         row = superuser.execute("SELECT outcome, answer, requests FROM model_calls").fetchone()
         assert row == ("unusable", '{"facts": [', 2)
@@ -155,10 +157,11 @@ class TestFaults:
         assert client.history(ANA) == []
         assert (len(chat.seen), client.position(ANA).extracted) == (1, 0)
         row = superuser.execute(
-            "SELECT attempts, set_aside_at, retry_at > now() + interval '50 minutes' FROM progress"
+            "SELECT attempts, set_aside_at, retry_at > now() + interval '50 minutes'"
+            " FROM session_progress"
         ).fetchone()
         assert row == (0, None, True)
-        superuser.execute("UPDATE progress SET retry_at = now()")
+        superuser.execute("UPDATE session_progress SET retry_at = now()")
         superuser.execute("UPDATE users SET due_at = now()")
         asking().drain()
         assert [m.value for m in client.history(ANA)] == ["munich"]
@@ -177,7 +180,7 @@ class TestFaults:
         with pytest.raises(ConfigurationError, match="MEMORY_OPENAI_API_KEY"):
             asking().drain()
         assert (client.history(ANA), len(chat.seen)) == ([], 1)
-        assert superuser.execute("SELECT count(*) FROM progress").fetchone() == (0,)
+        assert superuser.execute("SELECT count(*) FROM session_progress").fetchone() == (0,)
         superuser.execute("UPDATE users SET due_at = now()")
         asking().drain()
         assert [m.value for m in client.history(ANA)] == ["munich"]
@@ -231,7 +234,7 @@ class TestLedger:
         assert asking(**tight).drain().waiting == 1
         assert [m.value for m in client.history(ANA)] == ["munich"]
         row = superuser.execute(
-            "SELECT attempts, set_aside_at FROM progress WHERE session_id = 's2'"
+            "SELECT attempts, set_aside_at FROM session_progress WHERE session_id = 's2'"
         ).fetchone()
         assert row == (0, None)
         extraction = asking(model_daily_budget=1.0)
@@ -258,7 +261,11 @@ class TestLedger:
     ) -> None:
         client.record(ANA, "I live in Munich", occurred_at=SAID)
         asking().drain()
-        for text in ("DELETE FROM progress", "DELETE FROM memories", "DELETE FROM assertions"):
+        for text in (
+            "DELETE FROM session_progress",
+            "DELETE FROM memories",
+            "DELETE FROM assertions",
+        ):
             superuser.execute(text)
         superuser.execute("UPDATE users SET due_at = now()")
         asking().drain()

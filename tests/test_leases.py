@@ -141,7 +141,7 @@ class TestALeaseTakenOver:
         return lease
 
     def everything(self, superuser: psycopg.Connection) -> list[Any]:
-        tables = ("users", "progress", "memories", "assertions", "derivations")
+        tables = ("users", "session_progress", "memories", "assertions", "generation_progress")
         return [superuser.execute(f"SELECT * FROM {t}".encode()).fetchall() for t in tables]
 
     async def test_is_not_released_or_renewed(
@@ -172,7 +172,7 @@ class TestALeaseTakenOver:
         self, slow: Lease, store: Database, superuser: psycopg.Connection
     ) -> None:
         superuser.execute(
-            "INSERT INTO progress (tenant_id, user_id, generation, session_id, attempts)"
+            "INSERT INTO session_progress (tenant_id, user_id, generation, session_id, attempts)"
             " VALUES ('northwind', 'ana', 1, '', 2)"
         )
         before = self.everything(superuser)
@@ -380,7 +380,7 @@ class TestFailing:
         client.record(ANA, "poison")
         with caplog.at_level(logging.CRITICAL):
             worker.drain()
-            superuser.execute("UPDATE progress SET retry_at = now() + interval '1 hour'")
+            superuser.execute("UPDATE session_progress SET retry_at = now() + interval '1 hour'")
             superuser.execute("UPDATE users SET due_at = now() + interval '1 hour'")
             client.record(ANA.in_session("s2"), "Hello.")
             done = worker.drain()
@@ -398,7 +398,7 @@ class TestFailing:
             worker.drain()
         assert client.position(ANA).extracted == 0
         choking.broken.clear()
-        superuser.execute("UPDATE progress SET retry_at = now()")
+        superuser.execute("UPDATE session_progress SET retry_at = now()")
         superuser.execute("UPDATE users SET due_at = now()")
         worker.drain()
         assert client.position(ANA).extracted == 1
@@ -414,7 +414,9 @@ class TestFailing:
         for _ in range(settings.max_attempts):
             failed = {"generation": 1, "session": "s1", "error": ExtractionFailed("no")}
             waits.append(await fail(store, settings, lease, **failed))  # type: ignore[arg-type]
-            superuser.execute("UPDATE progress SET retry_at = now() WHERE retry_at IS NOT NULL")
+            superuser.execute(
+                "UPDATE session_progress SET retry_at = now() WHERE retry_at IS NOT NULL"
+            )
         assert waits[-1] is None
         low = [2.5 * 2**n for n in range(settings.max_attempts - 1)]
         assert all(least <= w <= 2 * least for w, least in zip(waits, low, strict=False) if w)
@@ -428,7 +430,9 @@ class TestFailing:
         with caplog.at_level(logging.CRITICAL):
             for _ in range(settings.max_attempts):
                 worker.drain()
-                superuser.execute("UPDATE progress SET retry_at = now() WHERE retry_at IS NOT NULL")
+                superuser.execute(
+                    "UPDATE session_progress SET retry_at = now() WHERE retry_at IS NOT NULL"
+                )
                 superuser.execute("UPDATE users SET due_at = now() WHERE due_at IS NOT NULL")
         assert client.history(ANA) == []
         choking.broken.clear()

@@ -1,24 +1,41 @@
 """Migrations: applied once each, in order, whoever starts first, and frozen once applied."""
 
+import asyncio
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
-from anyio import create_task_group
+from anyio import create_task_group, to_thread
+from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
 
 from memory import migrate
+from memory.client import MemoryClient
 from memory.database import queries
 from memory.errors import (
+    ForgottenId,
     MigrationChanged,
     NewerSchema,
     NotMigrated,
     StoreError,
     UnsupportedDatabase,
+    UnsupportedSchema,
 )
-from memory.migrate import check, migrations
+from memory.migrate import UPGRADES, check, migrations
+from memory.models import Scope
+from memory.settings import Settings
+from tests.catalog import by_name, connected, read
+from tests.conftest import WordEmbedder
+from tests.walking import walked
+
+STORES = Path(__file__).parent / "stores"
+ANA = Scope("northwind-talent", "ana", "scout")
+BEN = Scope("northwind-talent", "ben")
 
 
 @pytest.fixture
@@ -60,6 +77,7 @@ def sql_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     for path in (queries.sql_directory() / "migrations").glob("*.sql"):
         (folder / path.name).write_text(path.read_text())
+    (tmp_path / "upgrades").symlink_to(queries.sql_directory() / "upgrades")
     monkeypatch.setattr(queries, "sql_directory", lambda: tmp_path)
     return folder
 
@@ -148,10 +166,152 @@ class TestCheck:
     ) -> None:
         first = min(files(sql_in))
         first.write_text(first.read_text() + "\n-- A harmless remark.\n")
-        with pytest.raises(MigrationChanged, match=r"0001_foundations .* restore the file"):
+        with pytest.raises(MigrationChanged, match=r"0001_roles .* restore the file"):
             await check(url)
         with pytest.raises(MigrationChanged):
             await migrate.migrate(url)
+
+
+@pytest.fixture(params=sorted(UPGRADES))
+def old(request: pytest.FixtureRequest, empty: str) -> str:
+    """A store that the code of before the baseline made, with 17 or all 21 of its migrations."""
+    loaded(empty, request.param)
+    return empty
+
+
+def loaded(url: str, migrations: int) -> None:
+    altered(url, (STORES / f"at_{migrations}.sql").read_text(encoding="utf-8"))
+
+
+RENAMED = {
+    "positions": "partition_offsets",
+    "derivations": "generation_progress",
+    "progress": "session_progress",
+    "recall_uses": "memory_usage",
+    "change_places": "change_cursors",
+}
+
+
+def rows(url: str) -> dict[str, list[list[str]]]:
+    """The values of every row, whatever its columns are called, by its table's present name."""
+    with connected(url) as connection:
+        names = connection.execute(
+            "SELECT relname::text FROM pg_class WHERE relnamespace = 'memory'::regnamespace"
+            " AND relkind = 'r' AND relname NOT IN ('schema_migrations', 'collective_blocks')"
+        ).fetchall()
+        return {
+            RENAMED.get(str(name), str(name)): sorted(
+                sorted(str(value) for value in row)
+                for row in connection.execute(f"SELECT * FROM {name}".encode())
+            )
+            for (name,) in names
+        }
+
+
+class TestBeforeTheBaseline:
+    async def test_comes_up_equal_to_a_new_store(
+        self, old: str, server: str, template: str
+    ) -> None:
+        with pytest.raises(NotMigrated, match=r"of before the baseline; run `memory migrate`"):
+            await check(old)
+        assert await migrate.migrate(old) == list(migrations())
+        assert ledger(old) == [(m.version, m.name, m.sha256) for m in migrations()]
+        await check(old)
+        assert await migrate.migrate(old) == []
+        with (
+            connected(old) as brought_up,
+            connected(make_conninfo(server, dbname=template)) as new,
+        ):
+            assert by_name(read(brought_up)) == by_name(read(new))
+
+    async def test_keeps_every_row(self, old: str) -> None:
+        before = rows(old)
+        await migrate.migrate(old)
+        after = rows(old)
+        at_17 = {"users", "session_progress"}  # have a column more, with 0 in it
+        for name in after:
+            if before[name] == after[name]:
+                continue
+            assert name in at_17
+            assert after[name] == sorted(sorted([*row, "0"]) for row in before[name])
+        assert sum(len(found) for found in after.values()) > 100
+
+    def test_goes_on_with_what_it_knows(
+        self, old: str, client_of: Callable[[str], MemoryClient]
+    ) -> None:
+        asyncio.run(migrate.migrate(old))
+        client = client_of(old)
+        home, *_ = client.history(ANA, attribute="lives_in")
+        assert (home.value, home.valid_to) == ("munich", None)
+        assert client.explain(ANA, home.id).evidence[0].quote == "I live in Munich now"
+        assert "Munich" in client.context(ANA, "Where does the user live?", budget=300).text
+        assert client.interactions(ANA.in_session("ana-0316"))[0].id == "ana-0316-01"
+        again = client.record(
+            ANA.in_session("ana-0316"), "I live in Munich now.", id="ana-0316-01",
+            occurred_at=datetime(2026, 3, 16, 9, tzinfo=UTC),
+        )  # fmt: skip
+        assert again.duplicate
+        with pytest.raises(ForgottenId):
+            client.record(ANA.in_session("ana-0317"), "I live in Rome.", id="ana-0317-01")
+
+    def test_the_walk_works_on_it(self, old: str, embedder: WordEmbedder) -> None:
+        asyncio.run(migrate.migrate(old))
+        walked(Settings(database_url=SecretStr(old), debounce=0.0), embedder, BEN)
+
+    async def test_first_uses_at_once_take_turns(self, old: str) -> None:
+        processes = [elsewhere(old) for _ in range(2)]
+        applied = [len(await migrate.migrate(old))]
+        for process in processes:
+            out, _ = await to_thread.run_sync(process.communicate)
+            assert process.returncode == 0
+            applied.append(int(out))
+        assert sum(applied) == len(migrations())
+        await check(old)
+
+    async def test_one_that_fails_leaves_the_store_as_it_was(self, old: str) -> None:
+        before = ledger(old)
+        altered(old, "ALTER TABLE memory.users ADD COLUMN abandoned_leases int")
+        with pytest.raises(StoreError, match="abandoned_leases"):
+            await migrate.migrate(old)
+        assert ledger(old) == before
+        altered(old, "ALTER TABLE memory.users DROP COLUMN abandoned_leases")
+        assert await migrate.migrate(old) == list(migrations())
+
+    @pytest.mark.parametrize("count", [1, 12, 16, 18])
+    async def test_no_way_leads_up_from_other_places(self, empty: str, count: int) -> None:
+        loaded(empty, 21)
+        altered(empty, f"DELETE FROM memory.schema_migrations WHERE version > {count}")
+        said = rf"has {count} of the 21 migrations .* from 17 or 21 .* of the version that made"
+        for brought_up in (migrate.migrate, check):
+            with pytest.raises(UnsupportedSchema, match=said):
+                await brought_up(empty)
+        assert len(ledger(empty)) == count
+
+    async def test_nor_from_migrations_that_read_otherwise(self, old: str) -> None:
+        altered(old, "UPDATE memory.schema_migrations SET sha256 = 'feedbeef' WHERE version = 5")
+        said = r"0005_isolation with sha256 feedbeef where 0005_isolation with \w{12} is known"
+        for brought_up in (migrate.migrate, check):
+            with pytest.raises(UnsupportedSchema, match=said):
+                await brought_up(old)
+
+    async def test_nor_from_one_more_than_there_were(self, empty: str) -> None:
+        loaded(empty, 21)
+        altered(
+            empty,
+            "INSERT INTO memory.schema_migrations (version, name, sha256)"
+            " VALUES (22, 'from_the_future', 'x')",
+        )
+        with pytest.raises(UnsupportedSchema, match="has 22 of the 21"):
+            await migrate.migrate(empty)
+
+
+@pytest.fixture
+def client_of(embedder: WordEmbedder) -> Iterator[Callable[[str], MemoryClient]]:
+    """Opens clients that are closed when the test ends."""
+    with ExitStack() as opened:
+        yield lambda url: opened.enter_context(
+            MemoryClient(Settings(database_url=SecretStr(url)), embedder=embedder)
+        )
 
 
 class TestServer:

@@ -80,7 +80,8 @@ class TestWhileNothingIsApplied:
         place = receipts[0].place
         assert place
         superuser.execute(
-            "INSERT INTO positions (cluster_id, topic_id, partition, topic, owner, next_offset)"
+            "INSERT INTO partition_offsets (cluster_id, topic_id, partition, topic, owner,"
+            " next_offset)"
             " VALUES (%s, %s, %s, %s, 'test', %s)",
             (place.cluster_id, place.topic_id, place.partition, place.topic, place.offset + 1),
         )

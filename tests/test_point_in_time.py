@@ -273,8 +273,8 @@ class TestTimes:
 # --- against a naive interpreter -----------------------------------------------------------------
 
 EMPTIED = (
-    "users", "sessions", "interactions", "retractions", "progress", "assertions", "evidence",
-    "memories", "embeddings", "recall_uses",
+    "users", "sessions", "interactions", "retractions", "session_progress", "assertions",
+    "evidence", "memories", "embeddings", "memory_usage",
 )  # fmt: skip
 PLACES = ("berlin", "munich", "oslo")
 

@@ -243,8 +243,8 @@ SELECT tenant_id, user_id, n, 1, substring(sha256(('k' || n)::bytea) FOR 16), 'e
     to_tsvector('english', 'Candidate ' || n || ' led a migration'), now(), now(), now(),
     'test', '1'
 FROM users, generate_series(1, 60) n;
-INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_at, end_at, quote,
-    stance, occurred_at, recorded_at)
+INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset,
+    quote, stance, occurred_at, recorded_at)
 SELECT tenant_id, user_id, memory_id, 'i-' || memory_id, 0, 5, 'Hello', 'supports', now(), now()
 FROM memories;
 INSERT INTO embeddings (tenant_id, user_id, embedder_id, generation, memory_id, vector)

@@ -89,7 +89,7 @@ class TestTiers:
 def test_what_contexts_showed_is_noted_when_the_client_closes(
     settings: Settings, embedder: Embedder, superuser: psycopg.Connection
 ) -> None:
-    noted = "SELECT user_id, memory_id, uses FROM recall_uses ORDER BY memory_id"
+    noted = "SELECT user_id, memory_id, uses FROM memory_usage ORDER BY memory_id"
     with MemoryClient(settings, embedder=embedder) as client:
         shown = client.remember(NEWCOMER, "Likes tea")
         client.context(NEWCOMER, "tea?")

@@ -152,7 +152,7 @@ class TestOnePlan:
         key = (TENANT, USER)
         given_out = "UPDATE users SET change_seq = 255 WHERE (tenant_id, user_id) = (%s, %s)"
         grown.execute(given_out, key)
-        sealed = grown.execute("SELECT seal_block(%s, %s, 1::smallint)", key).fetchone()
+        sealed = grown.execute("SELECT build_block(%s, %s, 1::smallint)", key).fetchone()
         assert sealed == (True,)
         nodes = explained(grown, "recall.scores", names=False)
         read = {n["Relation Name"]: n["Actual Rows"] for n in nodes if "Relation Name" in n}

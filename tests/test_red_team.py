@@ -122,11 +122,12 @@ def test_functions_that_could_tell_are_closed(attack: Query, superuser: psycopg.
         " AND has_function_privilege('memory_client', p.oid, 'EXECUTE') ORDER BY 1"
     ).fetchall()
     assert [name.partition("(")[0] for (name,) in may] == [
-        "append_interaction", "block_lock", "block_of", "bound_tenant", "bound_user", "change_of",
-        "changes_are_kept", "collective_key", "collective_value", "counted_then",
-        "forget_dead_letters", "held_then", "inverted", "keep_changes", "keep_delete",
-        "keep_insert", "keep_update", "leasable_at", "member", "register_embedder", "seal_block",
-        "serving", "told", "unseal_changed", "unseal_moved", "user_hundredth", "wake",
+        "append_changes", "append_interaction", "block_contents", "block_lock_key", "bound_tenant",
+        "bound_user", "build_block", "build_change", "changes_enabled", "collective_key",
+        "collective_value", "encode_member", "forget_dead_letters", "interaction_counted_at",
+        "invalidate_block", "invalidate_blocks", "inverted_index", "leasable_at", "memory_as_json",
+        "memory_held_at", "notify_channel", "record_deleted_memories", "record_inserted_memories",
+        "record_updated_memories", "register_embedder", "rollout_bucket", "serving_generation",
         "withdraw_support",
     ]  # fmt: skip
     assert attack("SELECT withdraw_support()::text") == [("",)]  # says nothing of what it did
@@ -139,9 +140,9 @@ def test_blocks_are_made_of_ones_own_memories_alone(
     # Ids up to the sequence are given out: with this, the first block of both can be made.
     superuser.execute("UPDATE users SET change_seq = 1000")
     made = "SELECT count(*) FROM recall_blocks"
-    assert attack(f"SELECT seal_block('{TENANT}', 'victim', 1::smallint)") == [(False,)]
+    assert attack(f"SELECT build_block('{TENANT}', 'victim', 1::smallint)") == [(False,)]
     assert superuser.execute(made).fetchone() == (0,)
-    assert attack(f"SELECT seal_block('{TENANT}', 'attacker', 1::smallint)") == [(True,)]
+    assert attack(f"SELECT build_block('{TENANT}', 'attacker', 1::smallint)") == [(True,)]
     superuser.execute("UPDATE recall_blocks SET user_id = 'victim'")
     assert attack(made) == [(0,)]
 
@@ -351,8 +352,8 @@ def test_writing_tells_nothing_of_what_is_there(
         said.add(str(refused.value))
         with pytest.raises(errors.InsufficientPrivilege) as refused:
             attack(
-                "INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_at,"
-                " end_at, quote, stance, occurred_at, recorded_at) VALUES ('northwind',"
+                "INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_offset,"
+                " end_offset, quote, stance, occurred_at, recorded_at) VALUES ('northwind',"
                 f" '{user}', 1, 'm1', 0, 1, '', 'supports', now(), now())"
             )
         said.add(str(refused.value))

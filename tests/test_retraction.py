@@ -314,16 +314,16 @@ class TestDuringExtraction:
         await async_client.retract(ANA, interactions=["m1"])
         async with Database(settings, url, DatabaseRole.WORKER) as database:
             await Worker(database, embedder, [Verbatim()], settings).drain()
-        assert superuser.execute("SELECT ordinal FROM progress").fetchone() == (1,)
+        assert superuser.execute("SELECT ordinal FROM session_progress").fetchone() == (1,)
 
 
 def beliefs(connection: psycopg.Connection) -> list[tuple[Any, ...]]:
     """Everything believed now, with its evidence, but for ids and belief times."""
     return connection.execute(
         "SELECT m.kind, m.text, m.value, m.valid_from, m.valid_to, m.support, m.contested,"
-        " round(m.confidence::numeric, 5), (SELECT array_agg((e.interaction_id, e.start_at,"
-        " e.end_at, e.quote, e.stance) ORDER BY e.interaction_id, e.start_at, e.stance)::text"
-        " FROM evidence e WHERE e.tenant_id = m.tenant_id AND e.user_id = m.user_id"
+        " round(m.confidence::numeric, 5), (SELECT array_agg((e.interaction_id, e.start_offset,"
+        " e.end_offset, e.quote, e.stance) ORDER BY e.interaction_id, e.start_offset,"
+        " e.stance)::text FROM evidence e WHERE e.tenant_id = m.tenant_id AND e.user_id = m.user_id"
         " AND e.memory_id = m.memory_id) FROM memories m WHERE m.believed_to IS NULL"
         " ORDER BY m.kind, m.text, m.valid_from, m.valid_to"
     ).fetchall()
@@ -334,14 +334,15 @@ def overlaps(connection: psycopg.Connection) -> list[tuple[Any, ...]]:
     return connection.execute(
         "SELECT a.memory_id, b.memory_id FROM memories a JOIN evidence x USING (tenant_id,"
         " user_id, memory_id) JOIN evidence y ON y.interaction_id = x.interaction_id AND"
-        " y.start_at = x.start_at AND y.end_at = x.end_at JOIN memories b ON b.memory_id ="
-        " y.memory_id AND b.kind = a.kind WHERE a.memory_id < b.memory_id AND a.kind = 'episode'"
+        " y.start_offset = x.start_offset AND y.end_offset = x.end_offset JOIN memories b ON"
+        " b.memory_id = y.memory_id AND b.kind = a.kind WHERE a.memory_id < b.memory_id"
+        " AND a.kind = 'episode'"
         " AND tstzrange(a.believed_from, a.believed_to) && tstzrange(b.believed_from,"
         " b.believed_to)"
     ).fetchall()
 
 
-DERIVED = "progress, assertions, evidence, memories, embeddings, recall_uses"
+DERIVED = "session_progress, assertions, evidence, memories, embeddings, memory_usage"
 PLACES = ("Berlin", "Munich", "Oslo")
 STEP = st.one_of(
     st.tuples(

@@ -14,7 +14,7 @@ from memory.settings import Settings
 from tests.conftest import Extraction
 
 ANA = Scope("northwind", "ana", session="s1")
-NOTED = "SELECT memory_id, uses FROM recall_uses ORDER BY memory_id"
+NOTED = "SELECT memory_id, uses FROM memory_usage ORDER BY memory_id"
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_context_does_not_wait_for_its_notes(
     asking: MemoryClient, url: str, superuser: psycopg.Connection
 ) -> None:
     with psycopg.connect(url) as locking:
-        locking.execute("LOCK TABLE memory.recall_uses IN EXCLUSIVE MODE")
+        locking.execute("LOCK TABLE memory.memory_usage IN EXCLUSIVE MODE")
         shown = {item.memory.id for item in asked(asking).items}
         assert {item.memory.id for item in asked(asking).items} == shown
         assert superuser.execute(NOTED).fetchall() == []
@@ -52,7 +52,7 @@ def test_a_context_does_not_wait_for_its_notes(
 def test_nor_does_it_fail_with_them(
     asking: MemoryClient, superuser: psycopg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    superuser.execute("REVOKE INSERT ON recall_uses FROM memory_client")
+    superuser.execute("REVOKE INSERT ON memory_usage FROM memory_client")
     asked(asking)
     asked(asking)
     asking.close()

@@ -96,7 +96,7 @@ def evidence_exists_and_is_quoted(_: Expected, store: Snapshot) -> Iterator[str]
         what = f"memory {row['memory_id']} of {row['user_id']!r} quotes {row['quote']!r}"
         if source is None:
             yield f"{what} from {row['interaction_id']!r}, which is not in the log"
-        elif source[row["start_at"] : row["end_at"]] != row["quote"]:
+        elif source[row["start_offset"] : row["end_offset"]] != row["quote"]:
             yield f"{what} from {row['interaction_id']!r}, which says {source!r}"
 
 

@@ -44,12 +44,12 @@ KEEP_CHANGES = "UPDATE memory.change_stream SET enabled_at = now()"
 
 WORKING = """
 SELECT (SELECT COALESCE(sum(position + extracted), 0) FROM memory.users)::bigint
-    + (SELECT COALESCE(sum(published_seq), 0) FROM memory.change_places)::bigint AS done,
+    + (SELECT COALESCE(sum(published_seq), 0) FROM memory.change_cursors)::bigint AS done,
     (SELECT COALESCE(sum(position), 0) FROM memory.users)::bigint AS logged,
     (SELECT COALESCE(sum(extracted), 0) FROM memory.users)::bigint AS extracted,
     (SELECT count(*) FROM memory.users
      WHERE due_at IS NOT NULL OR lease_token IS NOT NULL OR extracted < position)
-    + (SELECT count(*) FROM memory.change_places WHERE last_seq > published_seq) AS busy
+    + (SELECT count(*) FROM memory.change_cursors WHERE last_seq > published_seq) AS busy
 """
 
 

@@ -14,35 +14,36 @@ from memory.models import Interaction
 
 User = tuple[str, str]
 
-POSITIONS = "SELECT partition, COALESCE(next_offset, 0) AS next_offset FROM positions"
+POSITIONS = "SELECT partition, COALESCE(next_offset, 0) AS next_offset FROM partition_offsets"
 
 STATEMENTS = {
     "interactions": "SELECT * FROM interactions ORDER BY tenant_id, user_id, position",
     "users": "SELECT * FROM users ORDER BY tenant_id, user_id",
     "sessions": "SELECT * FROM sessions ORDER BY tenant_id, user_id, session_id",
-    "progress": "SELECT p.* FROM progress p JOIN generations g USING (generation)"
+    "progress": "SELECT p.* FROM session_progress p JOIN generations g USING (generation)"
     " WHERE g.state = 'live' ORDER BY p.tenant_id, p.user_id, p.session_id",
     "memories": "SELECT m.tenant_id, m.user_id, m.memory_id, m.belief_key, m.extractor, m.text,"
     " m.value, m.valid_from, m.valid_to, m.believed_to, m.support, m.supersedes,"
     " (SELECT count(*) FROM embeddings e WHERE e.tenant_id = m.tenant_id"
     " AND e.user_id = m.user_id AND e.memory_id = m.memory_id) AS vectors"
     " FROM memories m ORDER BY m.tenant_id, m.user_id, m.memory_id",
-    "evidence": "SELECT tenant_id, user_id, memory_id, interaction_id, start_at, end_at, quote"
-    " FROM evidence ORDER BY tenant_id, user_id, memory_id, interaction_id, start_at",
+    "evidence": "SELECT tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset,"
+    " quote FROM evidence ORDER BY tenant_id, user_id, memory_id, interaction_id, start_offset",
     "assertions": "SELECT tenant_id, user_id, belief_key, assertion_id FROM assertions",
     "dead": "SELECT partition, record_offset, value FROM dead_letters"
     " ORDER BY partition, record_offset",
     "positions": POSITIONS,
-    "places": "SELECT tenant_id, user_id, last_seq, published_seq FROM change_places",
+    "places": "SELECT tenant_id, user_id, last_seq, published_seq FROM change_cursors",
 }
 
 APPLIED = (
     "SELECT count(*) = 0 FROM unnest(%s::int[], %s::bigint[]) AS held(partition, end_offset)"
-    " LEFT JOIN positions p USING (partition)"
+    " LEFT JOIN partition_offsets p USING (partition)"
     " WHERE COALESCE(p.next_offset, 0) < held.end_offset"
 )
 EXTRACTED = (
-    "SELECT COALESCE(max(p.ordinal), 0) >= %s FROM progress p JOIN generations g USING (generation)"
+    "SELECT COALESCE(max(p.ordinal), 0) >= %s"
+    " FROM session_progress p JOIN generations g USING (generation)"
     " JOIN users u USING (tenant_id, user_id)"
     " WHERE g.state = 'live' AND (p.tenant_id, p.user_id, p.session_id) = (%s, %s, %s)"
     " AND u.lease_token IS NULL"

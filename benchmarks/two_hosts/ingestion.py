@@ -84,7 +84,9 @@ class Ingestion:
 
     async def shared(self, scene: Scene) -> bool:
         """See `Work`."""
-        partitions, owners = scene.row("SELECT count(*), count(DISTINCT owner) FROM positions")
+        partitions, owners = scene.row(
+            "SELECT count(*), count(DISTINCT owner) FROM partition_offsets"
+        )
         return bool(partitions == PARTITIONS and owners == len(scene.hosts))
 
     async def let_out(self, scene: Scene, part: int) -> None:

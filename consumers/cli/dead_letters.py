@@ -108,7 +108,7 @@ def drop_command(letters: Sequence[int], older_than_days: int | None, as_json: b
     if not letters and older_than_days is None:
         raise click.UsageError("name letters, or give --older-than-days")
     params = {"letters": list(letters), "older_than_days": older_than_days}
-    dropped = [r["letter_id"] for r in run(_fetch, configured(), "dead_letters.drop", params)]
+    dropped = [r["dead_letter_id"] for r in run(_fetch, configured(), "dead_letters.drop", params)]
     shown = f"dropped {output.counted(len(dropped), 'letter')}"
     output.answer({"dropped": dropped}, as_json, lambda: Text(shown))
 
@@ -145,7 +145,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> RenderableType:
     for row in rows:
         whose = "/".join(row[n] or "?" for n in ("tenant_id", "user_id"))
         table.add_row(
-            str(row["letter_id"]),
+            str(row["dead_letter_id"]),
             f"{row['set_aside_at']:%Y-%m-%d %H:%M}",
             f"{row['topic']}/{row['partition']}@{row['record_offset']}",
             row["reason"] + (" (redriven)" if row["redriven_at"] else ""),

@@ -100,7 +100,7 @@ INVARIANTS = (
     ),
     Invariant(
         "a quote that is not in its source", "wrong_quotes",
-        "memory {memory_id} quotes {interaction_id!r} at {start_at}",
+        "memory {memory_id} quotes {interaction_id!r} at {start_offset}",
     ),
     Invariant(
         "a forgotten interaction that came back", "returned", "interaction {interaction_id!r}",

@@ -64,7 +64,7 @@ class Work:
             return work
         rows = await work.fetch("compaction.begin", {"job": job, "lease": LEASE_SECONDS})
         if rows:
-            work.token, work.cursor = rows[0]["token"], rows[0]["cursor"]
+            work.token, work.cursor = rows[0]["lease_token"], rows[0]["cursor"]
         else:
             report.skipped = "another process runs it"
         return work

@@ -154,7 +154,7 @@ class Derivation:
         generation = {"generation": self._generation.id}
         due = await self._database.fetch(lease.scope, "leases.due_sessions", generation)
         # What ends its worker says nothing: who comes after one notes each thing before it begins.
-        after_crash = lease.abandoned > 0 or any(row["unheard"] for row in due)
+        after_crash = lease.abandoned > 0 or any(row["crash_count"] for row in due)
         attempts = []
         for row in due:
             if row["session_id"]:

@@ -169,7 +169,7 @@ def lease_of(scope: Scope, row: DictRow) -> Lease:
         position=row["position"],
         due_at=row["due_at"],
         forget_seq=row["forget_seq"],
-        abandoned=row["lost_leases"],
+        abandoned=row["abandoned_leases"],
     )
 
 

@@ -61,7 +61,7 @@ class Sender:
                 logger.warning("dead letters wait in the table: %s: %r", self._name, error)
                 return
             self._failing = False
-            store.fetch("dead_letters.sent", {"letters": [row["letter_id"] for row in rows]})
+            store.fetch("dead_letters.sent", {"letters": [row["dead_letter_id"] for row in rows]})
 
     def close(self) -> None:
         """Disconnects."""
@@ -88,7 +88,9 @@ class Sender:
             try:
                 acknowledged.get(SEND_SECONDS)
             except (theirs.MessageSizeTooLargeError, theirs.RecordListTooLargeError) as error:
-                logger.warning("dead letter %d is in the table only: %r", row["letter_id"], error)
+                logger.warning(
+                    "dead letter %d is in the table only: %r", row["dead_letter_id"], error
+                )
 
 
 def _message(row: dict[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class SourceRevision:
         if not begun:
             done.skipped = True
             return done
-        job["token"], cursor, finished = begun[0]["token"], begun[0]["cursor"], False
+        job["token"], cursor, finished = begun[0]["lease_token"], begun[0]["cursor"], False
         try:
             while users := await self._users(scope, cursor):
                 cursor = users[-1]

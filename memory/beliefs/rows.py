@@ -75,8 +75,8 @@ def evidence_of(row: Mapping[str, Any]) -> Evidence:
     return Evidence(
         row["interaction_id"],
         row["quote"],
-        row["start_at"],
-        row["end_at"],
+        row["start_offset"],
+        row["end_offset"],
         row["occurred_at"],
         Stance(row["stance"]),
     )
@@ -172,8 +172,8 @@ def evidence_rows(memory_id: int, belief: Belief) -> list[dict[str, Any]]:
         {
             "memory_id": memory_id,
             "interaction_id": e.interaction_id,
-            "start_at": e.start,
-            "end_at": e.end,
+            "start_offset": e.start,
+            "end_offset": e.end,
             "quote": e.quote,
             "stance": e.stance.value,
             "occurred_at": iso(e.occurred_at),

@@ -6,7 +6,7 @@ FROM change_stream s CROSS JOIN (
     SELECT count(*) FILTER (WHERE waiting_since IS NOT NULL) AS users,
         COALESCE(sum(last_seq - published_seq), 0)::bigint AS waiting,
         COALESCE(EXTRACT(epoch FROM now() - min(waiting_since)), 0)::float8 AS oldest_seconds
-    FROM change_places
+    FROM change_cursors
 ) w
 
 -- enable --
@@ -28,26 +28,26 @@ LISTEN memory_changes
 -- Makes this publisher the one that publishes, for another while; no row where another does.
 -- unscoped: belongs to no tenant
 UPDATE change_stream
-SET token = %(token)s, leased_until = now() + make_interval(secs => %(lease)s)
-WHERE token = %(token)s OR leased_until IS NULL OR leased_until < now()
-RETURNING token
+SET lease_token = %(token)s, leased_until = now() + make_interval(secs => %(lease)s)
+WHERE lease_token = %(token)s OR leased_until IS NULL OR leased_until < now()
+RETURNING lease_token
 
 -- step_down --
 -- Lets another publish.
 -- unscoped: belongs to no tenant
-UPDATE change_stream SET token = NULL, leased_until = NULL WHERE token = %(token)s
+UPDATE change_stream SET lease_token = NULL, leased_until = NULL WHERE lease_token = %(token)s
 
 -- waiting --
 -- The users whose changes have waited longest.
 -- unscoped: looks for waiting changes in every tenant
-SELECT tenant_id, user_id FROM change_places WHERE waiting_since IS NOT NULL
+SELECT tenant_id, user_id FROM change_cursors WHERE waiting_since IS NOT NULL
 ORDER BY waiting_since LIMIT %(limit)s
 
 -- read --
 -- The first changes of users that were not published, each user's in order.
 -- unscoped: a publisher goes through the users of a tenant
 SELECT c.tenant_id, c.user_id, c.seq, c.change, c.memory_id, c.generation, c.successor, c.memory,
-    c.at
+    c.changed_at
 FROM unnest(%(users)s::text[]) AS u(user_id)
 CROSS JOIN LATERAL (
     SELECT * FROM changes
@@ -60,11 +60,11 @@ ORDER BY c.user_id, c.seq
 -- Lets go of changes up to the given place of each user, while this publisher is the one.
 -- unscoped: a publisher goes through the users of a tenant
 WITH elected AS (
-    SELECT FROM change_stream WHERE token = %(token)s FOR SHARE
+    SELECT FROM change_stream WHERE lease_token = %(token)s FOR SHARE
 ), moved AS (
-    UPDATE change_places p
+    UPDATE change_cursors p
     SET published_seq = r.seq, waiting_since = CASE WHEN p.last_seq > r.seq
-        THEN COALESCE((SELECT at FROM changes c
+        THEN COALESCE((SELECT changed_at FROM changes c
                        WHERE c.tenant_id = p.tenant_id AND c.user_id = p.user_id AND c.seq > r.seq
                        ORDER BY c.seq LIMIT 1), now()) END
     FROM unnest(%(users)s::text[], %(seqs)s::bigint[]) AS r(user_id, seq), elected
@@ -78,7 +78,7 @@ WHERE c.tenant_id = m.tenant_id AND c.user_id = m.user_id AND c.seq <= m.publish
 -- Lets go of all of the bound tenant's changes that wait, unpublished.
 -- unscoped: an operator does so for a tenant
 WITH places AS (
-    UPDATE change_places SET published_seq = last_seq, waiting_since = NULL
+    UPDATE change_cursors SET published_seq = last_seq, waiting_since = NULL
     WHERE tenant_id = %(tenant)s AND waiting_since IS NOT NULL
     RETURNING tenant_id, user_id, last_seq
 )
@@ -87,19 +87,19 @@ WHERE c.tenant_id = p.tenant_id AND c.user_id = p.user_id AND c.seq <= p.last_se
 
 -- hold --
 -- Lets no change of a user be kept before this transaction ends.
-INSERT INTO change_places AS p (tenant_id, user_id) VALUES (%(tenant)s, %(user)s)
+INSERT INTO change_cursors AS p (tenant_id, user_id) VALUES (%(tenant)s, %(user)s)
 ON CONFLICT (tenant_id, user_id) DO UPDATE SET last_seq = p.last_seq
 
 -- snapshot --
 -- Keeps a reset and then everything that is believed of a user, as changes; after `hold`.
-SELECT keep_changes(
-    ARRAY[ROW(%(tenant)s, %(user)s, 0, 'reset', NULL, s.generation, NULL, NULL, now(), NULL)::changes]
-    || (SELECT COALESCE(array_agg(change_of(m, 'added', NULL) ORDER BY m.memory_id), '{}')
+SELECT append_changes(
+    ARRAY[ROW(%(tenant)s, %(user)s, 'reset', NULL, s.generation, NULL, NULL)::memory_change]
+    || (SELECT COALESCE(array_agg(build_change(m, 'added', NULL) ORDER BY m.memory_id), '{}')
         FROM memories m
         WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.generation = s.generation
             AND m.believed_to IS NULL AND m.archived_at IS NULL))
-FROM serving(%(tenant)s, %(user)s) s
-WHERE changes_are_kept()
+FROM serving_generation(%(tenant)s, %(user)s) s
+WHERE changes_enabled()
 
 -- silence --
 -- Keeps no changes in this transaction, which moves memories about and changes none.

@@ -9,7 +9,7 @@ WITH terms AS MATERIALIZED (
         ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS query
     FROM unnest(tsvector_to_array(to_tsvector(%(language)s::regconfig, %(text)s))) AS lexeme
 ), blocks AS MATERIALIZED (
-    SELECT block, members, total, words,
+    SELECT block, member_count, word_total, word_counts,
         ts_filter(setweight(postings, 'A', ARRAY(SELECT lexeme FROM terms)), '{a}') AS held
     FROM collective_blocks
     WHERE tenant_id = %(tenant)s AND postings IS NOT NULL AND %(kinds)s::text[] IS NULL
@@ -35,12 +35,12 @@ WITH terms AS MATERIALIZED (
 ), corpus AS MATERIALIZED (
     SELECT sum(n)::float8 AS n, GREATEST(sum(words) / NULLIF(sum(n), 0), 1)::float8 AS mean_words
     FROM (
-        SELECT sum(members) AS n, sum(total) AS words FROM blocks
+        SELECT sum(member_count) AS n, sum(word_total) AS words FROM blocks
         UNION ALL
         SELECT count(*), sum(words) FROM loose
     ) c
 ), hits AS MATERIALIZED (
-    SELECT 256 * b.block + place - 1 AS memory_id, b.words[place]::float8 AS words, h.lexeme
+    SELECT 256 * b.block + place - 1 AS memory_id, b.word_counts[place]::float8 AS words, h.lexeme
     FROM blocks b CROSS JOIN LATERAL unnest(b.held) h CROSS JOIN LATERAL unnest(h.positions) place
     UNION ALL
     SELECT l.memory_id, l.words, t.lexeme FROM loose l JOIN terms t ON l.matched @@ t.query
@@ -128,7 +128,7 @@ WITH held AS MATERIALIZED (
         k.value, NULLIF(m.context, '') AS context, k.belief_key
     FROM generations g
     JOIN memories m ON m.generation = g.generation
-    CROSS JOIN LATERAL serving(m.tenant_id, m.user_id) s
+    CROSS JOIN LATERAL serving_generation(m.tenant_id, m.user_id) s
     CROSS JOIN LATERAL (
         SELECT collective_value(m.value) AS value, collective_key(
             m.kind, m.attribute, collective_value(m.value), NULLIF(m.context, '')) AS belief_key
@@ -185,7 +185,7 @@ WITH held AS MATERIALIZED (
 SELECT c.*, w.kind, w.attribute, w.value, w.context, k.evidence_kinds, m.memory_id,
     m.support AS published, m.people, m.text, m.evidence_kinds AS shown_kinds,
     CASE WHEN m.memory_id IS NULL
-              AND d.withdrawn_at > now() - make_interval(days => %(cooldown)s) * 2 ^ (d.times - 1)
+              AND d.withdrawn_at > now() - make_interval(days => %(cooldown)s) * 2 ^ (d.withdrawal_count - 1)
          THEN NULL
          ELSE collective_step(c.belief_key, c.supporters, COALESCE(m.support, 0)) END AS step
 FROM counted c
@@ -315,4 +315,4 @@ SELECT withdraw_collective(%(memories)s) AS withdrawn
 -- seal --
 -- Makes the tenant's next block of what questions look at, and says whether there was one to be made.
 -- unscoped: the collective tier belongs to the tenant
-SELECT seal_collective_block(%(tenant)s) AS sealed
+SELECT build_collective_block(%(tenant)s) AS sealed

@@ -32,33 +32,33 @@ ON CONFLICT (tenant_id) DO UPDATE SET policy = COALESCE(%(policy)s::jsonb, t.pol
 -- begin --
 -- Takes a job of the tenant and says where it was left; no row while another process runs it.
 -- unscoped: a job's progress belongs to the tenant
-INSERT INTO job_progress AS p (tenant_id, job, token, leased_until)
+INSERT INTO job_progress AS p (tenant_id, job, lease_token, leased_until)
 VALUES (%(tenant)s, %(job)s, gen_random_uuid(), now() + make_interval(secs => %(lease)s))
 ON CONFLICT (tenant_id, job) DO UPDATE
-    SET token = excluded.token, leased_until = excluded.leased_until
+    SET lease_token = excluded.lease_token, leased_until = excluded.leased_until
     WHERE p.leased_until IS NULL OR p.leased_until < now()
-RETURNING token, cursor
+RETURNING lease_token, cursor
 
 -- advance --
 -- Moves a job's place and keeps it; no row where it was taken over.
 -- unscoped: a job's progress belongs to the tenant
 UPDATE job_progress
 SET cursor = %(cursor)s, leased_until = now() + make_interval(secs => %(lease)s)
-WHERE tenant_id = %(tenant)s AND job = %(job)s AND token = %(token)s
-RETURNING token
+WHERE tenant_id = %(tenant)s AND job = %(job)s AND lease_token = %(token)s
+RETURNING lease_token
 
 -- finish --
 -- Gives a job back; at its end the next run starts from the beginning.
 -- unscoped: a job's progress belongs to the tenant
 UPDATE job_progress
-SET token = NULL, leased_until = NULL,
+SET lease_token = NULL, leased_until = NULL,
     cursor = CASE WHEN %(done)s THEN '' ELSE cursor END,
     finished_at = CASE WHEN %(done)s THEN now() ELSE finished_at END
-WHERE tenant_id = %(tenant)s AND job = %(job)s AND token = %(token)s
+WHERE tenant_id = %(tenant)s AND job = %(job)s AND lease_token = %(token)s
 
 -- used --
 -- Notes that memories were of use: what is used fades slower.
-INSERT INTO recall_uses AS u (tenant_id, user_id, memory_id)
+INSERT INTO memory_usage AS u (tenant_id, user_id, memory_id)
 SELECT tenant_id, user_id, memory_id FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = ANY(%(memories)s)
 ORDER BY memory_id
@@ -129,9 +129,9 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generatio
 
 -- unite_evidence --
 -- Gives a memory the evidence of others; a span counts once.
-INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_at, end_at, quote,
+INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset, quote,
     stance, occurred_at, recorded_at)
-SELECT tenant_id, user_id, %(memory)s, interaction_id, start_at, end_at, quote, stance,
+SELECT tenant_id, user_id, %(memory)s, interaction_id, start_offset, end_offset, quote, stance,
     occurred_at, recorded_at
 FROM evidence
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = ANY(%(older)s)
@@ -176,7 +176,7 @@ WITH clock AS MATERIALIZED (
             - GREATEST(m.occurred_at, u.last_used_at, s.supported_at)) / 86400) AS days
     FROM memories m
     JOIN clock c USING (user_id)
-    LEFT JOIN recall_uses u ON u.tenant_id = m.tenant_id AND u.user_id = m.user_id
+    LEFT JOIN memory_usage u ON u.tenant_id = m.tenant_id AND u.user_id = m.user_id
         AND u.memory_id = m.memory_id
     LEFT JOIN LATERAL (
         SELECT max(e.occurred_at) AS supported_at FROM evidence e
@@ -310,7 +310,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS moved_evidence (LIKE memory.evidence) ON CO
 -- stage_uses --
 -- See `stage_memories`.
 -- unscoped: a temporary table
-CREATE TEMPORARY TABLE IF NOT EXISTS moved_uses (LIKE memory.recall_uses) ON COMMIT DELETE ROWS
+CREATE TEMPORARY TABLE IF NOT EXISTS moved_uses (LIKE memory.memory_usage) ON COMMIT DELETE ROWS
 
 -- lift_children --
 -- Takes evidence, vectors and uses of the given users out of their tables.
@@ -320,7 +320,7 @@ WITH v AS (
 ), e AS (
     DELETE FROM evidence WHERE tenant_id = %(tenant)s AND user_id = ANY(%(users)s) RETURNING *
 ), u AS (
-    DELETE FROM recall_uses WHERE tenant_id = %(tenant)s AND user_id = ANY(%(users)s) RETURNING *
+    DELETE FROM memory_usage WHERE tenant_id = %(tenant)s AND user_id = ANY(%(users)s) RETURNING *
 ), staged_v AS (
     INSERT INTO moved_embeddings SELECT * FROM v
 ), staged_e AS (
@@ -354,4 +354,4 @@ INSERT INTO evidence SELECT * FROM moved_evidence ORDER BY user_id, memory_id
 -- lay_uses --
 -- Puts the uses back in the order of their memories.
 -- unscoped: rows of the users that were lifted
-INSERT INTO recall_uses SELECT * FROM moved_uses ORDER BY user_id, memory_id
+INSERT INTO memory_usage SELECT * FROM moved_uses ORDER BY user_id, memory_id

@@ -4,24 +4,24 @@
 SELECT * FROM dead_letters
 WHERE cluster_id = %(cluster)s AND topic_id = %(topic_id)s AND partition = ANY(%(partitions)s::int[])
     AND sent_at IS NULL AND redriven_at IS NULL
-ORDER BY letter_id
+ORDER BY dead_letter_id
 LIMIT %(limit)s
 
 -- sent --
 -- Notes that the dead-letter topic has them.
 -- unscoped: dead letters may be nobody's
-UPDATE dead_letters SET sent_at = now() WHERE letter_id = ANY(%(letters)s::bigint[])
+UPDATE dead_letters SET sent_at = now() WHERE dead_letter_id = ANY(%(letters)s::bigint[])
 
 -- list --
 -- Dead letters, newest first, without what they hold; those that were redriven only where asked.
 -- unscoped: an operator's view, of one tenant where one is named
-SELECT letter_id, topic, partition, record_offset, reason, detail, tenant_id, user_id,
+SELECT dead_letter_id, topic, partition, record_offset, reason, detail, tenant_id, user_id,
     interaction_id, length(value) AS bytes, record_time, set_aside_at, sent_at, redriven_at
 FROM dead_letters
 WHERE (%(reason)s::text IS NULL OR reason = %(reason)s)
     AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
     AND (%(all)s OR redriven_at IS NULL)
-ORDER BY letter_id DESC
+ORDER BY dead_letter_id DESC
 LIMIT %(limit)s
 
 -- read --
@@ -31,9 +31,9 @@ LIMIT %(limit)s
 SELECT * FROM dead_letters
 WHERE CASE WHEN %(letters)s::bigint[] IS NULL
            THEN redriven_at IS NULL AND (%(reason)s::text IS NULL OR reason = %(reason)s)
-           ELSE letter_id = ANY(%(letters)s::bigint[]) END
-    AND letter_id > %(after)s
-ORDER BY letter_id
+           ELSE dead_letter_id = ANY(%(letters)s::bigint[]) END
+    AND dead_letter_id > %(after)s
+ORDER BY dead_letter_id
 LIMIT %(limit)s
 
 -- redriven --
@@ -41,15 +41,15 @@ LIMIT %(limit)s
 -- unscoped: dead letters may be nobody's
 UPDATE dead_letters
 SET redriven_at = now(), key = NULL, value = NULL, headers = '[]', detail = ''
-WHERE letter_id = %(letter)s
+WHERE dead_letter_id = %(letter)s
 
 -- drop --
 -- Removes the given dead letters, or all that are older than some days.
 -- unscoped: dead letters may be nobody's
 DELETE FROM dead_letters
-WHERE letter_id = ANY(%(letters)s::bigint[])
+WHERE dead_letter_id = ANY(%(letters)s::bigint[])
     OR set_aside_at < now() - make_interval(days => %(older_than_days)s::int)
-RETURNING letter_id
+RETURNING dead_letter_id
 
 -- waiting --
 -- How many dead letters wait to be redriven or dropped, by reason.

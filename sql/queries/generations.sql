@@ -60,7 +60,7 @@ RETURNING generation
 -- `users` narrow them down.
 -- unscoped: replay goes through the users of a tenant
 SELECT u.user_id FROM users u
-LEFT JOIN derivations d ON d.tenant_id = u.tenant_id AND d.user_id = u.user_id
+LEFT JOIN generation_progress d ON d.tenant_id = u.tenant_id AND d.user_id = u.user_id
     AND d.generation = %(generation)s
 WHERE u.tenant_id = %(tenant)s AND u.user_id > %(after)s
     AND (%(users)s::text[] IS NULL OR u.user_id = ANY(%(users)s))
@@ -75,18 +75,18 @@ ORDER BY u.user_id LIMIT %(limit)s
 SELECT count(*) AS users, count(d.position) AS derived,
     count(*) FILTER (WHERE d.position >= u.extracted AND d.forget_seq >= u.forget_seq) AS level
 FROM users u
-LEFT JOIN derivations d ON d.tenant_id = u.tenant_id AND d.user_id = u.user_id
+LEFT JOIN generation_progress d ON d.tenant_id = u.tenant_id AND d.user_id = u.user_id
     AND d.generation = %(generation)s
 WHERE u.tenant_id = %(tenant)s AND u.position > 0
 
 -- derived --
 -- Notes how far a generation beside the live one has come for a user, while the lease is held and
 -- nothing that failed is to be tried again.
-INSERT INTO derivations AS d (tenant_id, user_id, generation, position, forget_seq)
+INSERT INTO generation_progress AS d (tenant_id, user_id, generation, position, forget_seq)
 SELECT tenant_id, user_id, %(generation)s, %(position)s, %(forget_seq)s FROM users u
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
     AND NOT EXISTS (
-        SELECT FROM progress p
+        SELECT FROM session_progress p
         WHERE p.tenant_id = u.tenant_id AND p.user_id = u.user_id
             AND p.generation = %(generation)s AND p.retry_at IS NOT NULL)
 FOR NO KEY UPDATE
@@ -97,7 +97,7 @@ RETURNING generation
 -- level --
 -- Notes that the live generation has derived what was extracted, before it becomes a shadow.
 -- unscoped: goes through the users of a tenant
-INSERT INTO derivations AS d (tenant_id, user_id, generation, position, forget_seq)
+INSERT INTO generation_progress AS d (tenant_id, user_id, generation, position, forget_seq)
 SELECT u.tenant_id, u.user_id, g.generation, u.extracted, u.forget_seq
 FROM users u CROSS JOIN generations g
 WHERE u.tenant_id = %(tenant)s AND u.extracted > 0 AND g.state = 'live'
@@ -109,17 +109,17 @@ ON CONFLICT (tenant_id, user_id, generation)
 -- unscoped: goes through the users of a tenant
 SELECT user_id FROM users
 WHERE tenant_id = %(tenant)s AND user_id > %(after)s
-    AND user_hundredth(tenant_id, user_id) BETWEEN %(low)s AND %(high)s - 1
+    AND rollout_bucket(tenant_id, user_id) BETWEEN %(low)s AND %(high)s - 1
 ORDER BY user_id LIMIT %(limit)s
 
 -- hold --
 -- Leases one user, due or not, unless somebody else holds it.
 UPDATE users
 SET lease_token = gen_random_uuid(), leased_until = now() + make_interval(secs => %(lease)s),
-    lost_leases = CASE WHEN lease_token IS NULL THEN 0 ELSE lost_leases + 1 END
+    abandoned_leases = CASE WHEN lease_token IS NULL THEN 0 ELSE abandoned_leases + 1 END
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
     AND (leased_until IS NULL OR leased_until < now())
-RETURNING lease_token, position, due_at, forget_seq, lost_leases
+RETURNING lease_token, position, due_at, forget_seq, abandoned_leases
 
 -- let_go --
 -- Gives a held user back, due or not as it was.
@@ -166,10 +166,10 @@ WITH retired AS (
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s
         AND generation IN (SELECT generation FROM retired)
 ), come AS (
-    DELETE FROM progress
+    DELETE FROM session_progress
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s
         AND generation IN (SELECT generation FROM retired)
 )
-DELETE FROM derivations
+DELETE FROM generation_progress
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
     AND generation IN (SELECT generation FROM retired)

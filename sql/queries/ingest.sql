@@ -1,7 +1,7 @@
 -- take --
 -- Takes partitions over: raises each one's epoch, so that whoever had it commits nothing any more.
 -- unscoped: positions belong to no tenant
-INSERT INTO positions AS p (cluster_id, topic_id, partition, topic, owner)
+INSERT INTO partition_offsets AS p (cluster_id, topic_id, partition, topic, owner)
 SELECT %(cluster)s, %(topic_id)s, t.partition, %(topic)s, %(owner)s
 FROM unnest(%(partitions)s::int[]) AS t(partition)
 ORDER BY t.partition
@@ -12,7 +12,7 @@ RETURNING partition, next_offset, epoch
 -- begin --
 -- Notes where partitions begin that were never read; a row for each that is still ours.
 -- unscoped: positions belong to no tenant
-UPDATE positions p SET next_offset = t.next_offset, updated_at = now()
+UPDATE partition_offsets p SET next_offset = t.next_offset, updated_at = now()
 FROM unnest(%(partitions)s::int[], %(epochs)s::bigint[], %(starts)s::bigint[])
     AS t(partition, epoch, next_offset)
 WHERE p.cluster_id = %(cluster)s AND p.topic_id = %(topic_id)s AND p.partition = t.partition
@@ -22,20 +22,20 @@ RETURNING p.partition
 -- held --
 -- Where a topic's partitions stand, and under which epoch.
 -- unscoped: positions belong to no tenant
-SELECT partition, next_offset, epoch FROM positions
+SELECT partition, next_offset, epoch FROM partition_offsets
 WHERE cluster_id = %(cluster)s AND topic_id = %(topic_id)s AND partition = ANY(%(partitions)s::int[])
 
 -- earlier_topics --
 -- Positions of other topics that bore this name in this cluster: it was deleted and made again.
 -- unscoped: positions belong to no tenant
-SELECT topic_id, sum(next_offset)::bigint AS records, max(updated_at) AS updated_at FROM positions
+SELECT topic_id, sum(next_offset)::bigint AS records, max(updated_at) AS updated_at FROM partition_offsets
 WHERE cluster_id = %(cluster)s AND topic = %(topic)s AND topic_id <> %(topic_id)s
 GROUP BY topic_id
 
 -- drop_earlier_topics --
 -- Lets go of the positions that `earlier_topics` finds.
 -- unscoped: positions belong to no tenant
-DELETE FROM positions
+DELETE FROM partition_offsets
 WHERE cluster_id = %(cluster)s AND topic = %(topic)s AND topic_id <> %(topic_id)s
 
 -- stage --
@@ -166,7 +166,7 @@ ON CONFLICT (cluster_id, topic_id, partition, record_offset) DO NOTHING
 -- Moves partitions on from where this process found them; a row for each that was still there and
 -- still this process's. Fewer rows than partitions: somebody took one over, and nothing may commit.
 -- unscoped: positions belong to no tenant
-UPDATE positions p
+UPDATE partition_offsets p
 SET next_offset = t.next_offset, record_time = GREATEST(p.record_time, t.record_time),
     appended = p.appended + t.appended, duplicates = p.duplicates + t.duplicates,
     forgotten = p.forgotten + t.forgotten, set_aside = p.set_aside + t.set_aside,
@@ -185,6 +185,6 @@ RETURNING p.partition
 -- unscoped: positions belong to no tenant
 SELECT cluster_id, topic_id, topic, partition, next_offset, epoch, owner, record_time, appended,
     duplicates, forgotten, set_aside, updated_at
-FROM positions
+FROM partition_offsets
 WHERE topic = %(topic)s
 ORDER BY cluster_id, topic_id, partition

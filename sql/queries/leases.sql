@@ -14,10 +14,10 @@ WITH due AS (
 )
 UPDATE users u
 SET lease_token = gen_random_uuid(), leased_until = now() + make_interval(secs => %(lease)s),
-    lost_leases = CASE WHEN u.lease_token IS NULL THEN 0 ELSE u.lost_leases + 1 END
+    abandoned_leases = CASE WHEN u.lease_token IS NULL THEN 0 ELSE u.abandoned_leases + 1 END
 FROM due
 WHERE u.tenant_id = due.tenant_id AND u.user_id = due.user_id
-RETURNING u.tenant_id, u.user_id, u.lease_token, u.position, u.due_at, u.forget_seq, u.lost_leases
+RETURNING u.tenant_id, u.user_id, u.lease_token, u.position, u.due_at, u.forget_seq, u.abandoned_leases
 
 -- next --
 -- Seconds until the first of those who wait longest can be leased; NULL where nobody waits.
@@ -58,7 +58,7 @@ FROM (
     SELECT GREATEST(min(p.retry_at), CASE WHEN min(p.retry_at) IS NOT NULL
             THEN now() + make_interval(secs => %(least)s) END) AS retry_at,
         COALESCE(bool_or(g.state = 'live'), false) AS behind
-    FROM progress p JOIN generations g ON g.generation = p.generation AND g.followed
+    FROM session_progress p JOIN generations g ON g.generation = p.generation AND g.followed
     WHERE p.tenant_id = %(tenant)s AND p.user_id = %(user)s AND p.retry_at IS NOT NULL
 ) f
 WHERE u.tenant_id = %(tenant)s AND u.user_id = %(user)s AND u.lease_token = %(lease)s
@@ -69,34 +69,34 @@ WHERE u.tenant_id = %(tenant)s AND u.user_id = %(user)s AND u.lease_token = %(le
 -- the log learned of the first thing not seen: so beliefs change in the order in which they did.
 SELECT s.session_id, s.length, COALESCE(p.ordinal, 0) AS ordinal,
     COALESCE(p.reread_through, 0) AS reread_through, p.reread_at,
-    COALESCE(p.unheard, 0) AS unheard, COALESCE((
+    COALESCE(p.crash_count, 0) AS crash_count, COALESCE((
     SELECT i.position FROM interactions i
     WHERE i.tenant_id = s.tenant_id AND i.user_id = s.user_id AND i.session_id = s.session_id
         AND i.ordinal > COALESCE(p.ordinal, 0)
     ORDER BY i.ordinal LIMIT 1), 0) AS first_position
 FROM sessions s
-LEFT JOIN progress p ON p.tenant_id = s.tenant_id AND p.user_id = s.user_id
+LEFT JOIN session_progress p ON p.tenant_id = s.tenant_id AND p.user_id = s.user_id
     AND p.session_id = s.session_id AND p.generation = %(generation)s
 WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s
     AND s.length > COALESCE(p.ordinal, 0) AND p.set_aside_at IS NULL
     AND (p.retry_at IS NULL OR p.retry_at <= now())
 UNION ALL
-SELECT session_id, 0, 0, 0, NULL, unheard, NULL FROM progress
+SELECT session_id, 0, 0, 0, NULL, crash_count, NULL FROM session_progress
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND session_id = ''
 ORDER BY first_position, session_id
 
 -- advance --
 -- Moves a generation's progress in a session; commits with the memories it made.
-INSERT INTO progress AS p (tenant_id, user_id, generation, session_id, ordinal)
+INSERT INTO session_progress AS p (tenant_id, user_id, generation, session_id, ordinal)
 VALUES (%(tenant)s, %(user)s, %(generation)s, %(session)s, %(ordinal)s)
 ON CONFLICT (tenant_id, user_id, generation, session_id)
-    DO UPDATE SET ordinal = excluded.ordinal, attempts = 0, unheard = 0, error = NULL,
+    DO UPDATE SET ordinal = excluded.ordinal, attempts = 0, crash_count = 0, error = NULL,
         retry_at = NULL
 
 -- reread_at --
 -- When a retraction or restoration last had a generation read something of the user again.
-SELECT max(reread_at) AS reread_at FROM progress
+SELECT max(reread_at) AS reread_at FROM session_progress
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
 
 -- fail --
@@ -108,7 +108,7 @@ WITH held AS (
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
     FOR NO KEY UPDATE
 )
-INSERT INTO progress AS p (tenant_id, user_id, generation, session_id, attempts, error,
+INSERT INTO session_progress AS p (tenant_id, user_id, generation, session_id, attempts, error,
     set_aside_at, retry_at)
 SELECT %(tenant)s, %(user)s, %(generation)s, %(session)s, 1, %(error)s,
     CASE WHEN %(max_attempts)s <= 1 THEN now() END,
@@ -116,7 +116,7 @@ SELECT %(tenant)s, %(user)s, %(generation)s, %(session)s, 1, %(error)s,
 FROM held
 ON CONFLICT (tenant_id, user_id, generation, session_id) DO UPDATE
     SET attempts = p.attempts + CASE WHEN p.retry_at > now() THEN 0 ELSE 1 END,
-        unheard = 0, error = excluded.error,
+        crash_count = 0, error = excluded.error,
         set_aside_at = CASE
             WHEN p.retry_at > now() THEN NULL
             WHEN p.attempts + 1 >= %(max_attempts)s THEN COALESCE(p.set_aside_at, now()) END,
@@ -136,17 +136,17 @@ WITH held AS (
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
     FOR NO KEY UPDATE
 )
-INSERT INTO progress AS p (tenant_id, user_id, generation, session_id, unheard)
+INSERT INTO session_progress AS p (tenant_id, user_id, generation, session_id, crash_count)
 SELECT %(tenant)s, %(user)s, %(generation)s, %(session)s, 1
 FROM held
 ON CONFLICT (tenant_id, user_id, generation, session_id) DO UPDATE
-    SET unheard = LEAST(p.unheard, %(max_attempts)s) + 1,
-        attempts = CASE WHEN p.unheard < %(max_attempts)s THEN p.attempts ELSE %(max_attempts)s END,
-        error = CASE WHEN p.unheard < %(max_attempts)s THEN p.error ELSE %(error)s END,
-        retry_at = CASE WHEN p.unheard < %(max_attempts)s THEN p.retry_at END,
-        set_aside_at = CASE WHEN p.unheard < %(max_attempts)s THEN p.set_aside_at
+    SET crash_count = LEAST(p.crash_count, %(max_attempts)s) + 1,
+        attempts = CASE WHEN p.crash_count < %(max_attempts)s THEN p.attempts ELSE %(max_attempts)s END,
+        error = CASE WHEN p.crash_count < %(max_attempts)s THEN p.error ELSE %(error)s END,
+        retry_at = CASE WHEN p.crash_count < %(max_attempts)s THEN p.retry_at END,
+        set_aside_at = CASE WHEN p.crash_count < %(max_attempts)s THEN p.set_aside_at
                             ELSE COALESCE(p.set_aside_at, now()) END
-RETURNING unheard <= %(max_attempts)s AS begun
+RETURNING crash_count <= %(max_attempts)s AS begun
 
 -- defer --
 -- Leaves a session for a generation until `seconds` are over, without counting an attempt, where the
@@ -156,12 +156,12 @@ WITH held AS (
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
     FOR NO KEY UPDATE
 )
-INSERT INTO progress AS p (tenant_id, user_id, generation, session_id, error, retry_at)
+INSERT INTO session_progress AS p (tenant_id, user_id, generation, session_id, error, retry_at)
 SELECT %(tenant)s, %(user)s, %(generation)s, %(session)s, %(error)s,
     now() + make_interval(secs => %(seconds)s)
 FROM held
 ON CONFLICT (tenant_id, user_id, generation, session_id)
-    DO UPDATE SET unheard = 0, error = excluded.error, retry_at = excluded.retry_at
+    DO UPDATE SET crash_count = 0, error = excluded.error, retry_at = excluded.retry_at
 RETURNING session_id
 
 -- recover --
@@ -171,7 +171,7 @@ WITH held AS (
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
     FOR NO KEY UPDATE
 )
-DELETE FROM progress p USING held
+DELETE FROM session_progress p USING held
 WHERE p.tenant_id = %(tenant)s AND p.user_id = %(user)s AND p.generation = %(generation)s
     AND p.session_id = ''
 
@@ -179,8 +179,8 @@ WHERE p.tenant_id = %(tenant)s AND p.user_id = %(user)s AND p.generation = %(gen
 -- Lets extraction try again what it had set aside, or left for when a budget is renewed, of one user
 -- or of all of the bound tenant; a row for each session.
 WITH taken AS (
-    UPDATE progress
-    SET attempts = 0, unheard = 0, error = NULL, set_aside_at = NULL, retry_at = NULL
+    UPDATE session_progress
+    SET attempts = 0, crash_count = 0, error = NULL, set_aside_at = NULL, retry_at = NULL
     WHERE tenant_id = %(tenant)s AND (%(user)s::text IS NULL OR user_id = %(user)s)
         AND (set_aside_at IS NOT NULL OR starts_with(error, 'BudgetSpent:'))
     RETURNING user_id, session_id
@@ -212,7 +212,7 @@ FROM users
 -- set_aside --
 -- The bound tenant's sessions that extraction gave up on, newest first, and how many there are.
 SELECT user_id, session_id, ordinal, attempts, error, set_aside_at, count(*) OVER () AS total
-FROM progress
+FROM session_progress
 WHERE tenant_id = %(tenant)s AND (%(user)s = '' OR user_id = %(user)s)
     AND set_aside_at IS NOT NULL
 ORDER BY set_aside_at DESC

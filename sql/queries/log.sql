@@ -189,7 +189,7 @@ WHERE i.position IS NOT NULL
             AND id_digest = sha256(convert_to(w.interaction_id, 'UTF8'))
     )
     OR EXISTS (
-        SELECT FROM positions p
+        SELECT FROM partition_offsets p
         WHERE p.cluster_id = w.cluster_id AND p.topic_id = w.topic_id
             AND p.partition = w.partition AND p.next_offset > w.record_offset
     )
@@ -250,7 +250,7 @@ WITH state AS (
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s
         AND (%(session)s::text IS NULL OR session_id = %(session)s)
 ), ahead AS (
-    DELETE FROM progress
+    DELETE FROM session_progress
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s
         AND (%(session)s::text IS NULL OR session_id = %(session)s)
 )
@@ -289,7 +289,7 @@ WITH gone AS (
     FROM places p
     WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s AND s.session_id = p.session_id
 )
-UPDATE progress g
+UPDATE session_progress g
 SET ordinal = LEAST(g.ordinal, p.ordinal - 1), attempts = 0, error = NULL, set_aside_at = NULL,
     retry_at = NULL,
     reread_through = GREATEST(g.reread_through, g.ordinal),

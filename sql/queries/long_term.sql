@@ -3,7 +3,7 @@
 -- embedder.
 SELECT COALESCE((SELECT change_seq FROM users
                  WHERE tenant_id = %(tenant)s AND user_id = %(user)s), 0) AS change_seq,
-    (SELECT generation FROM serving(%(tenant)s, %(user)s)) AS generation,
+    (SELECT generation FROM serving_generation(%(tenant)s, %(user)s)) AS generation,
     (SELECT embedder_id FROM embedders WHERE name = %(embedder)s AND state = 'live') AS embedder_id
 
 -- contested --
@@ -140,12 +140,12 @@ FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, belief_key text, kind t
 
 -- insert_evidence --
 -- Adds evidence to memories; a span counts once.
-INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_at, end_at, quote,
+INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset, quote,
     stance, occurred_at, recorded_at)
-SELECT %(tenant)s, %(user)s, r.memory_id, r.interaction_id, r.start_at, r.end_at, r.quote,
+SELECT %(tenant)s, %(user)s, r.memory_id, r.interaction_id, r.start_offset, r.end_offset, r.quote,
     r.stance, r.occurred_at, r.recorded_at
-FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, interaction_id text, start_at int,
-    end_at int, quote text, stance text, occurred_at timestamptz, recorded_at timestamptz)
+FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, interaction_id text, start_offset int,
+    end_offset int, quote text, stance text, occurred_at timestamptz, recorded_at timestamptz)
 ON CONFLICT DO NOTHING
 
 -- insert_embedding --
@@ -180,9 +180,9 @@ LIMIT 1
 
 -- evidence --
 -- What speaks for and against a memory, in the order it happened.
-SELECT interaction_id, start_at, end_at, quote, stance, occurred_at, recorded_at FROM evidence
+SELECT interaction_id, start_offset, end_offset, quote, stance, occurred_at, recorded_at FROM evidence
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
-ORDER BY occurred_at, interaction_id, start_at
+ORDER BY occurred_at, interaction_id, start_offset
 
 -- history --
 -- A user's memories, newest belief first: current ones, or with `all` also the closed, each with the
@@ -199,7 +199,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) r ON m.believed_to IS NOT NULL
 WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s
-    AND m.generation = (SELECT generation FROM serving(%(tenant)s, %(user)s))
+    AND m.generation = (SELECT generation FROM serving_generation(%(tenant)s, %(user)s))
     AND (%(all)s OR m.believed_to IS NULL OR m.believed_to > %(believed_at)s::timestamptz)
     AND (%(believed_at)s IS NULL OR m.believed_from <= %(believed_at)s)
     AND (%(as_of)s::timestamptz IS NULL
@@ -245,7 +245,7 @@ WITH said AS (
 ), asked AS (
     DELETE FROM forgotten_beliefs WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 ), derived AS (
-    DELETE FROM derivations WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+    DELETE FROM generation_progress WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 )
 DELETE FROM memories WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 RETURNING memory_id
@@ -257,5 +257,5 @@ SELECT change_seq, forget_seq FROM users WHERE tenant_id = %(tenant)s AND user_i
 -- seal --
 -- Makes the user's next block of what recall reads, of the generation that serves the user unless
 -- another is named, and says whether there was one to be made; see the function.
-SELECT seal_block(%(tenant)s, %(user)s, COALESCE(%(generation)s::smallint,
-    (SELECT generation FROM serving(%(tenant)s, %(user)s)))) AS sealed
+SELECT build_block(%(tenant)s, %(user)s, COALESCE(%(generation)s::smallint,
+    (SELECT generation FROM serving_generation(%(tenant)s, %(user)s)))) AS sealed

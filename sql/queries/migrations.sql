@@ -34,6 +34,11 @@ SELECT version, name, sha256 FROM memory.schema_migrations ORDER BY version
 INSERT INTO memory.schema_migrations (version, name, sha256)
 VALUES (%(version)s, %(name)s, %(sha256)s)
 
+-- clear --
+-- Empties the record, for a store that gets the baseline's; commits with it.
+-- unscoped: the schema belongs to no tenant
+DELETE FROM memory.schema_migrations
+
 -- server --
 -- The server's version number, and whether pgvector is installed or could be.
 -- unscoped: the catalogue belongs to no tenant

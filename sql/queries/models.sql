@@ -26,7 +26,7 @@ WHERE tenant_id = %(tenant)s AND day = (now() AT TIME ZONE 'UTC')::date
 -- How many sessions of the bound tenant, or of one user of it, were left for later for each of the
 -- given reasons (the error's name), and when the first of them is read again.
 SELECT split_part(error, ':', 1) AS reason, count(*) AS sessions, min(retry_at) AS resumes
-FROM progress
+FROM session_progress
 WHERE tenant_id = %(tenant)s AND (%(user)s = '' OR user_id = %(user)s)
     AND retry_at IS NOT NULL AND set_aside_at IS NULL
     AND split_part(error, ':', 1) = ANY(%(reasons)s)

@@ -32,7 +32,7 @@ FROM (
     FROM interactions l
     WHERE l.tenant_id = %(tenant)s AND l.user_id = %(user)s AND l.session_id = %(session)s
         AND (NOT l.private OR l.agent_id IS NULL OR l.agent_id = %(agent)s)
-        AND counted_then(l, %(as_of)s, %(believed_at)s)
+        AND interaction_counted_at(l, %(as_of)s, %(believed_at)s)
     ORDER BY l.ordinal DESC
     LIMIT 5 * %(limit)s
 ) w
@@ -50,7 +50,7 @@ CROSS JOIN LATERAL (
         AND s.summary_sources <@ array_agg(i.interaction_id) AS told
     FROM interactions i
     WHERE i.tenant_id = %(tenant)s AND i.user_id = %(user)s AND i.session_id = s.session_id
-        AND counted_then(i, %(as_of)s, %(believed_at)s)
+        AND interaction_counted_at(i, %(as_of)s, %(believed_at)s)
 ) t
 WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s AND s.session_id = %(session)s
 

@@ -27,7 +27,7 @@ SELECT user_id FROM chosen
 -- unscoped: the users are those whose turn it is in the tenant
 SELECT u.user_id, m.memory_id
 FROM users u
-CROSS JOIN LATERAL serving(u.tenant_id, u.user_id) s
+CROSS JOIN LATERAL serving_generation(u.tenant_id, u.user_id) s
 CROSS JOIN LATERAL (SELECT (u.change_seq * random())::bigint AS place) drawn
 CROSS JOIN LATERAL (
     SELECT memory_id
@@ -65,7 +65,7 @@ FROM (
     CROSS JOIN LATERAL (
         SELECT count(*) AS quotes,
             count(*) FILTER (WHERE i.retracted_at IS NULL AND e.quote
-                = substr(i.content, e.start_at + 1, e.end_at - e.start_at)) AS standing,
+                = substr(i.content, e.start_offset + 1, e.end_offset - e.start_offset)) AS standing,
             count(*) FILTER (WHERE i.interaction_id IS NULL AND e.quote = '' AND EXISTS (
                 SELECT FROM tombstones t
                 WHERE t.tenant_id = m.tenant_id AND t.user_id = m.user_id

@@ -6,9 +6,9 @@
 -- more than sending a few too many. Of words it is which memories hold which of the question's
 -- lexemes: `hit_rows`, a place in `matched_ids`, holds `hit_terms`, a place in `lexemes`, both from
 -- 1. A place in the log is the hash of the session before the ordinal. Memories that blocks hold are
--- read from there, unless `by_row`: `sealed` has them as `member` writes them, and `sealed_hits`, a
--- place in it, holds `sealed_terms`. `names`, if asked for, are of those who speak in the user's
--- newest sessions.
+-- read from there, unless `by_row`: `sealed` has them as `encode_member` writes them, and
+-- `sealed_hits`, a place in it, holds `sealed_terms`. `names`, if asked for, are of those who speak
+-- in the user's newest sessions.
 -- one plan: planning takes longer than scoring a thousand memories
 WITH terms AS MATERIALIZED (
     SELECT lexeme, nth::int AS nth,
@@ -17,7 +17,7 @@ WITH terms AS MATERIALIZED (
         WITH ORDINALITY AS t(lexeme, nth)
 ), served AS MATERIALIZED (
     SELECT COALESCE(%(generation)s::smallint,
-        (SELECT generation FROM serving(%(tenant)s, %(user)s))) AS generation
+        (SELECT generation FROM serving_generation(%(tenant)s, %(user)s))) AS generation
 ), blocks AS MATERIALIZED (
     SELECT block, members,
         sum(length(members) / 25) OVER (ORDER BY block) - length(members) / 25 AS before,
@@ -105,7 +105,7 @@ FROM mine CROSS JOIN hits CROSS JOIN sealed CROSS JOIN sealed_hits CROSS JOIN ve
 -- closed memories, so it reads all that were ever believed of the user.
 -- one plan: as `scores`
 -- scores, but for: AND believed_to IS NULL AND archived_at IS NULL
-AND held_then(memories, %(as_of)s, %(believed_at)s)
+AND memory_held_at(memories, %(as_of)s, %(believed_at)s)
             AND (archived_at IS NULL OR archived_at > %(believed_at)s::timestamptz)
 
 -- details --

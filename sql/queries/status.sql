@@ -9,7 +9,7 @@ WHERE tenant_id = %(tenant)s AND (%(user)s = '' OR user_id = %(user)s)
 -- How many current memories the bound tenant has, or one user of it, by kind and extractor.
 SELECT m.kind, m.extractor, count(*) AS memories
 FROM users u
-CROSS JOIN LATERAL serving(u.tenant_id, u.user_id) s
+CROSS JOIN LATERAL serving_generation(u.tenant_id, u.user_id) s
 JOIN memories m ON m.tenant_id = u.tenant_id AND m.user_id = u.user_id
     AND m.generation = s.generation
 WHERE u.tenant_id = %(tenant)s AND (%(user)s = '' OR u.user_id = %(user)s)

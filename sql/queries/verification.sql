@@ -135,7 +135,7 @@ ORDER BY m.user_id, m.memory_id
 -- unscoped: the jobs go through the users of a tenant
 SELECT b.user_id, b.generation, b.block, 256 * b.block AS first, 256 * b.block + 255 AS last
 FROM recall_blocks b
-CROSS JOIN LATERAL block_of(b.tenant_id, b.user_id, b.generation, b.block) w
+CROSS JOIN LATERAL block_contents(b.tenant_id, b.user_id, b.generation, b.block) w
 WHERE b.tenant_id = %(tenant)s AND b.user_id = ANY(%(users)s)
     AND (b.members, b.postings) IS DISTINCT FROM (w.members, w.postings)
 ORDER BY b.user_id, b.generation, b.block
@@ -145,10 +145,10 @@ ORDER BY b.user_id, b.generation, b.block
 -- unscoped: the collective tier belongs to the tenant
 SELECT b.block, 256 * b.block AS first, 256 * b.block + 255 AS last
 FROM collective_blocks b
-LEFT JOIN LATERAL collective_block_of(b.tenant_id, b.block) w ON true
+LEFT JOIN LATERAL collective_block_contents(b.tenant_id, b.block) w ON true
 WHERE b.tenant_id = %(tenant)s
-    AND (b.members, b.total, b.words, b.postings)
-        IS DISTINCT FROM (w.members, w.total, w.words, w.postings)
+    AND (b.member_count, b.word_total, b.word_counts, b.postings)
+        IS DISTINCT FROM (w.member_count, w.word_total, w.word_counts, w.postings)
 ORDER BY b.block
 
 -- delete_collective_block --
@@ -174,7 +174,7 @@ ON CONFLICT DO NOTHING
 -- Evidence that no longer says what its interaction says at that place. Retention empties quotes
 -- and leaves a tombstone; those are as they should be.
 -- unscoped: the jobs go through the users of a tenant
-SELECT e.user_id, e.memory_id, e.interaction_id, e.start_at, i.interaction_id IS NULL AS lost
+SELECT e.user_id, e.memory_id, e.interaction_id, e.start_offset, i.interaction_id IS NULL AS lost
 FROM evidence e
 JOIN memories m ON m.tenant_id = e.tenant_id AND m.user_id = e.user_id
     AND m.memory_id = e.memory_id
@@ -182,7 +182,7 @@ LEFT JOIN interactions i ON i.tenant_id = e.tenant_id AND i.user_id = e.user_id
     AND i.interaction_id = e.interaction_id
 WHERE e.tenant_id = %(tenant)s AND e.user_id = ANY(%(users)s)
     AND CASE WHEN i.interaction_id IS NOT NULL
-             THEN e.quote <> substr(i.content, e.start_at + 1, e.end_at - e.start_at)
+             THEN e.quote <> substr(i.content, e.start_offset + 1, e.end_offset - e.start_offset)
              ELSE e.quote <> '' OR NOT EXISTS (
                 SELECT FROM tombstones t
                 WHERE t.tenant_id = e.tenant_id AND t.user_id = e.user_id
@@ -202,14 +202,14 @@ ORDER BY i.user_id, i.interaction_id
 -- Sessions of which more was extracted than they hold.
 -- unscoped: the jobs go through the users of a tenant
 SELECT p.user_id, p.session_id, p.generation, p.ordinal, COALESCE(s.length, 0) AS length
-FROM progress p
+FROM session_progress p
 LEFT JOIN sessions s USING (tenant_id, user_id, session_id)
 WHERE p.tenant_id = %(tenant)s AND p.user_id = ANY(%(users)s) AND p.ordinal > COALESCE(s.length, 0)
 ORDER BY p.user_id, p.session_id, p.generation
 
 -- step_back --
 -- Lets extraction go on from the end of a session that it had run ahead of.
-UPDATE progress p
+UPDATE session_progress p
 SET ordinal = COALESCE((SELECT length FROM sessions s
                         WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s
                             AND s.session_id = %(session)s), 0)
@@ -233,7 +233,7 @@ FROM collective_memories c
 LEFT JOIN collective_support s USING (tenant_id, memory_id)
 LEFT JOIN LATERAL (
     SELECT true AS held
-    FROM serving(s.tenant_id, s.user_id) g
+    FROM serving_generation(s.tenant_id, s.user_id) g
     JOIN memories m ON m.tenant_id = s.tenant_id AND m.user_id = s.user_id
         AND m.generation = g.generation
     WHERE m.kind = c.kind AND m.attribute = c.attribute AND collective_value(m.value) = c.value
@@ -254,7 +254,7 @@ DELETE FROM collective_support s USING collective_memories c
 WHERE s.tenant_id = %(tenant)s AND s.memory_id = %(memory)s
     AND c.tenant_id = s.tenant_id AND c.memory_id = s.memory_id
     AND NOT EXISTS (
-        SELECT FROM serving(s.tenant_id, s.user_id) g
+        SELECT FROM serving_generation(s.tenant_id, s.user_id) g
         JOIN memories m ON m.tenant_id = s.tenant_id AND m.user_id = s.user_id
             AND m.generation = g.generation
         WHERE m.kind = c.kind AND m.attribute = c.attribute
