@@ -1,7 +1,7 @@
 -- state --
 -- Whether changes are kept, how many wait to be published, and for how long the oldest has.
 -- unscoped: counts over every tenant, and nothing of what was said
-SELECT s.enabled_at, s.leased_until > now() AS published, w.*
+SELECT s.enabled_at, s.leased_until > now() AS published, w.users, w.waiting, w.oldest_seconds
 FROM change_stream s CROSS JOIN (
     SELECT count(*) FILTER (WHERE waiting_since IS NOT NULL) AS users,
         COALESCE(sum(last_seq - published_seq), 0)::bigint AS waiting,
@@ -50,7 +50,8 @@ SELECT c.tenant_id, c.user_id, c.seq, c.change, c.memory_id, c.generation, c.suc
     c.changed_at
 FROM unnest(%(users)s::text[]) AS u(user_id)
 CROSS JOIN LATERAL (
-    SELECT * FROM changes
+    SELECT tenant_id, user_id, seq, change, memory_id, generation, successor, memory, changed_at
+    FROM changes
     WHERE tenant_id = %(tenant)s AND user_id = u.user_id
     ORDER BY seq LIMIT %(limit)s
 ) c

@@ -59,7 +59,10 @@ WITH terms AS MATERIALIZED (
         AND (vector <=> %(vector)s <= 1 - %(nearest)s::float8
              OR memory_id IN (SELECT memory_id FROM lexical))
 )
-SELECT c.*, b.dense::real AS dense, b.bm25::real AS bm25
+SELECT c.memory_id, c.kind, c.text, c.attribute, c.value, c.context, c.confidence, c.support,
+    c.people, c.evidence_kinds, c.tokens, c.valid_from, c.valid_to, c.believed_from, c.believed_to,
+    c.extractor, c.extractor_version,
+    b.dense::real AS dense, b.bm25::real AS bm25
 FROM (
     SELECT memory_id, COALESCE(dense, 0) AS dense, COALESCE(bm25, 0) AS bm25,
         COALESCE(dense, 0) + COALESCE(bm25, 0) / (COALESCE(bm25, 0) + 2) AS score
@@ -68,7 +71,10 @@ FROM (
     ORDER BY score DESC, memory_id
 ) b
 CROSS JOIN LATERAL (
-    SELECT * FROM collective_memories
+    SELECT memory_id, kind, text, attribute, value, context, confidence, support, people,
+        evidence_kinds, tokens, valid_from, valid_to, believed_from, believed_to, extractor,
+        extractor_version
+    FROM collective_memories
     WHERE tenant_id = %(tenant)s AND memory_id = b.memory_id AND believed_to IS NULL
         AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s))
     OFFSET 0  -- so that only the best are looked up, in their order
@@ -79,7 +85,10 @@ LIMIT %(limit)s
 -- memory --
 -- One collective memory.
 -- unscoped: the collective tier belongs to the tenant; row-level security binds it
-SELECT * FROM collective_memories
+SELECT memory_id, kind, text, attribute, value, context, confidence, support, people,
+    evidence_kinds, tokens, valid_from, valid_to, believed_from, believed_to, extractor,
+    extractor_version
+FROM collective_memories
 WHERE tenant_id = %(tenant)s AND memory_id = %(memory)s AND believed_to IS NULL
 
 -- withdraw_support --
@@ -182,7 +191,7 @@ WITH held AS MATERIALIZED (
         array_agg(memory_id ORDER BY user_id) AS memories
     FROM supporters GROUP BY belief_key HAVING count(*) >= %(k)s
 )
-SELECT c.*, w.kind, w.attribute, w.value, w.context, k.evidence_kinds, m.memory_id,
+SELECT c.belief_key, c.supporters, c.users, c.memories, w.kind, w.attribute, w.value, w.context, k.evidence_kinds, m.memory_id,
     m.support AS published, m.people, m.text, m.evidence_kinds AS shown_kinds,
     CASE WHEN m.memory_id IS NULL
               AND d.withdrawn_at > now() - make_interval(days => %(cooldown)s) * 2 ^ (d.withdrawal_count - 1)
@@ -294,7 +303,8 @@ WHERE c.tenant_id = %(tenant)s AND c.memory_id = r.memory_id
 -- Makes the given users the supporters of the given memories, and nobody else.
 -- unscoped: who supports what is counted over the users of a tenant
 WITH wanted AS (
-    SELECT * FROM unnest(%(supported)s::bigint[], %(users)s::text[], %(memories)s::bigint[])
+    SELECT memory_id, user_id, user_memory_id
+    FROM unnest(%(supported)s::bigint[], %(users)s::text[], %(memories)s::bigint[])
         AS w(memory_id, user_id, user_memory_id)
 ), gone AS (
     DELETE FROM collective_support s

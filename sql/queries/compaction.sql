@@ -188,7 +188,7 @@ WITH clock AS MATERIALIZED (
         AND m.believed_to IS NULL AND m.extractor <> 'explicit'
         AND split_part(COALESCE(m.attribute, ''), '.', 1) <> 'instruction'
 ), faded AS (
-    SELECT *, (initial * power(0.5, days::float8
+    SELECT user_id, memory_id, importance, archived, (initial * power(0.5, days::float8
         / (%(half_life)s * (1 + ln(GREATEST(uses, 1)::float8)))))::real AS strength
     FROM aged
     WHERE initial < %(lasting)s
@@ -322,11 +322,17 @@ WITH v AS (
 ), u AS (
     DELETE FROM memory_usage WHERE tenant_id = %(tenant)s AND user_id = ANY(%(users)s) RETURNING *
 ), staged_v AS (
-    INSERT INTO moved_embeddings SELECT * FROM v
+    INSERT INTO moved_embeddings (tenant_id, user_id, embedder_id, generation, memory_id, vector)
+    SELECT tenant_id, user_id, embedder_id, generation, memory_id, vector FROM v
 ), staged_e AS (
-    INSERT INTO moved_evidence SELECT * FROM e
+    INSERT INTO moved_evidence (tenant_id, user_id, memory_id, interaction_id, start_offset,
+        end_offset, quote, stance, occurred_at, recorded_at)
+    SELECT tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset, quote, stance,
+        occurred_at, recorded_at
+    FROM e
 )
-INSERT INTO moved_uses SELECT * FROM u
+INSERT INTO moved_uses (tenant_id, user_id, memory_id, last_used_at, uses)
+SELECT tenant_id, user_id, memory_id, last_used_at, uses FROM u
 
 -- lift_memories --
 -- Takes the memories of the given users out of their table.
@@ -334,24 +340,52 @@ INSERT INTO moved_uses SELECT * FROM u
 WITH m AS (
     DELETE FROM memories WHERE tenant_id = %(tenant)s AND user_id = ANY(%(users)s) RETURNING *
 )
-INSERT INTO moved_memories SELECT * FROM m
+INSERT INTO moved_memories (tenant_id, user_id, memory_id, generation, belief_key, kind, text,
+    attribute, value, subject, context, single_valued, agent_id, session_id, ordinal, ordinal_to,
+    confidence, importance, initial_importance, support, tokens, payload, lexemes, occurred_at,
+    valid_from, valid_to, believed_from, believed_to, supersedes, contested, archived_at, extractor,
+    extractor_version, prompt, prompt_version, prompt_hash, model)
+SELECT tenant_id, user_id, memory_id, generation, belief_key, kind, text, attribute, value, subject,
+    context, single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance,
+    initial_importance, support, tokens, payload, lexemes, occurred_at, valid_from, valid_to,
+    believed_from, believed_to, supersedes, contested, archived_at, extractor, extractor_version,
+    prompt, prompt_version, prompt_hash, model
+FROM m
 
 -- lay_memories --
 -- Puts the memories back, one user's after the other's.
 -- unscoped: rows of the users that were lifted
-INSERT INTO memories SELECT * FROM moved_memories ORDER BY user_id, memory_id
+INSERT INTO memories (tenant_id, user_id, memory_id, generation, belief_key, kind, text, attribute,
+    value, subject, context, single_valued, agent_id, session_id, ordinal, ordinal_to, confidence,
+    importance, initial_importance, support, tokens, payload, lexemes, occurred_at, valid_from,
+    valid_to, believed_from, believed_to, supersedes, contested, archived_at, extractor,
+    extractor_version, prompt, prompt_version, prompt_hash, model)
+SELECT tenant_id, user_id, memory_id, generation, belief_key, kind, text, attribute, value, subject,
+    context, single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance,
+    initial_importance, support, tokens, payload, lexemes, occurred_at, valid_from, valid_to,
+    believed_from, believed_to, supersedes, contested, archived_at, extractor, extractor_version,
+    prompt, prompt_version, prompt_hash, model
+FROM moved_memories ORDER BY user_id, memory_id
 
 -- lay_embeddings --
 -- Puts the vectors back in the order of their memories.
 -- unscoped: rows of the users that were lifted
-INSERT INTO embeddings SELECT * FROM moved_embeddings ORDER BY user_id, embedder_id, memory_id
+INSERT INTO embeddings (tenant_id, user_id, embedder_id, generation, memory_id, vector)
+SELECT tenant_id, user_id, embedder_id, generation, memory_id, vector
+FROM moved_embeddings ORDER BY user_id, embedder_id, memory_id
 
 -- lay_evidence --
 -- Puts the evidence back in the order of its memories.
 -- unscoped: rows of the users that were lifted
-INSERT INTO evidence SELECT * FROM moved_evidence ORDER BY user_id, memory_id
+INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset,
+    quote, stance, occurred_at, recorded_at)
+SELECT tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset, quote, stance,
+    occurred_at, recorded_at
+FROM moved_evidence ORDER BY user_id, memory_id
 
 -- lay_uses --
 -- Puts the uses back in the order of their memories.
 -- unscoped: rows of the users that were lifted
-INSERT INTO memory_usage SELECT * FROM moved_uses ORDER BY user_id, memory_id
+INSERT INTO memory_usage (tenant_id, user_id, memory_id, last_used_at, uses)
+SELECT tenant_id, user_id, memory_id, last_used_at, uses
+FROM moved_uses ORDER BY user_id, memory_id

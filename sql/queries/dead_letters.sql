@@ -1,7 +1,9 @@
 -- unsent --
 -- Dead letters of the given partitions that the dead-letter topic does not have yet, oldest first.
 -- unscoped: dead letters may be nobody's
-SELECT * FROM dead_letters
+SELECT dead_letter_id, topic, partition, record_offset, reason, detail, key, value, headers,
+    tenant_id, user_id, session_id, interaction_id, record_time, set_aside_at, sent_at, redriven_at
+FROM dead_letters
 WHERE cluster_id = %(cluster)s AND topic_id = %(topic_id)s AND partition = ANY(%(partitions)s::int[])
     AND sent_at IS NULL AND redriven_at IS NULL
 ORDER BY dead_letter_id
@@ -28,7 +30,9 @@ LIMIT %(limit)s
 -- The given dead letters with all that they hold, oldest first; every one still to be redriven
 -- where none is named.
 -- unscoped: an operator's view
-SELECT * FROM dead_letters
+SELECT dead_letter_id, topic, partition, record_offset, reason, detail, key, value, headers,
+    tenant_id, user_id, session_id, interaction_id, record_time, set_aside_at, sent_at, redriven_at
+FROM dead_letters
 WHERE CASE WHEN %(letters)s::bigint[] IS NULL
            THEN redriven_at IS NULL AND (%(reason)s::text IS NULL OR reason = %(reason)s)
            ELSE dead_letter_id = ANY(%(letters)s::bigint[]) END

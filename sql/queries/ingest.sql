@@ -64,7 +64,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS staged (
 -- copy --
 -- Fills `staged`; COPY is refused where row-level security would have to filter it.
 -- unscoped: a temporary table
-COPY staged FROM STDIN
+COPY staged (nth, tenant_id, user_id, session_id, interaction_id, content, payload, source, private,
+    kind, role, occurred_at, content_hash, agent_id, actor, traceparent, tracestate) FROM STDIN
 
 -- append --
 -- As `log.append`, for many users at once: appends what is staged for the bound tenant, in the order
@@ -75,7 +76,9 @@ COPY staged FROM STDIN
 -- unscoped: every user of the bound tenant that is staged, each named by its whole key
 WITH incoming AS MATERIALIZED (
     -- LIMIT 1 keeps each look one look into the index.
-    SELECT s.*, k.content_hash AS known_hash, t.id_digest IS NOT NULL AS forgotten
+    SELECT s.nth, s.user_id, s.session_id, s.interaction_id, s.content, s.payload, s.source, s.private,
+        s.kind, s.role, s.occurred_at, s.content_hash, s.agent_id, s.actor, s.traceparent, s.tracestate,
+        k.content_hash AS known_hash, t.id_digest IS NOT NULL AS forgotten
     FROM staged s
     LEFT JOIN LATERAL (
         SELECT content_hash FROM interactions
@@ -91,7 +94,8 @@ WITH incoming AS MATERIALIZED (
     ) t ON true
     WHERE s.tenant_id = %(tenant)s
 ), fresh AS (
-    SELECT i.*,
+    SELECT i.nth, i.user_id, i.session_id, i.interaction_id, i.content, i.payload, i.source, i.private,
+        i.kind, i.role, i.occurred_at, i.content_hash, i.agent_id, i.actor, i.traceparent, i.tracestate,
         row_number() OVER (PARTITION BY i.user_id ORDER BY i.nth) AS nth_of_user,
         row_number() OVER (PARTITION BY i.user_id, i.session_id ORDER BY i.nth) AS nth_of_session
     FROM incoming i

@@ -42,7 +42,9 @@ WITH incoming AS (
         LIMIT 1
     ) t
 ), fresh AS (
-    SELECT i.*, row_number() OVER (ORDER BY i.nth) AS nth_of_user,
+    SELECT i.nth, i.session_id, i.interaction_id, i.agent_id, i.private, i.kind, i.role, i.actor,
+        i.content, i.payload, i.occurred_at, i.source, i.content_hash,
+        row_number() OVER (ORDER BY i.nth) AS nth_of_user,
         row_number() OVER (PARTITION BY i.session_id ORDER BY i.nth) AS nth_of_session
     FROM incoming i
     WHERE i.nth NOT IN (SELECT nth FROM known) AND i.nth NOT IN (SELECT nth FROM forgotten)
@@ -97,7 +99,9 @@ ORDER BY i.nth
 
 -- read_session --
 -- One session's interactions after an ordinal, oldest first, at most `limit`.
-SELECT * FROM interactions
+SELECT tenant_id, user_id, session_id, ordinal, position, interaction_id, agent_id, private, kind,
+    role, actor, content, payload, occurred_at, recorded_at, source
+FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
     AND ordinal > %(after)s
     AND retracted_at IS NULL
@@ -106,7 +110,9 @@ LIMIT %(limit)s
 
 -- read_before --
 -- The last `limit` interactions of a session up to an ordinal, newest first.
-SELECT * FROM interactions
+SELECT tenant_id, user_id, session_id, ordinal, position, interaction_id, agent_id, private, kind,
+    role, actor, content, payload, occurred_at, recorded_at, source
+FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
     AND ordinal <= %(through)s
     AND retracted_at IS NULL
@@ -115,7 +121,9 @@ LIMIT %(limit)s
 
 -- read_acts --
 -- All of a user's interactions of the given kinds other than messages, in the order of the log.
-SELECT * FROM interactions
+SELECT tenant_id, user_id, session_id, ordinal, position, interaction_id, agent_id, private, kind,
+    role, actor, content, payload, occurred_at, recorded_at, source
+FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND kind <> 'message'
     AND kind = ANY(%(kinds)s)
     AND retracted_at IS NULL
@@ -123,14 +131,18 @@ ORDER BY position
 
 -- read_kinds --
 -- All of a user's interactions of the given kinds, messages included, in the order of the log.
-SELECT * FROM interactions
+SELECT tenant_id, user_id, session_id, ordinal, position, interaction_id, agent_id, private, kind,
+    role, actor, content, payload, occurred_at, recorded_at, source
+FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND kind = ANY(%(kinds)s)
     AND retracted_at IS NULL
 ORDER BY position
 
 -- read_ids --
 -- The interactions with the given ids, in the order of the log.
-SELECT * FROM interactions
+SELECT tenant_id, user_id, session_id, ordinal, position, interaction_id, agent_id, private, kind,
+    role, actor, content, payload, occurred_at, recorded_at, source
+FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
     AND retracted_at IS NULL
 ORDER BY position
@@ -140,11 +152,20 @@ ORDER BY position
 -- `memory.language.text.turn_tokens` counts) pass `tokens`, always at least one, are `recent`; the others are what the
 -- rolling summary has not come to. Looks back over `limit` interactions, and where the summary is
 -- behind over five times as many. What is private to another agent is not shown to `agent`.
-SELECT w.*, w.running - w.tokens < %(tokens)s AS recent
+SELECT w.tenant_id, w.user_id, w.session_id, w.ordinal, w.position, w.interaction_id, w.agent_id,
+    w.private, w.kind, w.role, w.actor, w.content, w.payload, w.occurred_at, w.recorded_at,
+    w.source,
+    w.running - w.tokens < %(tokens)s AS recent
 FROM (
-    SELECT i.*, sum(i.tokens) OVER (ORDER BY i.ordinal DESC) AS running
+    SELECT i.tenant_id, i.user_id, i.session_id, i.ordinal, i.position, i.interaction_id,
+        i.agent_id, i.private, i.kind, i.role, i.actor, i.content, i.payload, i.occurred_at,
+        i.recorded_at, i.source, i.summary_through, i.tokens,
+        sum(i.tokens) OVER (ORDER BY i.ordinal DESC) AS running
     FROM (
-        SELECT l.*, s.summary_through, length(l.content) / 4 + 1 AS tokens
+        SELECT l.tenant_id, l.user_id, l.session_id, l.ordinal, l.position, l.interaction_id,
+            l.agent_id, l.private, l.kind, l.role, l.actor, l.content, l.payload, l.occurred_at,
+            l.recorded_at, l.source,
+            s.summary_through, length(l.content) / 4 + 1 AS tokens
         FROM interactions l JOIN sessions s USING (tenant_id, user_id, session_id)
         WHERE l.tenant_id = %(tenant)s AND l.user_id = %(user)s AND l.session_id = %(session)s
             AND l.ordinal > LEAST(s.summary_through, s.length - %(limit)s)

@@ -64,20 +64,32 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND belief_key = %(belief_ke
 
 -- open_beliefs --
 -- What is believed now under the given keys.
-SELECT * FROM memories
+SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
+    single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
+    tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
+    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model
+FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND belief_key = ANY(%(keys)s) AND believed_to IS NULL
 
 -- believed_by --
 -- What one extractor makes the user believe now.
-SELECT * FROM memories
+SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
+    single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
+    tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
+    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model
+FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND extractor = %(extractor)s AND believed_to IS NULL
 ORDER BY memory_id
 
 -- known --
 -- What a generation believes of the user now, of some kinds, as an agent may see it: the newest.
-SELECT * FROM memories
+SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
+    single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
+    tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
+    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model
+FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND believed_to IS NULL AND kind = ANY(%(kinds)s)
     AND (agent_id IS NULL OR agent_id = %(agent)s)
@@ -168,12 +180,20 @@ WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = r.memo
 
 -- memory --
 -- One memory.
-SELECT * FROM memories
+SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
+    single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
+    tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
+    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model
+FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
 
 -- successor --
 -- The memory that took a memory's place, newest first.
-SELECT * FROM memories
+SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
+    single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
+    tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
+    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model
+FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND supersedes = %(memory)s
 ORDER BY valid_from DESC, memory_id DESC
 LIMIT 1
@@ -188,7 +208,12 @@ ORDER BY occurred_at, interaction_id, start_offset
 -- A user's memories, newest belief first: current ones, or with `all` also the closed, each with the
 -- retraction that ended it, if one did; only those that others contest, if asked for. Where
 -- `believed_at` is given, as they were believed then; where `as_of` is, what held then.
-SELECT m.*, r.retraction
+SELECT m.memory_id, m.generation, m.belief_key, m.kind, m.text, m.attribute, m.value, m.subject,
+    m.context, m.single_valued, m.agent_id, m.session_id, m.ordinal, m.ordinal_to, m.confidence,
+    m.importance, m.support, m.tokens, m.payload, m.occurred_at, m.valid_from, m.valid_to,
+    m.believed_from, m.believed_to, m.supersedes, m.contested, m.archived_at, m.extractor,
+    m.extractor_version, m.prompt, m.prompt_version, m.prompt_hash, m.model,
+    r.retraction
 FROM memories m
 LEFT JOIN LATERAL (
     SELECT to_jsonb(r) AS retraction
@@ -214,7 +239,12 @@ LIMIT %(limit)s
 
 -- versions --
 -- Every version of what a memory says, oldest belief first.
-SELECT v.* FROM memories v
+SELECT v.memory_id, v.generation, v.belief_key, v.kind, v.text, v.attribute, v.value, v.subject,
+    v.context, v.single_valued, v.agent_id, v.session_id, v.ordinal, v.ordinal_to, v.confidence,
+    v.importance, v.support, v.tokens, v.payload, v.occurred_at, v.valid_from, v.valid_to,
+    v.believed_from, v.believed_to, v.supersedes, v.contested, v.archived_at, v.extractor,
+    v.extractor_version, v.prompt, v.prompt_version, v.prompt_hash, v.model
+FROM memories v
 JOIN memories m USING (tenant_id, user_id, generation, belief_key)
 WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = %(memory)s
 ORDER BY v.believed_from, v.memory_id

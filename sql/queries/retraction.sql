@@ -65,7 +65,9 @@ RETURNING r.interaction_id
 
 -- listed --
 -- A user's retractions, newest first; what is private to another agent is not shown to `agent`.
-SELECT r.* FROM retractions r
+SELECT r.interaction_id, r.retracted_at, r.retracted_by, r.reason, r.restored_at, r.restored_by,
+    r.restored_reason
+FROM retractions r
 JOIN interactions i USING (tenant_id, user_id, interaction_id)
 WHERE r.tenant_id = %(tenant)s AND r.user_id = %(user)s
     AND (NOT i.private OR i.agent_id IS NULL OR i.agent_id = %(agent)s)
@@ -74,7 +76,8 @@ LIMIT %(limit)s
 
 -- of_memory --
 -- The retractions of the interactions that a memory rests on, in the order they were made.
-SELECT * FROM retractions
+SELECT interaction_id, retracted_at, retracted_by, reason, restored_at, restored_by, restored_reason
+FROM retractions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id IN (
     SELECT interaction_id FROM evidence
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s)
