@@ -16,6 +16,7 @@ from memory.errors import (
     BudgetSpent,
     BusRefused,
     BusUnavailable,
+    ClientNotOpen,
     ConcurrentWrite,
     ConfigurationError,
     EmbeddedServerFailed,
@@ -56,6 +57,7 @@ from memory.errors import (
     UnknownMemory,
     UnknownTopic,
     UnsupportedDatabase,
+    UnsupportedSchema,
     UnusableAnswer,
     WrongDimension,
 )
@@ -173,6 +175,7 @@ __all__ = [
     "BusUnavailable",
     "Candidate",
     "Citation",
+    "ClientNotOpen",
     "CollectiveExplanation",
     "ConcurrentWrite",
     "ConfigurationError",
@@ -243,6 +246,7 @@ __all__ = [
     "UnknownMemory",
     "UnknownTopic",
     "UnsupportedDatabase",
+    "UnsupportedSchema",
     "UnusableAnswer",
     "WrongDimension",
 ]

@@ -34,7 +34,7 @@ _UNITS = (
     "%|µs|ms|s|seconds?|min|minutes?|h|hours?|days?|weeks?|years?"
     "|kB|KB|MB|GB|KiB|MiB|GiB|bytes|characters|words|sentences|texts|tokens|points|rows|pages"
     "|events|interactions|messages|messages/s|records|turns|sessions|conversations|questions"
-    "|memories|attributes|values|preferences|summaries|observations|judgements|verdicts|contests"
+    "|memories|attributes|values|preferences|summaries|observations|judgements|verdicts|conflicts"
     "|users|clients|supporters|recruiters|partitions|connections|processes|threads|cores|levels"
     "|times|runs|kills|loops|parts|pairs|checks|attempts"
 )

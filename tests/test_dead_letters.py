@@ -130,7 +130,7 @@ def test_the_command_lists_shows_and_drops(stream: Stream) -> None:
     stream.drain()
     first, second = (letter["dead_letter_id"] for letter in stream.letters())
     listed = command(stream, "dead-letters", "list", "--json")
-    assert [(row["dead_letter_id"], row["reason"]) for row in listed] == [
+    assert [(row["letter_id"], row["reason"]) for row in listed] == [
         (second, "not_json"),
         (first, "not_json"),
     ]

@@ -145,7 +145,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> RenderableType:
     for row in rows:
         whose = "/".join(row[n] or "?" for n in ("tenant_id", "user_id"))
         table.add_row(
-            str(row["dead_letter_id"]),
+            str(row["letter_id"]),
             f"{row['set_aside_at']:%Y-%m-%d %H:%M}",
             f"{row['topic']}/{row['partition']}@{row['record_offset']}",
             row["reason"] + (" (redriven)" if row["redriven_at"] else ""),

@@ -70,13 +70,13 @@ async def _pages(
     while rows := await database.fetch_system("dead_letters.read", {**params, "after": after}):
         for row in rows:
             yield row
-        after = rows[-1]["dead_letter_id"]
+        after = rows[-1]["letter_id"]
 
 
 async def _redriven(
     database: Database, log: Log, row: dict[str, Any], mapping: FieldMapping | None, done: Redriven
 ) -> None:
-    letter = row["dead_letter_id"]
+    letter = row["letter_id"]
     read = Reader(row["topic"], mapping).read(_record(row))
     if not isinstance(read, Accepted):
         done.refused.append(f"{letter}: {read.reason}: {read.detail}")

@@ -16,9 +16,10 @@ UPDATE dead_letters SET sent_at = now() WHERE dead_letter_id = ANY(%(letters)s::
 
 -- list --
 -- Dead letters, newest first, without what they hold; those that were redriven only where asked.
+-- `letter_id` is its name in the JSON of `memory dead-letters`.
 -- unscoped: an operator's view, of one tenant where one is named
-SELECT dead_letter_id, topic, partition, record_offset, reason, detail, tenant_id, user_id,
-    interaction_id, length(value) AS bytes, record_time, set_aside_at, sent_at, redriven_at
+SELECT dead_letter_id AS letter_id, topic, partition, record_offset, reason, detail, tenant_id,
+    user_id, interaction_id, length(value) AS bytes, record_time, set_aside_at, sent_at, redriven_at
 FROM dead_letters
 WHERE (%(reason)s::text IS NULL OR reason = %(reason)s)
     AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
@@ -30,7 +31,7 @@ LIMIT %(limit)s
 -- The given dead letters with all that they hold, oldest first; every one still to be redriven
 -- where none is named.
 -- unscoped: an operator's view
-SELECT dead_letter_id, topic, partition, record_offset, reason, detail, key, value, headers,
+SELECT dead_letter_id AS letter_id, topic, partition, record_offset, reason, detail, key, value, headers,
     tenant_id, user_id, session_id, interaction_id, record_time, set_aside_at, sent_at, redriven_at
 FROM dead_letters
 WHERE CASE WHEN %(letters)s::bigint[] IS NULL
