@@ -50,7 +50,7 @@ test-all: check servers
 	$(PYTEST) --full $(ARGS)
 
 quick: $(VENV)/.ready-to-develop
-	$(BIN)/python -m pytest -m 'not (postgres or $(HEAVY))' $(ARGS)
+	$(PYTEST) -m 'not (postgres or not_quick or $(HEAVY))' $(ARGS)
 
 check: lint types
 

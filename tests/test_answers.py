@@ -134,6 +134,7 @@ def test_token_f1(answer: str, reference: str, f1: float) -> None:
 
 
 class TestReport:
+    @pytest.mark.not_quick
     def test_counts_what_is_inside_at_each_budget(self, tmp_path: Path) -> None:
         ways = [
             Inside(way, budget, QUESTION, frozenset(cited), "Lives in Munich")

@@ -65,6 +65,7 @@ def published(weights: dict[str, Any]) -> Any:
     return np.array([reference_vector(weights, ids) for ids in tokenise(TEXTS)])
 
 
+@pytest.mark.not_quick
 class TestPackagedModel:
     def test_the_graph_computes_the_published_model(
         self, weights: dict[str, Any], published: Any
@@ -140,6 +141,7 @@ class TestPackagedModel:
         assert (np.abs(integers * scales - values) <= scales * 0.5001).all()
 
 
+@pytest.mark.not_quick
 class TestConversion:
     def test_two_processes_at_once_leave_one_whole_file(self, tmp_path: Path) -> None:
         script = (

@@ -139,6 +139,7 @@ def test_a_broken_line_is_named_after_all_before_it(
     assert says in message
 
 
+@pytest.mark.not_quick
 def test_jsonl_is_read_in_the_memory_of_a_line(tmp_path: Path) -> None:
     path = tmp_path / "long.jsonl"
     with path.open("w") as file:

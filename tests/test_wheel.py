@@ -12,6 +12,8 @@ import pytest
 
 from memory.database import queries
 
+pytestmark = pytest.mark.not_quick
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("memory", "extractors", "consumers")
 
