@@ -23,7 +23,7 @@ unexport PYTHONPATH
 
 help:
 	@echo "make demo      stream a sample through the real path and show what was remembered"
-	@echo "make test      tests on the Postgres that comes along; no Java, Docker or root"
+	@echo "make test      lint, then tests on the Postgres that comes along; no Java, Docker, root"
 	@echo "make test-all  everything: check, then all tests on all servers; skips nothing"
 	@echo "make quick     tests that need no server, in seconds"
 	@echo "make check     the static part: lint, types"
@@ -43,11 +43,11 @@ demo: $(VENV)/.ready-to-run
 	@store=$$(mktemp -d) && trap 'rm -rf "$$store"' EXIT && chmod 755 "$$store" && \
 	env -u MEMORY_DATABASE_URL MEMORY_DATA_DIR="$$store" $(BIN)/python -m consumers demo
 
-test: $(VENV)/.ready-to-develop
+test: lint
 	$(PYTEST) -m 'not ($(HEAVY))' $(ARGS)
 
 test-all: check servers
-	$(PYTEST) --full $(ARGS)
+	$(PYTEST) --full -rs $(ARGS)
 
 quick: $(VENV)/.ready-to-develop
 	$(PYTEST) -m 'not (postgres or not_quick or $(HEAVY))' $(ARGS)
