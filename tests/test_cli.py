@@ -538,7 +538,7 @@ def test_a_missing_console_says_how_to_get_it(package: str) -> None:
         "from consumers.__main__ import main; main()"
     )
     assert shown.returncode == 2
-    assert "pip install 'experiential-memory[console]'" in shown.stderr
+    assert "pip install 'experiential-memory[cli]'" in shown.stderr
     assert shown.stderr.count("\n") == 1
 
 
