@@ -39,6 +39,10 @@ CANNOT_RUN = {
     "kafka-consumer-groups.sh": "comes with Kafka, not with this package",
     "make": "would set up an environment, or run the tests; a dry run finds its target",
     "memory demo": "starts a server of its own; test_demo.py runs it",
+    ".venv/bin/": "runs tests and tools of a checkout; the files that it names must exist",
+    "uvx": "would fetch a tool",
+    "python3 -m venv": "belongs to a release",
+    "build/released/bin/": "as above",
     "pip install": "would ask a package index; what it names has to be installed already",
     "python -m benchmarks.": "takes minutes to hours, root, or a data set that is not ours to hand"
     " out; its arguments are parsed",
@@ -116,7 +120,7 @@ class PageRun:
         self.take_over(self.variables)
 
     def run(self, block: Block) -> None:
-        """Runs a block in its language; a diagram, which has none, is not run."""
+        """Runs a block in its language; a diagram is not run."""
         if block.language == "console":
             self.console(block)
         elif block.language == "python":
@@ -129,7 +133,8 @@ class PageRun:
         elif block.language == "toml":
             assert tomllib.loads(block.code)
         else:
-            assert not block.language, f"{block}: nothing here runs {block.language!r}"
+            known = block.language in {"", "mermaid"}
+            assert known, f"{block}: nothing here runs {block.language!r}"
             assert not re.search(r"^\$ |^memory ", block.text, re.MULTILINE), f"{block}: no console"
 
     def python(self, block: Block) -> None:
@@ -283,6 +288,9 @@ def check(begin: str, words: list[str]) -> None:
             assert word.startswith("-") or installed(word), word
     elif begin == "python -m benchmarks.":
         parsed(words[2], words[3:])
+    elif begin == ".venv/bin/":
+        named = [word for word in words if re.match(r"(?:tests|examples)/", word)]
+        assert [word for word in named if not (ROOT / word).exists()] == []
 
 
 def installed(wanted: str) -> bool:
