@@ -452,7 +452,7 @@ class TestThroughTheStore:
         assert (turned.attribute, turned.value) == ("prefers.remote", "no")
 
 
-@pytest.mark.not_quick
+@pytest.mark.slow
 class TestLongRun:
     """Simulated users, as in `benchmarks.behaviour`; seeded, so that each run is the same."""
 

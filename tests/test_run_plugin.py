@@ -31,7 +31,7 @@ def run_without_java(*options: str, path: Path) -> subprocess.CompletedProcess[s
     )
 
 
-@pytest.mark.not_quick
+@pytest.mark.slow
 def test_a_missing_server_is_skipped(tmp_path: Path) -> None:
     done = run_without_java(path=tmp_path)
     assert done.returncode == 0, done.stdout
@@ -39,7 +39,7 @@ def test_a_missing_server_is_skipped(tmp_path: Path) -> None:
     assert "1 skipped" in done.stdout
 
 
-@pytest.mark.not_quick
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["one process", "a worker"])
 def test_a_missing_server_fails_the_full_run(tmp_path: Path, options: Sequence[str]) -> None:
     done = run_without_java(FULL, *options, path=tmp_path)

@@ -78,6 +78,7 @@ def started(told: Path, *options: str) -> Iterator[Started]:
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["one process", "a worker"])
 def test_a_killed_run_leaves_nothing_behind(tmp_path: Path, options: Sequence[str]) -> None:
@@ -87,6 +88,7 @@ def test_a_killed_run_leaves_nothing_behind(tmp_path: Path, options: Sequence[st
         until(run.gone, "the guard has cleaned up")
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_where_the_guard_was_killed_as_well_the_next_run_cleans_up(tmp_path: Path) -> None:
     with started(tmp_path / "told") as run:
