@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -34,6 +35,39 @@ class MemoryKind(StrEnum):
     PREFERENCE = "preference"
     PROCEDURE = "procedure"
     SUMMARY = "summary"
+
+
+@dataclass(frozen=True, slots=True)
+class KindTraits:
+    """What sets the memories of one kind apart wherever they are treated differently.
+
+    section: the part of a context they stand in; `memory.context.rendering` has the titles.
+    verbatim: whether they repeat what was said. Then a place in the log has only one, and it is
+        deleted together with the interactions it repeats.
+    publishable: whether the collective tier may hold them. The CHECK of `collective_memories` lists
+        the same kinds.
+    governs: whether they bear on a request that has no word in common with them.
+    """
+
+    section: Literal["profile", "workflows", "episodes"]
+    verbatim: bool = False
+    publishable: bool = False
+    governs: bool = False
+
+
+KIND_TRAITS: Mapping[MemoryKind, KindTraits] = MappingProxyType(
+    {
+        MemoryKind.EPISODE: KindTraits("episodes", verbatim=True),
+        MemoryKind.FACT: KindTraits("profile", publishable=True),
+        MemoryKind.PREFERENCE: KindTraits("profile", publishable=True, governs=True),
+        MemoryKind.PROCEDURE: KindTraits("workflows", publishable=True),
+        MemoryKind.SUMMARY: KindTraits("episodes", verbatim=True),
+    }
+)
+"""One row a kind. No other module asks for a kind by name to treat it differently."""
+
+VERBATIM_KINDS = tuple(kind for kind, traits in KIND_TRAITS.items() if traits.verbatim)
+PUBLISHABLE_KINDS = tuple(kind for kind, traits in KIND_TRAITS.items() if traits.publishable)
 
 
 class InteractionKind(StrEnum):

@@ -20,6 +20,7 @@ from consumers.compaction.work import Work
 from memory.beliefs.collective import counted
 from memory.database import Transaction
 from memory.language.text import estimate_tokens
+from memory.models import PUBLISHABLE_KINDS
 
 NAME_ATTRIBUTES = [
     "called", "name",
@@ -86,6 +87,7 @@ async def _wanted(
     allowed = [a for a in attributes if publishing.family(a) in work.policy.families]
     params = {
         "attributes": allowed,
+        "kinds": list(PUBLISHABLE_KINDS),
         "k": live["k"],
         "untrusted": list(work.policy.untrusted_sources),
         "cooldown": work.policy.cooldown_days,

@@ -3,6 +3,7 @@
 from consumers.compaction.policy import Derived
 from consumers.compaction.work import Work
 from memory.beliefs.erasure import Eraser
+from memory.models import VERBATIM_KINDS
 
 FOREVER_DAYS = 365_000
 
@@ -64,7 +65,7 @@ async def _purge_interactions(work: Work, eraser: Eraser, user: str, days: int) 
 
 
 async def _purge_keeping(work: Work, user: str, ids: list[str]) -> None:
-    params = {**work.keys(user), "ids": ids}
+    params = {**work.keys(user), "ids": ids, "kinds": list(VERBATIM_KINDS)}
     async with work.database.transaction(work.user(user)) as transaction:
         # Turns away plans that were made with the quotes still in them.
         await transaction.fetch("log.fence", {**params, "from_seq": None})

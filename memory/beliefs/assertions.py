@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from memory.models import Candidate, Evidence, MemoryKind, Provenance, Stance
+from memory.models import KIND_TRAITS, Candidate, Evidence, Provenance, Stance
 
 CONFIDENCE_CEILING = 0.99
 """However often it is repeated, a belief stays open to correction."""
@@ -160,7 +160,7 @@ def belief_key(candidate: Candidate, agent: str | None) -> bytes:
     else:
         first = candidate.evidence[0]
         parts = ["text", agent, candidate.kind, first.interaction_id, str(first.start)]
-        if candidate.kind not in (MemoryKind.EPISODE, MemoryKind.SUMMARY):
+        if not KIND_TRAITS[candidate.kind].verbatim:
             parts.append(candidate.text)
     return digest(parts)[:16]
 

@@ -23,7 +23,7 @@ from memory.context.rendering import (
 from memory.language.questions import Question
 from memory.language.text import CHARACTERS_A_TOKEN, content_words, folded
 from memory.language.turns import turns_of
-from memory.models import MemoryKind, RecalledMemory, Tier
+from memory.models import KIND_TRAITS, RecalledMemory, Tier
 
 TokenEstimator = Callable[[str], int]
 
@@ -160,9 +160,7 @@ class Packing:
         """Whether it may bear on an answer without a word in common with the question."""
         if item.memory.valid_to is not None:
             return False
-        return (
-            title == INSTRUCTIONS or not self._request or item.memory.kind is MemoryKind.PREFERENCE
-        )
+        return title == INSTRUCTIONS or not self._request or KIND_TRAITS[item.memory.kind].governs
 
     def _cover(self, recalled: Sequence[RecalledMemory]) -> None:
         """Greedily the memory that adds most for its length; worths only ever fall."""

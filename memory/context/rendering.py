@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memory.language.turns import INSTRUCTION
-from memory.models import Interaction, InteractionKind, MemoryKind, RecalledMemory, Tier
+from memory.models import KIND_TRAITS, Interaction, InteractionKind, RecalledMemory, Tier
 
 INSTRUCTIONS = "Standing instructions"
 PROFILE = "What is known"
@@ -22,6 +22,7 @@ EARLIER = "Earlier in this conversation"
 TURNS = "Recent turns"
 
 _OF_MEMORIES = (INSTRUCTIONS, PROFILE, WORKFLOWS, EPISODES, COLLECTIVE)
+_TITLES = {"profile": PROFILE, "workflows": WORKFLOWS, "episodes": EPISODES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,7 @@ def title_of(item: RecalledMemory) -> str:
         return COLLECTIVE
     if memory.attribute == INSTRUCTION:
         return INSTRUCTIONS
-    if memory.kind in (MemoryKind.EPISODE, MemoryKind.SUMMARY):
-        return EPISODES
-    return WORKFLOWS if memory.kind is MemoryKind.PROCEDURE else PROFILE
+    return _TITLES[KIND_TRAITS[memory.kind].section]
 
 
 def sections(

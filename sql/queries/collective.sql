@@ -144,7 +144,7 @@ WITH held AS MATERIALIZED (
         OFFSET 0
     ) k
     WHERE g.percent > 0 AND s.generation = m.generation AND m.tenant_id = %(tenant)s
-        AND m.attribute = ANY(%(attributes)s) AND m.kind IN ('fact', 'preference', 'procedure')
+        AND m.attribute = ANY(%(attributes)s) AND m.kind = ANY(%(kinds)s)
         AND m.believed_to IS NULL AND m.archived_at IS NULL AND m.valid_to IS NULL
         AND m.subject IS NULL AND m.agent_id IS NULL AND m.value IS NOT NULL
         AND length(m.attribute) <= 100 AND m.contested = '{}'

@@ -232,9 +232,9 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 ORDER BY position LIMIT %(limit)s
 
 -- drop_verbatim --
--- Removes memories that repeat what the given interactions said: episodes and summaries.
+-- Removes memories of the given kinds that rest on the given interactions: those that repeat them.
 DELETE FROM memories m
-WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.kind IN ('episode', 'summary')
+WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.kind = ANY(%(kinds)s)
     AND EXISTS (SELECT FROM evidence e
                 WHERE e.tenant_id = %(tenant)s AND e.user_id = %(user)s
                     AND e.memory_id = m.memory_id AND e.interaction_id = ANY(%(ids)s))
