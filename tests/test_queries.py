@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -14,10 +15,14 @@ import pytest
 from psycopg import sql
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
-from psycopg.types.json import Jsonb
 
 from memory.database import queries
 from memory.database.queries import numbered
+from memory.log.envelope import incoming
+from memory.log.fields import COLUMNS
+from memory.log.rows import append_one_params, append_params
+from memory.log.trace_context import NO_TRACE
+from memory.models import Interaction, InteractionKind, Role, Scope
 
 ROOT = Path(__file__).parent.parent
 STATEMENTS = sorted(queries.load())
@@ -93,6 +98,12 @@ class TestNames:
         assert "but for" not in past
         assert past.splitlines()[-1] == now.splitlines()[-1]
 
+    def test_a_list_of_columns_stands_once_for_all_statements(self) -> None:
+        assert queries.columns("sent") == COLUMNS
+        for column in queries.columns("interaction"):
+            assert re.search(rf"\bw\.{column}\b", queries.statement("log.window")), column
+        assert "%{" not in "".join(queries.load().values())
+
     def test_no_statement_stands_outside_a_block(self) -> None:
         for path in (queries.sql_directory() / "queries").glob("*.sql"):
             assert path.read_text().startswith("-- "), path.name
@@ -160,15 +171,14 @@ def may_call(connection: psycopg.Connection, text: str) -> None:
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 TENANT, USER, SESSION = "tenant-3", "user-7", "session-2"
 KEY = b"\x01" * 16
+SAID = Interaction(
+    Scope(TENANT, USER, "scout", SESSION), "m1", InteractionKind.MESSAGE, Role.USER, "Hello.", NOW
+)
 HOT: dict[str, dict[str, Any]] = {
-    "log.append": {
-        "incoming": Jsonb([{
-            "interaction_id": name, "session_id": SESSION, "agent_id": "scout", "private": False,
-            "kind": "message", "role": "user", "actor": "Ana", "content": "Hello.", "payload": {},
-            "occurred_at": NOW.isoformat(), "source": "client", "content_hash": "00",
-        } for name in ("new", "newer")]),
-        "session_ttl": 3600.0, "traceparent": None, "tracestate": None,
-    },
+    "log.append": append_params(
+        [incoming(replace(SAID, id=name, actor="Ana")) for name in ("new", "newer")],
+        NO_TRACE, 3600.0,
+    ),
     "log.window": {"session": SESSION, "agent": None, "tokens": 600, "limit": 200},
     "log.read_session": {"session": SESSION, "after": 3, "limit": 100},
     "log.read_before": {"session": SESSION, "through": 9, "limit": 6},
@@ -213,11 +223,7 @@ HOT: dict[str, dict[str, Any]] = {
     "recall.details": {"memories": [1, 2, 3], "lexemes": ["migrat"]},
 }  # fmt: skip
 
-APPENDED: dict[str, Any] = {
-    "session": SESSION, "agent": "scout", "private": False, "kind": "message", "role": "user",
-    "actor": None, "content": "Hello.", "payload": "{}", "time": NOW, "source": "client",
-    "hash": b"h", "digest": b"d", "session_ttl": 3600.0,
-}  # fmt: skip
+APPENDED = append_one_params(incoming(SAID), 3600.0)
 
 FILL = """
 INSERT INTO embedders (name, dimensions) VALUES ('words-64', 64);
@@ -301,7 +307,7 @@ def appending(connection: psycopg.Connection, **changes: str) -> dict[str, tuple
 
     Its plans are inside a procedure, where EXPLAIN does not look.
     """
-    values = {"tenant": TENANT, "user": USER, "id": uuid4().hex, **APPENDED, **changes}
+    values = {"tenant": TENANT, "user": USER, **APPENDED, "id": uuid4().hex, **changes}
     connection.execute("SELECT pg_stat_force_next_flush()")  # of what was counted before
     with connection.transaction():
         connection.execute("SET LOCAL ROLE memory_client")

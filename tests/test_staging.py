@@ -27,6 +27,7 @@ def connection(
 ) -> Iterator[psycopg.Connection[DictRow]]:
     url = make_class_database(template)
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connected:
+        connected.execute("SET search_path TO memory, public")
         connected.execute(queries.statement("ingest.stage"))
         connected.execute("SET timezone TO 'UTC'")
         yield connected

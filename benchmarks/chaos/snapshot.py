@@ -9,7 +9,7 @@ from psycopg import IsolationLevel
 from psycopg.rows import DictRow, dict_row
 
 from benchmarks.chaos.stopping import Held
-from memory.log.interactions import interaction_of
+from memory.log.rows import interaction_of
 from memory.models import Interaction
 
 User = tuple[str, str]

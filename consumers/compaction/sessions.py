@@ -15,7 +15,7 @@ from memory.beliefs.planning import Plan
 from memory.database import Database, Transaction
 from memory.database.pipeline import Params
 from memory.errors import ConcurrentWrite
-from memory.log.interactions import interaction_of
+from memory.log.rows import interaction_of
 from memory.models import Scope
 from memory.settings import Settings
 

@@ -22,7 +22,7 @@ from memory.beliefs.assertions import Assertion, Verdict
 from memory.beliefs.consolidation import Conflict, open_conflicts
 from memory.beliefs.rows import assertion_of
 from memory.database import Database
-from memory.log.interactions import interaction_of
+from memory.log.rows import interaction_of
 from memory.models import Candidate, Evidence, Interaction, Scope, Stance
 
 MOST_KEYS = 100

@@ -37,7 +37,8 @@ from memory.errors import (
     ExtractionWaits,
 )
 from memory.language.text import RollingSummary, spoken_lines
-from memory.log.interactions import fallen_out, interaction_of
+from memory.log.interactions import fallen_out
+from memory.log.rows import interaction_of
 from memory.models import Candidate, Interaction, InteractionKind, Memory, Provenance, Scope
 from memory.settings import Settings
 

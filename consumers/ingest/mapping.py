@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -25,13 +25,14 @@ from pydantic import (
 
 from consumers.ingest.records import Reason, Record, Unreadable
 from memory.errors import ConfigurationError
+from memory.log.fields import FIELDS
 
-FieldName = Literal[
-    "id", "tenant", "user", "agent", "session", "kind", "role", "actor", "content", "payload",
-    "occurred_at", "source", "private",
-]  # fmt: skip
-_REQUIRED: tuple[FieldName, ...] = ("id", "tenant", "user", "session", "occurred_at")
-_NAMES: tuple[FieldName, ...] = ("id", "tenant", "user", "session")
+if TYPE_CHECKING:
+    FieldName = str
+else:  # what type checkers cannot follow
+    FieldName = Literal[tuple(field.name for field in FIELDS)]
+_REQUIRED = tuple(field.name for field in FIELDS if field.required)
+_NAMES = ("id", "tenant", "user", "session")
 _EPOCH = {"epoch_s": 1.0, "epoch_ms": 1e3, "epoch_us": 1e6}  # of each unit in a second
 _ABSENT = object()
 

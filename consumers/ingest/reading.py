@@ -17,10 +17,10 @@ from memory.bus.topics import key_of
 from memory.errors import InteractionTooLarge, InvalidInput
 from memory.log.envelope import (
     MAX_ENVELOPE_BYTES,
-    VERSION,
     Incoming,
     incoming_from_json,
 )
+from memory.log.fields import VERSION
 from memory.log.trace_context import NO_TRACE, Trace, is_traceparent
 from memory.models import MAX_NAME_CHARACTERS, Interaction, Scope
 

@@ -5,41 +5,37 @@ do but wait for Postgres, and need not take turns with the one that reads.
 """
 
 from memory.log.envelope import Incoming
-from memory.log.trace_context import Trace
+from memory.log.fields import OPTIONAL, TEXTS, values_of
+from memory.log.trace_context import NO_TRACE, Trace
 
 NULL = r"\N"
+_UNTRACED = f"\0{NULL}\0{NULL}"
+
+_texts_of, _optional_of = values_of(TEXTS), values_of(OPTIONAL)
 
 
 def staged_row(incoming: Incoming, trace: Trace) -> bytes:
-    """Everything but the number, in the order of the table and in COPY's text format.
+    """Everything but the number, in the order of `ingest.copy` and in COPY's text format.
 
-    Valid text holds no NUL, which separates fields until they are escaped, and no half of a
-    surrogate pair.
+    Valid text holds no NUL, which separates fields until all of them are escaped.
     """
     interaction = incoming.interaction
     scope = interaction.scope
-    texts = (
-        scope.tenant,
-        scope.user,
-        interaction.session,
-        interaction.id,
-        interaction.content,
-        incoming.payload,
-        interaction.source,
+    texts = "\0".join((scope.tenant, scope.user, *_texts_of(interaction), incoming.payload))
+    row = (
+        f"{_escaped(texts)}\0{'t' if interaction.private else 'f'}"
+        f"\0{interaction.occurred_at.isoformat()}"
     )
-    return (
-        _escaped("\0".join(texts)).replace("\0", "\t")
-        + f"\t{'t' if interaction.private else 'f'}\t{interaction.kind.value}"
-        f"\t{interaction.role.value}\t{interaction.occurred_at.isoformat()}"
-        f"\t\\\\x{incoming.content_hash.hex()}\t{_nullable(scope.agent)}"
-        f"\t{_nullable(interaction.actor)}\t{_nullable(trace.parent)}\t{_nullable(trace.state)}\n"
-    ).encode()
+    for text in _optional_of(interaction):
+        row += f"\0{NULL}" if text is None else f"\0{_escaped(text)}"
+    traced = _UNTRACED if trace is NO_TRACE else _traced(trace)
+    return f"{row}\0\\\\x{incoming.content_hash.hex()}{traced}\n".replace("\0", "\t").encode()
+
+
+def _traced(trace: Trace) -> str:
+    return "".join(f"\0{NULL if text is None else _escaped(text)}" for text in trace)
 
 
 def _escaped(text: str) -> str:
     """What separates fields and rows, and the backslash, as COPY reads them as themselves."""
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-
-
-def _nullable(text: str | None) -> str:
-    return NULL if text is None else _escaped(text)

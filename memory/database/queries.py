@@ -3,7 +3,7 @@
 A query file holds blocks that start with a line `-- name --`; the comment lines that follow say
 what the block is for and stay with it. A block whose last comment is `-- other, but for: text`
 stands for the statement of that name in its file with `text`, which occurs there once, replaced by
-what follows the comment.
+what follows the comment. `%{name}` stands for a list of columns, a block of `sql/columns.sql`.
 """
 
 import re
@@ -16,6 +16,7 @@ from typing import LiteralString, NamedTuple
 _BLOCK = re.compile(r"^-- (\w+) --\n", re.MULTILINE)
 _VARIANT = re.compile(r"^-- (\w+), but for: (.+)\n", re.MULTILINE)
 _REMARKS = re.compile(r"\A(?:--.*\n)+")
+_COLUMNS = re.compile(r"(\w+\.)?%\{(\w+)\}")
 _PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%)")
 
 
@@ -32,22 +33,47 @@ def load() -> Mapping[str, LiteralString]:
 
     Raises:
         ValueError: a name stands twice in one file, or what a block replaces is not there once.
+        KeyError: a list of columns is not there.
     """
     statements: dict[str, LiteralString] = {}
     for path in sorted((sql_directory() / "queries").glob("*.sql")):
-        _, *parts = _BLOCK.split(path.read_text(encoding="utf-8"))
-        bodies = [body.strip() for body in parts[1::2]]
-        named = dict(zip(parts[::2], bodies, strict=True))
-        for name, body in zip(parts[::2], bodies, strict=True):
-            key = f"{path.stem}.{name}"
-            if key in statements:
-                raise ValueError(f"{key!r} stands twice in {path.name}")
+        named = _blocks(path)
+        for name, body in named.items():
+            text = _written_out(f"{path.stem}.{name}", body, named)
             # Our own files: as trustworthy as a literal in this module.
-            statements[key] = _written_out(key, body, named)
+            statements[f"{path.stem}.{name}"] = _COLUMNS.sub(_listed, text)
     return MappingProxyType(statements)
 
 
-def _written_out(key: str, body: str, named: Mapping[str, str]) -> LiteralString:
+def _blocks(path: Path) -> dict[str, str]:
+    """The blocks of a file by their names."""
+    _, *parts = _BLOCK.split(path.read_text(encoding="utf-8"))
+    found: dict[str, str] = {}
+    for name, body in zip(parts[::2], parts[1::2], strict=True):
+        if name in found:
+            raise ValueError(f"{name!r} stands twice in {path.name}")
+        found[name] = body.strip()
+    return found
+
+
+@cache
+def columns(name: str) -> tuple[str, ...]:
+    """A list of columns in `sql/columns.sql`.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    text = _REMARKS.sub("", _blocks(sql_directory() / "columns.sql")[name])
+    return tuple(column.strip() for column in _COLUMNS.sub(_listed, text).split(","))
+
+
+def _listed(match: re.Match[str]) -> str:
+    """What stands for `%{name}`, or with a prefix for `i.%{name}`."""
+    prefix, name = match.groups(default="")
+    return ", ".join(f"{prefix}{column}" for column in columns(name))
+
+
+def _written_out(key: str, body: str, named: Mapping[str, str]) -> str:
     """A block's statement, where it is a variant of another one's made from that."""
     variant = _VARIANT.search(body)
     if variant is None:

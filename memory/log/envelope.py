@@ -10,20 +10,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-)
+from pydantic import AfterValidator, Field, ValidationError
 
 from memory.errors import InteractionTooLarge, InvalidInteraction, NaiveTime
+from memory.log.fields import FIELDS, NAMED, VERSION, EnvelopeFields, values_of
 from memory.log.plain_json import (
     check_size,
     cut,
@@ -33,10 +25,15 @@ from memory.log.plain_json import (
 )
 from memory.models import MAX_NAME_CHARACTERS, Interaction, InteractionKind, Role, Scope, aware
 
-VERSION: Literal[1] = 1
 MAX_CONTENT_BYTES = 262_144  # of `content` in UTF-8
 # The longest envelope within the limits above: every byte of text escaped as \uXXXX, and room.
 MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
+
+_NAMES = ("v", *(field.name for field in FIELDS))
+_NAMED = tuple((field.name, field.optional) for field in NAMED)
+_values_of, _names_of = values_of(FIELDS), values_of(NAMED)
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # json.dumps makes one a call
 
 _Choice = TypeVar("_Choice", InteractionKind, Role)
 
@@ -47,19 +44,6 @@ def _usable(name: str) -> str:
     if fault := fault_of(name):
         raise ValueError(fault)
     return name
-
-
-def _known(version: object) -> object:
-    if type(version) is not int or version != VERSION:  # true and 1.0 would equal the literal 1
-        raise ValueError(f"must be {VERSION}, the version this release reads")
-    return version
-
-
-def _written_out(moment: object) -> object:
-    # pydantic would read a number, also one in a string, as seconds since 1970.
-    if isinstance(moment, datetime) or (isinstance(moment, str) and moment[4:5] == "-"):
-        return moment
-    raise ValueError("must be an ISO 8601 date and time with a zone")
 
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS), AfterValidator(_usable)]
@@ -82,7 +66,7 @@ class Incoming(NamedTuple):
         return (scope.tenant, scope.user, self.interaction.id)
 
 
-class Envelope(BaseModel):
+class Envelope(EnvelopeFields[Name]):
     """Version 1 of an interaction on the bus, as JSON.
 
     Times are ISO 8601 with a zone; `payload` is a JSON object; `private` keeps what is derived
@@ -90,72 +74,29 @@ class Envelope(BaseModel):
     (`4.0`) is read as the integer: JSON does not tell the two apart, so an id redelivered by
     another sender must not look changed.
 
-    The model holds the schema; `interaction()` and `from_json` also hold the limits.
+    The model holds the schema; `from_json` also holds the limits.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    v: Annotated[Literal[1], BeforeValidator(_known)] = VERSION
-    id: Name
-    tenant: Name
-    user: Name
-    agent: Name | None = None
-    session: Name
-    kind: InteractionKind = InteractionKind.MESSAGE
-    role: Role = Role.USER
-    actor: Name | None = None
-    content: str = ""
-    payload: dict[str, JsonValue] = Field(default_factory=dict)
-    occurred_at: Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written_out)]
-    source: Name = "client"
-    private: bool = False
-
-    def interaction(self) -> Interaction:
-        """The interaction this envelope carries; not yet in the log, so without a position.
-
-        Raises:
-            InteractionTooLarge, InvalidInteraction: as `validated`.
-        """
-        return self._carried()[0]
-
-    def _carried(self) -> tuple[Interaction, str]:
-        """The interaction, and its payload as canonical JSON; the schema has seen to the names."""
-        occurred_at = _in_utc(self.occurred_at)
-        _check_privacy(self.id, self.agent, self.private)
-        payload, written = written_object(self.payload, "payload")
-        _check_content(self.content, alone=not payload)
-        carried = Interaction(
-            scope=_scope(self.tenant, self.user, self.agent, self.session),
-            id=self.id,
-            kind=self.kind,
-            role=self.role,
-            content=self.content,
-            occurred_at=occurred_at,
-            payload=payload,
-            actor=self.actor,
-            private=self.private,
-            source=self.source,
-        )
-        return carried, written
-
-    def incoming(self) -> Incoming:
-        """As `interaction`, ready for the log."""
-        return _incoming(*self._carried())
 
 
 _ReadName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 
 
-class _Read(Envelope):
+class _ReadEnvelope(EnvelopeFields[_ReadName]):
     """An envelope of JSON that escapes no NUL: it has none, and JSON no half surrogate pairs."""
 
-    id: _ReadName
-    tenant: _ReadName
-    user: _ReadName
-    agent: _ReadName | None = None
-    session: _ReadName
-    actor: _ReadName | None = None
-    source: _ReadName = "client"
+
+def _carried(envelope: Envelope | _ReadEnvelope) -> tuple[Interaction, str]:
+    """The interaction, and its payload as canonical JSON; the schema has seen to the names."""
+    fields = envelope.__dict__.copy()
+    del fields["v"]
+    fields["occurred_at"] = _in_utc(envelope.occurred_at)
+    if envelope.private:
+        _check_privacy(envelope.id, envelope.agent, private=True)
+    fields["payload"], written = written_object(envelope.payload, "payload")
+    _check_content(envelope.content, alone=not fields["payload"])
+    take = fields.pop
+    scope = _scope(take("tenant"), take("user"), take("agent"), take("session"))
+    return Interaction(scope, **fields), written
 
 
 def validated(interaction: Interaction) -> Interaction:
@@ -212,21 +153,21 @@ def from_json(raw: str | bytes) -> Interaction:
     Raises:
         NaiveTime, InteractionTooLarge, InvalidInteraction: as `validated`.
     """
-    return _read(raw).interaction()
+    return _carried(_read(raw))[0]
 
 
 def incoming_from_json(raw: str | bytes) -> Incoming:
     """As `from_json`, ready for the log."""
-    return _read(raw).incoming()
+    return _incoming(*_carried(_read(raw)))
 
 
-def _read(raw: str | bytes) -> Envelope:
+def _read(raw: str | bytes) -> Envelope | _ReadEnvelope:
     if len(raw) > MAX_ENVELOPE_BYTES:
         raise InteractionTooLarge(
             f"envelope has {len(raw):,} bytes, the limit is {MAX_ENVELOPE_BYTES:,}"
         )
     try:
-        return (Envelope if _escapes_nul(raw) else _Read).model_validate_json(raw)
+        return (Envelope if _escapes_nul(raw) else _ReadEnvelope).model_validate_json(raw)
     except ValidationError as error:
         raise _refusal(error) from error
 
@@ -244,24 +185,10 @@ def to_json(interaction: Interaction) -> str:
         InvalidInput: as `validated`.
     """
     sound = validated(interaction)
-    fields = {
-        "v": VERSION,
-        "id": sound.id,
-        "tenant": sound.scope.tenant,
-        "user": sound.scope.user,
-        "agent": sound.scope.agent,
-        "session": sound.session,
-        "kind": sound.kind,
-        "role": sound.role,
-        "actor": sound.actor,
-        "content": sound.content,
-        "payload": sound.payload,
-        "occurred_at": _iso(sound.occurred_at),
-        "source": sound.source,
-        "private": sound.private,
-    }
-    present = {name: value for name, value in fields.items() if value is not None}
-    return json.dumps(present, ensure_ascii=False, allow_nan=False)
+    fields = zip(_NAMES, (VERSION, *_values_of(sound)), strict=True)
+    present = {name: value for name, value in fields if value is not None}
+    present["occurred_at"] = _iso(sound.occurred_at)
+    return _ENCODER.encode(present)
 
 
 def content_hash(interaction: Interaction) -> bytes:
@@ -279,11 +206,15 @@ def content_hash(interaction: Interaction) -> bytes:
 
 
 def _hashed(interaction: Interaction, payload: str) -> bytes:
-    """The hash of the canonical JSON of an array, which is quicker written out than encoded."""
-    agent, actor = interaction.scope.agent, interaction.actor
+    """The hash of the canonical JSON of an array, which is quicker written out than encoded.
+
+    The log holds such hashes, so these eight stay. A field that is to count as well may do so only
+    where it is set.
+    """
+    scope, actor = interaction.scope, interaction.actor
     text = (
-        f"[{encode_basestring(interaction.session)},"
-        f"{'null' if agent is None else encode_basestring(agent)},"
+        f"[{encode_basestring(scope.session or scope.require_session())},"
+        f"{'null' if scope.agent is None else encode_basestring(scope.agent)},"
         f"{encode_basestring(interaction.kind)},{encode_basestring(interaction.role)},"
         f"{'null' if actor is None else encode_basestring(actor)},"
         f"{encode_basestring(interaction.content)},"
@@ -294,35 +225,25 @@ def _hashed(interaction: Interaction, payload: str) -> bytes:
 
 def _check_names(interaction: Interaction) -> None:
     scope = interaction.scope
-    for field, name in (
-        ("id", interaction.id),
-        ("session", interaction.session),
-        ("tenant", scope.tenant),
-        ("user", scope.user),
-        ("source", interaction.source),
-    ):
-        _check_name(field, name)
-    if scope.agent is not None:
-        _check_name("agent", scope.agent)
-    if interaction.actor is not None:
-        _check_name("actor", interaction.actor)
-    _check_privacy(interaction.id, scope.agent, interaction.private)
+    if scope.session is None:
+        scope.require_session()
+    for (field, optional), name in zip(_NAMED, _names_of(interaction), strict=True):
+        if name is None and optional:
+            continue
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS:
+            raise InvalidInteraction(
+                f"{field} must be 1 to {MAX_NAME_CHARACTERS} characters, got {shown(name)}"
+            )
+        if (not name.isascii() or "\x00" in name) and (fault := fault_of(name)):
+            raise InvalidInteraction(f"{field} {fault}, got {shown(name)}")
+    _check_privacy(interaction.id, scope.agent, private=interaction.private)
 
 
-def _check_privacy(interaction_id: str, agent: str | None, private: object) -> None:
+def _check_privacy(interaction_id: str, agent: str | None, *, private: object) -> None:
     if not isinstance(private, bool):
         raise InvalidInteraction(f"private must be true or false, got {private!r}")
     if private and agent is None:
         raise InvalidInteraction(f"private to whom? interaction {interaction_id!r} has no agent")
-
-
-def _check_name(field: str, name: object) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS:
-        raise InvalidInteraction(
-            f"{field} must be 1 to {MAX_NAME_CHARACTERS} characters, got {shown(name)}"
-        )
-    if fault := fault_of(name):
-        raise InvalidInteraction(f"{field} {fault}, got {shown(name)}")
 
 
 def _check_content(content: object, *, alone: bool) -> None:

@@ -4,11 +4,9 @@ Interactions are appended once and never changed. A session's recent turns, roll
 task state are the working tier.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from psycopg.rows import DictRow
@@ -21,8 +19,9 @@ from memory.language.text import turn_tokens
 from memory.log import envelope
 from memory.log.envelope import Incoming
 from memory.log.plain_json import plain_object
+from memory.log.rows import append_one_params, append_params, interaction_of
 from memory.log.trace_context import NO_TRACE, Trace
-from memory.models import Interaction, InteractionKind, Receipt, Role, Scope
+from memory.models import Interaction, Receipt, Scope
 from memory.point_in_time import PointInTime
 from memory.settings import Settings
 
@@ -114,7 +113,7 @@ class Log:
     async def _append_user(
         self, scope: Scope, incoming: Sequence[Incoming], trace: Trace
     ) -> Sequence[DictRow]:
-        params = _append_params(incoming, trace, self._settings.session_ttl)
+        params = append_params(incoming, trace, self._settings.session_ttl)
         for attempt in range(APPEND_ATTEMPTS):
             try:
                 return await self._database.fetch(scope, "log.append", params)
@@ -131,7 +130,7 @@ class Log:
         What most calls need, at half the work of `log.append`.
         """
         interaction = item.interaction
-        params = _append_one_params(item, self._settings.session_ttl)
+        params = append_one_params(item, self._settings.session_ttl)
         try:
             (place,) = await self._database.fetch_binding(
                 interaction.scope, "log.append_one", params
@@ -286,30 +285,6 @@ def state_of(rows: Sequence[DictRow]) -> dict[str, Any]:
     return {row["key"]: row["value"] for row in rows}
 
 
-def interaction_of(row: Mapping[str, Any]) -> Interaction:
-    """One row of `interactions` as a value."""
-    return Interaction(
-        scope=Scope(row["tenant_id"], row["user_id"], row["agent_id"], row["session_id"]),
-        id=row["interaction_id"],
-        kind=InteractionKind(row["kind"]),
-        role=Role(row["role"]),
-        content=row["content"],
-        occurred_at=row["occurred_at"].astimezone(UTC),
-        payload=row["payload"],
-        actor=row["actor"],
-        private=row["private"],
-        source=row["source"],
-        ordinal=row["ordinal"],
-        position=row["position"],
-        recorded_at=row["recorded_at"].astimezone(UTC),
-    )
-
-
-def id_digest(interaction_id: str) -> bytes:
-    """What a tombstone keeps of a forgotten id."""
-    return hashlib.sha256(interaction_id.encode()).digest()
-
-
 def _by_user(incoming: Iterable[Incoming]) -> dict[Scope, list[Incoming]]:
     groups: dict[tuple[str, str], list[Incoming]] = {}
     for item in incoming:
@@ -330,56 +305,6 @@ def judged(item: Incoming, held: bytes | None) -> Literal["duplicate", "conflict
     if held is None:
         return "forgotten"
     return "duplicate" if item.content_hash == held else "conflict"
-
-
-def _append_one_params(item: Incoming, session_ttl: float) -> dict[str, Any]:
-    interaction = item.interaction
-    return {
-        "id": interaction.id,
-        "session": interaction.session,
-        "agent": interaction.scope.agent,
-        "private": interaction.private,
-        "kind": interaction.kind.value,
-        "role": interaction.role.value,
-        "actor": interaction.actor,
-        "content": interaction.content,
-        "payload": item.payload,
-        "time": interaction.occurred_at,
-        "source": interaction.source,
-        "hash": item.content_hash,
-        "digest": id_digest(interaction.id),
-        "session_ttl": session_ttl,
-    }
-
-
-def _append_params(
-    incoming: Sequence[Incoming], trace: Trace, session_ttl: float
-) -> dict[str, Any]:
-    # One JSON text, because psycopg writes an array element by element.
-    rows = [_incoming_row(item.interaction, item.content_hash) for item in incoming]
-    return {
-        "incoming": json.dumps(rows, ensure_ascii=False),
-        "traceparent": trace.parent,
-        "tracestate": trace.state,
-        "session_ttl": session_ttl,
-    }
-
-
-def _incoming_row(interaction: Interaction, content_hash: bytes) -> dict[str, Any]:
-    return {
-        "interaction_id": interaction.id,
-        "session_id": interaction.session,
-        "agent_id": interaction.scope.agent,
-        "private": interaction.private,
-        "kind": interaction.kind.value,
-        "role": interaction.role.value,
-        "actor": interaction.actor,
-        "content": interaction.content,
-        "payload": dict(interaction.payload),
-        "occurred_at": interaction.occurred_at.isoformat(),
-        "source": interaction.source,
-        "content_hash": content_hash.hex(),
-    }
 
 
 def _refuse(rows: Sequence[DictRow]) -> None:

@@ -41,25 +41,10 @@ WHERE cluster_id = %(cluster)s AND topic = %(topic)s AND topic_id <> %(topic_id)
 -- stage --
 -- Where a batch waits for `append`; private to the connection, empty at its commit.
 -- unscoped: a temporary table
-CREATE TEMPORARY TABLE IF NOT EXISTS staged (
-    nth            int NOT NULL,
-    tenant_id      text NOT NULL,
-    user_id        text NOT NULL,
-    session_id     text NOT NULL,
-    interaction_id text NOT NULL,
-    content        text NOT NULL,
-    payload        jsonb NOT NULL,
-    source         text NOT NULL,
-    private        boolean NOT NULL,
-    kind           text NOT NULL,
-    role           text NOT NULL,
-    occurred_at    timestamptz NOT NULL,
-    content_hash   bytea NOT NULL,
-    agent_id       text,
-    actor          text,
-    traceparent    text,
-    tracestate     text
-) ON COMMIT DELETE ROWS
+CREATE TEMPORARY TABLE IF NOT EXISTS staged ON COMMIT DELETE ROWS AS
+SELECT 0 AS nth, tenant_id, user_id, %{sent}, content_hash, traceparent, tracestate
+FROM interactions
+WITH NO DATA
 
 -- copy --
 -- Fills `staged`; COPY is refused where row-level security would have to filter it.
@@ -78,8 +63,7 @@ COPY staged (nth, tenant_id, user_id, session_id, interaction_id, content, paylo
 -- unscoped: every user of the bound tenant that is staged, each named by its whole key
 WITH incoming AS MATERIALIZED (
     -- LIMIT 1 keeps each look one look into the index.
-    SELECT s.nth, s.user_id, s.session_id, s.interaction_id, s.content, s.payload, s.source, s.private,
-        s.kind, s.role, s.occurred_at, s.content_hash, s.agent_id, s.actor, s.traceparent, s.tracestate,
+    SELECT s.nth, s.user_id, s.%{sent}, s.content_hash, s.traceparent, s.tracestate,
         k.content_hash AS known_hash, t.id_digest IS NOT NULL AS forgotten
     FROM staged s
     LEFT JOIN LATERAL (
@@ -96,8 +80,7 @@ WITH incoming AS MATERIALIZED (
     ) t ON true
     WHERE s.tenant_id = %(tenant)s
 ), fresh AS (
-    SELECT i.nth, i.user_id, i.session_id, i.interaction_id, i.content, i.payload, i.source, i.private,
-        i.kind, i.role, i.occurred_at, i.content_hash, i.agent_id, i.actor, i.traceparent, i.tracestate,
+    SELECT i.user_id, i.%{sent}, i.content_hash, i.traceparent, i.tracestate,
         row_number() OVER (PARTITION BY i.user_id ORDER BY i.nth) AS nth_of_user,
         row_number() OVER (PARTITION BY i.user_id, i.session_id ORDER BY i.nth) AS nth_of_session
     FROM incoming i
@@ -141,13 +124,10 @@ WITH incoming AS MATERIALIZED (
     FROM of_session s JOIN touched t USING (user_id, session_id)
         JOIN of_user u USING (user_id) JOIN writer w USING (user_id)
 ), appended AS (
-    INSERT INTO interactions (tenant_id, user_id, session_id, ordinal, position, interaction_id,
-        agent_id, private, kind, role, actor, content, payload, occurred_at, source, content_hash,
+    INSERT INTO interactions (tenant_id, user_id, ordinal, position, %{sent}, content_hash,
         traceparent, tracestate)
-    SELECT %(tenant)s, f.user_id, f.session_id, p.length + f.nth_of_session,
-        p.position + f.nth_of_user, f.interaction_id, f.agent_id, f.private, f.kind,
-        f.role, f.actor, f.content, f.payload, f.occurred_at, f.source, f.content_hash,
-        f.traceparent, f.tracestate
+    SELECT %(tenant)s, f.user_id, p.length + f.nth_of_session, p.position + f.nth_of_user,
+        f.%{sent}, f.content_hash, f.traceparent, f.tracestate
     FROM fresh f JOIN places p USING (user_id, session_id)
 )
 SELECT nth, known_hash FROM incoming

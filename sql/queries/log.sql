@@ -3,7 +3,7 @@
 -- NULLs: its id is known or forgotten; `append` says which.
 CALL append_interaction(%(tenant)s, %(user)s, %(session)s, %(agent)s,
     %(private)s, %(id)s, %(digest)s, %(kind)s, %(role)s, %(actor)s, %(content)s, %(payload)s,
-    %(time)s, %(source)s, %(hash)s, %(session_ttl)s, NULL, NULL)
+    %(occurred_at)s, %(source)s, %(hash)s, %(session_ttl)s, NULL, NULL)
 
 -- append --
 -- Appends one user's interactions in the order given, each at the next place of its session and
@@ -11,16 +11,9 @@ CALL append_interaction(%(tenant)s, %(user)s, %(session)s, %(agent)s,
 -- the hash of what the log had under its id. `traceparent` and `tracestate` are kept beside all.
 -- The user's row is locked first, so that concurrent writers take turns and leave no gap.
 WITH incoming AS (
-    SELECT r.interaction_id, r.session_id, r.agent_id, r.private, r.kind, r.role, r.actor,
-        r.content, r.payload, r.occurred_at, r.source, r.nth,
-        decode(r.content_hash, 'hex') AS content_hash,
+    SELECT r.ordinality AS nth, r.%{sent}, r.content_hash,
         sha256(convert_to(r.interaction_id, 'UTF8')) AS id_digest
-    FROM ROWS FROM (jsonb_to_recordset(%(incoming)s::jsonb) AS (
-        interaction_id text, session_id text, agent_id text, private boolean, kind text,
-        role text, actor text, content text, payload jsonb, occurred_at timestamptz, source text,
-        content_hash text
-    )) WITH ORDINALITY AS r(interaction_id, session_id, agent_id, private, kind, role, actor,
-        content, payload, occurred_at, source, content_hash, nth)
+    FROM jsonb_populate_recordset(NULL::interactions, %(incoming)s::jsonb) WITH ORDINALITY AS r
 ), known AS (
     -- LIMIT 1 keeps this one look into the index for each, also where the planner knows nothing of
     -- the user yet and would rather read all of the user's rows.
@@ -42,9 +35,7 @@ WITH incoming AS (
         LIMIT 1
     ) t
 ), fresh AS (
-    SELECT i.nth, i.session_id, i.interaction_id, i.agent_id, i.private, i.kind, i.role, i.actor,
-        i.content, i.payload, i.occurred_at, i.source, i.content_hash,
-        row_number() OVER (ORDER BY i.nth) AS nth_of_user,
+    SELECT i.%{sent}, i.content_hash, row_number() OVER (ORDER BY i.nth) AS nth_of_user,
         row_number() OVER (PARTITION BY i.session_id ORDER BY i.nth) AS nth_of_session
     FROM incoming i
     WHERE i.nth NOT IN (SELECT nth FROM known) AND i.nth NOT IN (SELECT nth FROM forgotten)
@@ -74,14 +65,12 @@ WITH incoming AS (
             closed_at = NULL
     RETURNING s.session_id, s.length
 ), appended AS (
-    INSERT INTO interactions (tenant_id, user_id, session_id, ordinal, position, interaction_id,
-        agent_id, private, kind, role, actor, content, payload, occurred_at, source, content_hash,
+    INSERT INTO interactions (tenant_id, user_id, ordinal, position, %{sent}, content_hash,
         traceparent, tracestate)
-    SELECT %(tenant)s, %(user)s, f.session_id,
+    SELECT %(tenant)s, %(user)s,
         t.length - count(*) OVER (PARTITION BY f.session_id) + f.nth_of_session,
         w.position - count(*) OVER () + f.nth_of_user,
-        f.interaction_id, f.agent_id, f.private, f.kind, f.role, f.actor, f.content,
-        f.payload, f.occurred_at, f.source, f.content_hash, %(traceparent)s, %(tracestate)s
+        f.%{sent}, f.content_hash, %(traceparent)s, %(tracestate)s
     FROM fresh f JOIN touched t USING (session_id) CROSS JOIN writer w
     RETURNING interaction_id, session_id, ordinal, position
 )
@@ -99,9 +88,7 @@ ORDER BY i.nth
 
 -- read_session --
 -- One session's interactions after an ordinal, oldest first, at most `limit`.
-SELECT tenant_id, user_id, session_id, ordinal, position, interaction_id, agent_id, private, kind,
-    role, actor, content, payload, occurred_at, recorded_at, source
-FROM interactions
+SELECT %{interaction} FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
     AND ordinal > %(after)s
     AND retracted_at IS NULL
@@ -110,9 +97,7 @@ LIMIT %(limit)s
 
 -- read_before --
 -- The last `limit` interactions of a session up to an ordinal, newest first.
-SELECT tenant_id, user_id, session_id, ordinal, position, interaction_id, agent_id, private, kind,
-    role, actor, content, payload, occurred_at, recorded_at, source
-FROM interactions
+SELECT %{interaction} FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
     AND ordinal <= %(through)s
     AND retracted_at IS NULL
@@ -121,9 +106,7 @@ LIMIT %(limit)s
 
 -- read_acts --
 -- All of a user's interactions of the given kinds other than messages, in the order of the log.
-SELECT tenant_id, user_id, session_id, ordinal, position, interaction_id, agent_id, private, kind,
-    role, actor, content, payload, occurred_at, recorded_at, source
-FROM interactions
+SELECT %{interaction} FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND kind <> 'message'
     AND kind = ANY(%(kinds)s)
     AND retracted_at IS NULL
@@ -131,18 +114,14 @@ ORDER BY position
 
 -- read_kinds --
 -- All of a user's interactions of the given kinds, messages included, in the order of the log.
-SELECT tenant_id, user_id, session_id, ordinal, position, interaction_id, agent_id, private, kind,
-    role, actor, content, payload, occurred_at, recorded_at, source
-FROM interactions
+SELECT %{interaction} FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND kind = ANY(%(kinds)s)
     AND retracted_at IS NULL
 ORDER BY position
 
 -- read_ids --
 -- The interactions with the given ids, in the order of the log.
-SELECT tenant_id, user_id, session_id, ordinal, position, interaction_id, agent_id, private, kind,
-    role, actor, content, payload, occurred_at, recorded_at, source
-FROM interactions
+SELECT %{interaction} FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
     AND retracted_at IS NULL
 ORDER BY position
@@ -152,20 +131,12 @@ ORDER BY position
 -- `memory.language.text.turn_tokens` counts) pass `tokens`, always at least one, are `recent`; the others are what the
 -- rolling summary has not come to. Looks back over `limit` interactions, and where the summary is
 -- behind over five times as many. What is private to another agent is not shown to `agent`.
-SELECT w.tenant_id, w.user_id, w.session_id, w.ordinal, w.position, w.interaction_id, w.agent_id,
-    w.private, w.kind, w.role, w.actor, w.content, w.payload, w.occurred_at, w.recorded_at,
-    w.source,
-    w.running - w.tokens < %(tokens)s AS recent
+SELECT w.%{interaction}, w.running - w.tokens < %(tokens)s AS recent
 FROM (
-    SELECT i.tenant_id, i.user_id, i.session_id, i.ordinal, i.position, i.interaction_id,
-        i.agent_id, i.private, i.kind, i.role, i.actor, i.content, i.payload, i.occurred_at,
-        i.recorded_at, i.source, i.summary_through, i.tokens,
+    SELECT i.%{interaction}, i.summary_through, i.tokens,
         sum(i.tokens) OVER (ORDER BY i.ordinal DESC) AS running
     FROM (
-        SELECT l.tenant_id, l.user_id, l.session_id, l.ordinal, l.position, l.interaction_id,
-            l.agent_id, l.private, l.kind, l.role, l.actor, l.content, l.payload, l.occurred_at,
-            l.recorded_at, l.source,
-            s.summary_through, length(l.content) / 4 + 1 AS tokens
+        SELECT l.%{interaction}, s.summary_through, length(l.content) / 4 + 1 AS tokens
         FROM interactions l JOIN sessions s USING (tenant_id, user_id, session_id)
         WHERE l.tenant_id = %(tenant)s AND l.user_id = %(user)s AND l.session_id = %(session)s
             AND l.ordinal > LEAST(s.summary_through, s.length - %(limit)s)

@@ -25,15 +25,9 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 -- window --
 -- The newest interactions of a session that counted at `believed_at` and had occurred by `as_of`,
 -- newest first; `recent` as in `log.window`. Looks back over five times `limit`.
-SELECT w.tenant_id, w.user_id, w.session_id, w.ordinal, w.position, w.interaction_id, w.agent_id,
-    w.private, w.kind, w.role, w.actor, w.content, w.payload, w.occurred_at, w.recorded_at,
-    w.source,
-    w.running - w.tokens < %(tokens)s AS recent
+SELECT w.%{interaction}, w.running - w.tokens < %(tokens)s AS recent
 FROM (
-    SELECT l.tenant_id, l.user_id, l.session_id, l.ordinal, l.position, l.interaction_id,
-        l.agent_id, l.private, l.kind, l.role, l.actor, l.content, l.payload, l.occurred_at,
-        l.recorded_at, l.source,
-        length(l.content) / 4 + 1 AS tokens,
+    SELECT l.%{interaction}, length(l.content) / 4 + 1 AS tokens,
         sum(length(l.content) / 4 + 1) OVER (ORDER BY l.ordinal DESC) AS running
     FROM interactions l
     WHERE l.tenant_id = %(tenant)s AND l.user_id = %(user)s AND l.session_id = %(session)s
