@@ -51,7 +51,7 @@ SUMMARY_TOKENS = 200
 """Of the rolling summary of an open session."""
 
 Between = Callable[[int], Awaitable[None]]
-"""Called after each commit with the interactions it took; may raise GaveWay."""
+"""Called after each commit with the interactions it took; may raise Yielded."""
 
 
 class Yielded(Exception):

@@ -58,7 +58,7 @@ def installed_extractors(settings: Settings) -> list[Extractor]:
 class Worker:
     """Extracts for one user after another, over the worker's role.
 
-    arbiter: judges what the rules leave contested; without one it stays so.
+    resolver: decides conflicts that the rules leave open; without one they stay open.
     done: of the live generation; beside: of shadows that are kept up with it.
     """
 

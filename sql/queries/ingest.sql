@@ -33,7 +33,7 @@ WHERE cluster_id = %(cluster)s AND topic = %(topic)s AND topic_id <> %(topic_id)
 GROUP BY topic_id
 
 -- drop_earlier_topics --
--- Lets go of the positions that `earlier_topics` finds.
+-- Deletes the offsets that `earlier_topics` finds.
 -- unscoped: positions belong to no tenant
 DELETE FROM partition_offsets
 WHERE cluster_id = %(cluster)s AND topic = %(topic)s AND topic_id <> %(topic_id)s
@@ -49,8 +49,7 @@ WITH NO DATA
 -- copy --
 -- Fills `staged`; COPY is refused where row-level security would have to filter it.
 -- unscoped: a temporary table
-COPY staged (nth, tenant_id, user_id, session_id, interaction_id, content, payload, source, private,
-    kind, role, occurred_at, content_hash, agent_id, actor, traceparent, tracestate) FROM STDIN
+COPY staged (nth, tenant_id, user_id, %{sent}, content_hash, traceparent, tracestate) FROM STDIN
 
 -- append --
 -- As `log.append`, for many users at once: appends what is staged for the bound tenant, in the order
