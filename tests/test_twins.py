@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime
+from itertools import accumulate, islice
 
 import psycopg
 import pytest
@@ -24,12 +25,15 @@ LETTERS = "aBz \u00e9\u00c9\u00df\u0130\u4e16\U0001f600'-"
 def test_tokens_of_a_turn(client: MemoryClient, superuser: psycopg.Connection, name: str) -> None:
     for length in (*range(1, 14), 255, 256, 257):
         client.record(ANA, ("\u4e16a" * length)[:length])
-    params = {"tenant": TENANT, "user": "ana", "session": "s", "agent": None, "tokens": 1}
+    params = {"tenant": TENANT, "user": "ana", "session": "s", "agent": None}
     past = {"limit": 100, "as_of": LATER, "believed_at": LATER}
     cursor = superuser.cursor(row_factory=dict_row)
-    rows = cursor.execute(queries.statement(name), params | past).fetchall()
-    assert len(rows) == 16
-    assert [row["tokens"] for row in rows] == [turn_tokens(row["content"]) for row in rows]
+    for tokens in range(1, 240):
+        given = params | past | {"tokens": tokens}
+        rows = cursor.execute(queries.statement(name), given).fetchall()
+        assert len(rows) == 16
+        before = accumulate((turn_tokens(row["content"]) for row in rows), initial=0)
+        assert [row["recent"] for row in rows] == [n < tokens for n in islice(before, 16)]
 
 
 def test_confidence_of_what_is_united(client: MemoryClient, superuser: psycopg.Connection) -> None:

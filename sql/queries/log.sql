@@ -128,8 +128,8 @@ ORDER BY position
 
 -- window --
 -- The newest interactions of a session, newest first: those until their estimated tokens (as
--- `memory.language.text.turn_tokens` counts) pass `tokens`, always at least one, are `recent`; the others are what the
--- rolling summary has not come to. Looks back over `limit` interactions, and where the summary is
+-- `memory.language.text.turn_tokens` counts) pass `tokens`, always at least one, are `recent`; the
+-- others are what the rolling summary has not come to. Looks back over `limit` interactions, and where the summary is
 -- behind over five times as many. What is private to another agent is not shown to `agent`.
 SELECT w.%{interaction}, w.running - w.tokens < %(tokens)s AS recent
 FROM (
