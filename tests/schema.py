@@ -161,7 +161,10 @@ def _marks(table: Table) -> Iterator[tuple[str, str]]:
 
 
 def _relations(schema: Schema, table: Table) -> Iterator[str]:
-    """A line for each table this one belongs to: solid for a foreign key, else dotted."""
+    """A line for each table this one belongs to: solid for a foreign key, else dotted.
+
+    A dotted line is not enforced, so that what it leads to may be gone.
+    """
     targets = {key.target: key.columns for key in table.keys if key.kind == "f" and key.target}
     for target, columns in targets.items():
         yield f'{target} ||--o{{ {table.name} : "{", ".join(columns)}"'
@@ -171,11 +174,12 @@ def _relations(schema: Schema, table: Table) -> Iterator[str]:
         for name in ENTITIES
         for key in schema.tables[name].keys
         if name != table.name and name not in targets and its_own.issuperset(key.columns)
+        if "name" not in key.columns  # names of other things as well
     }
     for name, key_columns in found.items():
         others = [c for n, c in [*found.items(), *targets.items()] if n != name]
         if not any(set(key_columns) < set(other) for other in others):
-            yield f'{name} ||..o{{ {table.name} : "{", ".join(key_columns)}"'
+            yield f'{name} |o..o{{ {table.name} : "{", ".join(key_columns)}"'
 
 
 def _functions_section(schema: Schema) -> Iterator[str]:

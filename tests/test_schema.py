@@ -35,7 +35,7 @@ class TestWrittenDown:
         page = PAGE.read_text(encoding="utf-8")
         assert page == with_parts(page, page_parts(migrated)), "run `python -m tests.schema`"
         assert "||--o{ evidence" in page
-        assert "users ||..o{ sessions" in page
+        assert "users |o..o{ sessions" in page
 
     def test_nothing_of_the_schema_is_left_out(self, migrated: Schema) -> None:
         listed = {name for names in migrated.nouns.values() for name in names}

@@ -1,6 +1,9 @@
 """`memory demo`: a sample through the real path, and everything it left behind on one screen."""
 
+import os
 import re
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -161,13 +164,22 @@ def _inferred(found: Demonstration) -> RenderableType:
     return _rows(*rows)
 
 
+def _command() -> str:
+    """How this program is called here: `make demo` has it in an environment off the PATH."""
+    if shutil.which("memory"):
+        return "memory"
+    beside = Path(sys.executable).with_name("memory")
+    return os.path.relpath(beside) if beside.exists() else "python -m consumers"
+
+
 def _next(found: Demonstration, keep: Path | None) -> RenderableType:
+    command = _command()
     commands = (
-        "memory demo --keep ./demo-store",
-        'memory record "I live in Munich" --user me && memory extract',
+        f"{command} demo --keep ./demo-store",
+        f'{command} record "I live in Munich" --user me && {command} extract',
     )
     if keep:
-        where = f"MEMORY_DATA_DIR={keep} memory"
+        where = f"MEMORY_DATA_DIR={keep} {command}"
         scope = f"--tenant {found.status.tenant} --user {ASKING.user}"
         memory = found.context.citations[0].memory if found.context.citations else 1
         commands = (
