@@ -37,13 +37,13 @@ class KeyedMessage(Protocol):
     """What a topic holds: bytes under a key."""
 
     @property
-    def key(self) -> bytes: ...  # noqa: D102
+    def key(self) -> bytes: ...
 
     @property
-    def value(self) -> bytes: ...  # noqa: D102
+    def value(self) -> bytes: ...
 
     @property
-    def headers(self) -> list[tuple[str, bytes]]: ...  # noqa: D102
+    def headers(self) -> list[tuple[str, bytes]]: ...
 
 
 @dataclass(frozen=True, slots=True)
