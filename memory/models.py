@@ -1,6 +1,6 @@
-"""The vocabulary: frozen values that every step of the walk passes on.
+"""The vocabulary: frozen values that every room passes on.
 
-All times are aware; what is read back from the store is in UTC.
+All times are aware; times read back from the store are in UTC.
 """
 
 import json
@@ -16,11 +16,11 @@ from pydantic import TypeAdapter, ValidationError
 from memory.errors import InvalidInput, InvalidScope, NaiveTime
 
 MAX_NAME_CHARACTERS = 200
-"""Of a tenant, user, agent, session, id, actor or source."""
+"""The limit for a tenant, user, agent, session, id, actor or source."""
 
 
 class Tier(StrEnum):
-    """Whose knowledge an item is, and how long it is kept."""
+    """The tier of a memory: who owns it, and how long it is kept."""
 
     WORKING = "working"
     LONG_TERM = "long_term"
@@ -28,7 +28,7 @@ class Tier(StrEnum):
 
 
 class MemoryKind(StrEnum):
-    """What sort of knowledge a memory is."""
+    """The kind of knowledge in a memory."""
 
     EPISODE = "episode"
     FACT = "fact"
@@ -71,7 +71,7 @@ PUBLISHABLE_KINDS = tuple(kind for kind, traits in KIND_TRAITS.items() if traits
 
 
 class InteractionKind(StrEnum):
-    """What happened between agent and user."""
+    """The kind of event between agent and user."""
 
     MESSAGE = "message"
     TOOL_CALL = "tool_call"
@@ -82,7 +82,7 @@ class InteractionKind(StrEnum):
 
 
 class Role(StrEnum):
-    """Who acted."""
+    """The party that acted."""
 
     USER = "user"
     ASSISTANT = "assistant"
@@ -91,7 +91,7 @@ class Role(StrEnum):
 
 
 class ModelTask(StrEnum):
-    """What a language model is asked for."""
+    """A task for a language model."""
 
     EXTRACT = "extract"
     CONSOLIDATE = "consolidate"
@@ -99,7 +99,7 @@ class ModelTask(StrEnum):
 
 
 class Stance(StrEnum):
-    """Whether evidence speaks for a memory or against it."""
+    """Evidence either supports a memory or contradicts it."""
 
     SUPPORTS = "supports"
     CONTRADICTS = "contradicts"
@@ -107,7 +107,7 @@ class Stance(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose memory: a tenant's user, and optionally one agent and one session.
+    """The owner of memories: a tenant's user, optionally narrowed to one agent and one session.
 
     Raises:
         InvalidScope: a part is empty, longer than 200 characters, or holds a NUL.
@@ -127,11 +127,11 @@ class Scope:
                 _check_name(part, value)
 
     def in_session(self, session: str) -> Self:
-        """The same scope, narrowed to one session."""
+        """Returns the same scope, narrowed to one session."""
         return replace(self, session=session)
 
     def require_session(self) -> str:
-        """The session, or InvalidScope when the scope names none."""
+        """Returns the session, or raises InvalidScope if the scope names none."""
         if self.session is None:
             raise InvalidScope(f"this call needs a session: {self!r}; use scope.in_session(...)")
         return self.session
@@ -146,7 +146,7 @@ def _check_name(part: str, value: object) -> None:
 
 
 def aware(moment: datetime, what: str = "time") -> datetime:
-    """`moment` in UTC; raises NaiveTime when it has no zone."""
+    """Returns `moment` in UTC, or raises NaiveTime if it has no zone."""
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise NaiveTime(f"{what} needs a time zone, got {moment.isoformat()!r}")
     return moment.astimezone(UTC)
@@ -156,9 +156,9 @@ def aware(moment: datetime, what: str = "time") -> datetime:
 class Interaction:
     """One immutable event between agent and user.
 
-    `actor` is the display name of who acted where a conversation has more than one person on a
-    side. `position` counts the user's interactions from 1 in the order they were recorded,
-    `ordinal` those of the session; both are 0 until the interaction is in the log.
+    `actor` names the speaker in a conversation with several people on one side. `position` is the
+    interaction's number in the user's log, and `ordinal` its number in the session; both count from
+    1 in the order of recording, and are 0 until the interaction is in the log.
     """
 
     scope: Scope
@@ -183,10 +183,10 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a message stands on the bus: an offset in a partition of one topic.
+    """The place of a message on the bus: an offset in a partition of one topic.
 
-    The ids tell a topic from another one that came to have its name. `offset` is -1 where the
-    broker did not say which.
+    The ids distinguish a topic from a later topic of the same name. `offset` is -1 if the broker
+    did not return one.
     """
 
     cluster_id: str
@@ -201,10 +201,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What `record()` promises: the interaction is in the log, or durable on its way there.
+    """The result of `record()`: the interaction is in the log, or durable on its way there.
 
-    On its way it has a `place` on the bus, and `ordinal` and `position` are 0. `duplicate` is true
-    where the id was already in the log with the same content.
+    Until the interaction is in the log, `place` says where it is on the bus, and `ordinal` and
+    `position` are 0. `duplicate` is true if the id was already in the log with the same content.
     """
 
     interaction_id: str
@@ -215,15 +215,15 @@ class Receipt:
     place: Place | None = None
 
     def json(self) -> str:
-        """The receipt as text, to hand to another process; `from_json` reads it back equal."""
+        """Returns the receipt as text, for another process; `from_json` reads it back."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """The receipt that `json()` wrote.
+        """Reads a receipt that `json()` wrote.
 
         Raises:
-            InvalidInput: `text` is no receipt.
+            InvalidInput: `text` is not a receipt.
         """
         try:
             return TypeAdapter(cls).validate_json(text, strict=True)
@@ -233,10 +233,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A span of one interaction that speaks for or against a memory.
+    """A span of one interaction that supports or contradicts a memory.
 
-    `start` and `end` are character offsets into the interaction's content, end exclusive;
-    `quote` is exactly that slice.
+    `start` and `end` are character offsets into the interaction's content, end exclusive; `quote`
+    is exactly that slice.
     """
 
     interaction_id: str
@@ -249,7 +249,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What made a memory."""
+    """The extractor, prompt and model that made a memory."""
 
     extractor: str
     extractor_version: str
@@ -261,21 +261,22 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What an extractor proposes, before consolidation.
+    """A memory that an extractor proposes, before consolidation.
 
-    attribute, value: a normalised pair (`lives_in`, `munich`) by which beliefs meet; None for
-        free text such as episodes, which meets nothing but its own repetition.
-    subject: whom it is about; None means the user.
+    attribute, value: a normalised pair (`lives_in`, `munich`) that identifies what a belief is
+        about; None for free text such as episodes, which only matches its own repetition.
+    subject: the person or thing it is about; None means the user.
     context: a condition under which it holds (`for backend roles`); None means always.
     single_valued: a newer value of the attribute ends the older one.
-    stance: CONTRADICTS ends what is believed about (attribute, value), and with value None about
-        every value of the attribute.
+    stance: CONTRADICTS ends the belief in this (attribute, value), or in every value of the
+        attribute if `value` is None.
     confidence, importance: 0 to 1.
-    occurred_at: event time of the newest evidence; what orders beliefs.
-    valid_from, valid_to: when it holds in the world; default from `occurred_at`, open-ended.
-    search_text: words to find it by that are not in its text (dates, names, captions).
-    made_by: what made it, where that is not just the extractor that proposes it: with which prompt
-        and model, or which other extractor stood in.
+    occurred_at: event time of the newest evidence; beliefs are ordered by it.
+    valid_from, valid_to: when it holds in the world; by default from `occurred_at`, without an end.
+    search_text: words that recall also matches, though the text does not hold them (dates, names,
+        captions).
+    made_by: its provenance, if that is more than the proposing extractor: the prompt and model, or
+        the extractor that replaced a model.
     """
 
     kind: MemoryKind
@@ -299,9 +300,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Retraction:
-    """That an interaction stopped to count: from when, who said so, and why; and until when.
+    """The retraction of one interaction: when, by whom and why, and the same for its restoring.
 
-    restored_at: None as long as it does not count.
+    restored_at: None as long as the interaction does not count.
     """
 
     interaction_id: str
@@ -322,17 +323,16 @@ class Retraction:
 
 
 DECISION = "decided"
-"""The key of a memory's payload under which it says which verdict made it hold, or end."""
+"""The key in a memory's payload for the verdict that confirmed or ended it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """One derived item of a user's long-term tier, or of a tenant's collective tier.
 
-    contested: the values that rival it where nothing decides between them, in order; see
+    contested: its rival values, in order, if nothing decides between them and this one; see
         `memory.beliefs.consolidation.timeline`.
-    retraction: what ended it, where that was the retraction of something it rested on; `history()`
-        and `explain()` say so.
+    retraction: the retraction that ended it, or None; only `history()` and `explain()` set it.
     """
 
     id: int
@@ -369,7 +369,7 @@ class Memory:
 
     @property
     def disputed(self) -> str:
-        """The values it conflicts with, worded for readers; '' where there are none."""
+        """The values it conflicts with, as text for readers; '' if there are none."""
         return f"disputed: {', '.join(self.contested)}" if self.contested else ""
 
     @property
@@ -401,10 +401,11 @@ class RecalledMemory:
 class Recall:
     """Ranked memories, best first, and how much of the user's log the answer reflects.
 
-    position: the log's end as it answered; `extracted`: the place up to which memories reflect it,
-        or 0 in a past.
-    fresh: whether they reflect what the caller waited for; `waited`: for how many seconds.
-    as_of, believed_at: the past that was asked for, if one was.
+    position: the end of the user's log at the time of the answer.
+    extracted: the position up to which extraction had come; 0 if a past was asked for.
+    fresh: False if the answer does not reflect the interaction given as `after`.
+    waited: seconds spent waiting for it.
+    as_of, believed_at: the point in time that was asked for, if any.
     """
 
     query: str
@@ -436,9 +437,9 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Where a memory comes from: its evidence, what made it, and what it replaced.
+    """The origin of a memory: its evidence, its provenance, and what it replaced.
 
-    retractions: of interactions it rests on, or rested on, in the order they were made.
+    retractions: of the interactions it rests on or rested on, in the order they were made.
     """
 
     memory: Memory

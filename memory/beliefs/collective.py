@@ -1,7 +1,8 @@
-"""The collective tier as apps read it: what many users of a tenant support, and how many at least.
+"""Reads the collective tier: what many users of a tenant support, and a lower bound on how many.
 
-Nothing here names a user, quotes one, or gives an exact count. What is published and withdrawn is
-decided by the operators' jobs, and in the transaction in which a user is forgotten.
+Nothing here names a user, quotes one, or gives an exact count. The operators' jobs publish and
+withdraw collective memories; forgetting a user withdraws that user's support in the same
+transaction.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,14 +21,14 @@ from memory.models import Memory, MemoryKind, Provenance, RecalledMemory, Scope,
 
 LIMIT = 20
 NEAREST = 0.3
-"""The least cosine of a collective memory that shares no word with the question."""
+"""The least cosine for a collective memory that shares no word with the question."""
 
 BM25_SCALE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class CollectiveExplanation:
-    """Where a collective memory comes from, as far as anyone may know.
+    """The origin of a collective memory, without anything that identifies a user.
 
     at_least: how many users support it, in coarse steps and never above the true number.
     evidence_kinds: the kinds of interactions it rests on, each shared by at least k supporters.
@@ -62,7 +63,7 @@ class Collective:
         kinds: Iterable[MemoryKind] | None = None,
         limit: int = LIMIT,
     ) -> tuple[str, Params]:
-        """The statement that finds candidates for a question; `recalled` reads its rows."""
+        """Returns the statement that finds candidates for a question; `recalled` reads its rows."""
         return "collective.candidates", {
             "vector": HalfVector(vector),
             "embedder_id": embedder_id,
@@ -83,16 +84,17 @@ class Collective:
         kinds: Iterable[MemoryKind] | None = None,
         limit: int = LIMIT,
     ) -> tuple[RecalledMemory, ...]:
-        """The scope's tenant's collective memories that fit a question, best first.
+        """Returns the collective memories of the scope's tenant that match a question, best first.
 
-        `vector` is the question's embedding by the embedder of `embedder_id`. The tier is scanned
-        exactly. Scores are on a scale of their own (`recalled`), not that of long-term memories.
+        `vector` is the question's embedding by the embedder `embedder_id`. The whole tier is
+        scanned, without an index. Its scores have their own scale (`recalled`), not that of
+        long-term memories.
         """
         name, params = self.call(vector, embedder_id, text, kinds=kinds, limit=limit)
         return recalled(await self._database.fetch(scope, name, params))
 
     async def explain(self, scope: Scope, memory: int) -> CollectiveExplanation:
-        """How many support a collective memory, at least, and on what kinds of evidence.
+        """Returns at least how many users support a collective memory, and the kinds of evidence.
 
         Raises:
             UnknownMemory: the tenant has no such collective memory, or no longer.
@@ -107,10 +109,10 @@ class Collective:
 
 
 def recalled(rows: Sequence[DictRow]) -> tuple[RecalledMemory, ...]:
-    """Rows of `collective.candidates` as values, best first.
+    """Makes values of the rows of `collective.candidates`, best first.
 
-    The score is the cosine plus BM25 / (BM25 + 2), between -1 and 2. z-scores, by which long-term
-    memories are ranked, say nothing over the few memories a tenant shares.
+    The score is the cosine plus BM25 / (BM25 + 2), between -1 and 2. Long-term memories are ranked
+    by z-scores, which mean little for the few collective memories of a tenant.
     """
     items = (
         RecalledMemory(
@@ -126,7 +128,7 @@ def recalled(rows: Sequence[DictRow]) -> tuple[RecalledMemory, ...]:
 
 
 def collective_memory_of(row: Mapping[str, Any]) -> Memory:
-    """One row of `collective_memories` as a value; its text ends with the published count."""
+    """Makes a value of one row of `collective_memories`; its text ends with the published count."""
     return Memory(
         id=row["memory_id"],
         tier=Tier.COLLECTIVE,
@@ -147,5 +149,5 @@ def collective_memory_of(row: Mapping[str, Any]) -> Memory:
 
 
 def counted(text: str, support: int, people: str) -> str:
-    """What is believed, and of how many at least."""
+    """Returns `text` with the published lower bound on its supporters."""
     return f"{text} (at least {support} {people})"

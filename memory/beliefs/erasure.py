@@ -1,10 +1,10 @@
-"""Forgetting: takes interactions away, and with them whatever stood on them.
+"""Forgetting: removes interactions and every memory that rests on them.
 
-One transaction removes the interactions, every version of every belief they touched, its
-evidence and vectors, and puts back what the remaining evidence still says. What rested on a
-forgotten interaction only in part goes too, since its words may be the forgotten ones; extraction
-reads its sessions again and makes it anew from what is left. What the user no longer supports of
-the collective tier is taken back in the same transaction.
+One transaction removes the interactions, every version of every belief they touched, and its
+evidence and vectors. Then it rebuilds what the remaining evidence supports. A memory that rests
+only partly on a forgotten interaction goes too, since its words may be the forgotten ones;
+extraction reads its sessions again and derives it from what is left. The same transaction withdraws
+the user's support for collective memories.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,7 +22,7 @@ from memory.models import Scope, Stance
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What a `forget()` took away: interactions for good, and memories that stood on them."""
+    """The result of `forget()`: how many interactions and memories were removed."""
 
     interactions: int
     memories: int
@@ -30,7 +30,7 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """Belief keys to fold anew, each with its generation, and which assertions remain."""
+    """The belief keys to fold again, each with its generation, and the assertions that survive."""
 
     keys: Sequence[tuple[int, bytes]]
     survives: Callable[[Assertion], bool]
@@ -48,7 +48,7 @@ class Eraser:
         self._long_term = long_term
 
     async def memory(self, scope: Scope, memory: int, *, keep_sources: bool) -> Forgotten:
-        """Forgets one memory, and the interactions that speak for it unless they are kept.
+        """Forgets one memory and, unless they are kept, the interactions that support it.
 
         Raises:
             UnknownMemory: the user has no such memory.
@@ -84,7 +84,7 @@ class Eraser:
         return await self._rebuild(scope, find, remove)
 
     async def interactions(self, scope: Scope, ids: Sequence[str]) -> Forgotten:
-        """Forgets interactions by id; unknown ids are passed over."""
+        """Forgets interactions by id; unknown ids are ignored."""
 
         async def find() -> Removal:
             return await self._standing_on(scope, ids)
@@ -98,7 +98,7 @@ class Eraser:
         return await self._rebuild(scope, find, remove)
 
     async def session(self, scope: Scope) -> Forgotten:
-        """Forgets the scope's session: its interactions, state, and what stood on them."""
+        """Forgets the scope's session: its interactions, its state, and its memories."""
         params = {**_keys(scope), "session": scope.require_session()}
 
         async def find() -> Removal:
@@ -117,7 +117,7 @@ class Eraser:
         return await self._rebuild(scope, find, remove)
 
     async def user(self, scope: Scope) -> Forgotten:
-        """Forgets all of a user but the digests that keep forgotten ids forgotten."""
+        """Forgets everything of a user, except the digests that keep forgotten ids refused."""
         params = {**_keys(scope), "session": None, "from_seq": None}
         async with self._database.transaction(scope) as transaction:
             # Locks the user's row: nothing arrives from here on.
@@ -164,7 +164,7 @@ class Eraser:
         return Forgotten(interactions, memories)
 
     async def _plans(self, scope: Scope, at: int, loss: Removal) -> list[tuple[list[bytes], Plan]]:
-        """For each generation the keys to clear, and what to write in their place."""
+        """Plans for each generation the keys to clear and the memories to write in their place."""
         plans: list[tuple[list[bytes], Plan]] = []
         for generation in sorted({g for g, _ in loss.keys}):
             keys = [key for g, key in loss.keys if g == generation]

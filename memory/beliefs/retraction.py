@@ -1,9 +1,9 @@
-"""Retraction: interactions that stay in the log but count for nothing, and their restoration.
+"""Retracts and restores interactions: a retracted one stays in the log and stops counting.
 
-One transaction marks them, closes what stood on them, revives what that had replaced, and lets
-extraction read their sessions again for what is made of several interactions at once. History is
-not rewritten: what was believed stays dated as it was, and the new state is believed from the
-retraction on.
+One transaction marks the interactions, closes the beliefs that rested on them, revives the ones
+that those had replaced, and makes extraction read their sessions again for memories derived from
+several interactions at once. History is not rewritten: earlier beliefs keep their dates, and the
+new state is believed from the retraction on.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ MAX_REASON_CHARACTERS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class InteractionSelector:
-    """The interactions meant: exactly one of their ids and the source they came from.
+    """Selects interactions by their ids or by their source: exactly one of the two.
 
     Raises:
         InvalidInput: none, both, or an empty list.
@@ -49,7 +49,7 @@ class InteractionSelector:
 
 @dataclass(frozen=True, slots=True)
 class AuditReason:
-    """Who retracts or restores, and for what reason; both are kept.
+    """The person or process that retracts or restores, and the reason; both are kept.
 
     Raises:
         InvalidInput: no name, or text that is too long.
@@ -72,11 +72,12 @@ class AuditReason:
 
 @dataclass(frozen=True, slots=True)
 class Revised:
-    """What a retraction or a restoration did.
+    """The result of a retraction or a restoration.
 
-    interactions: how many it marked; unchanged: how many were as asked before.
-    closed, believed: memories that ended with it, and those that took their place, over every
-        generation. What is made of several interactions at once follows with extraction.
+    interactions: how many it marked.
+    unchanged: how many already were in the requested state.
+    closed, believed: memories that it ended, and memories that took their place, over every
+        generation. Extraction adds those that are derived from several interactions at once.
     """
 
     interactions: int = 0
@@ -93,19 +94,19 @@ class Retractor:
         self._long_term = long_term
 
     async def retract(self, scope: Scope, which: InteractionSelector, why: AuditReason) -> Revised:
-        """Lets interactions count for nothing; those that already do stay as they are.
+        """Retracts interactions; those already retracted stay as they are.
 
         Raises:
-            UnknownInteraction: an id that is not in the user's log; nothing was changed.
+            UnknownInteraction: an id is not in the user's log; nothing was changed.
         """
         return await repeated(lambda: self._once("retract", scope, which, why))
 
     async def restore(self, scope: Scope, which: InteractionSelector, why: AuditReason) -> Revised:
-        """Lets retracted interactions count again; see `retract`."""
+        """Undoes a retraction; see `retract`."""
         return await repeated(lambda: self._once("restore", scope, which, why))
 
     async def listed(self, scope: Scope, limit: int) -> list[Retraction]:
-        """The user's retractions, newest first, those that were restored included."""
+        """Lists the user's retractions, newest first, including restored ones."""
         params = {"agent": scope.agent, "limit": limit}
         rows = await self._database.fetch(scope, "retraction.listed", params)
         return [retraction_of(row) for row in rows]
@@ -158,7 +159,7 @@ class Retractor:
         return rows
 
     async def _gone(self, scope: Scope, ids: Sequence[str], *, retracting: bool) -> frozenset[str]:
-        """The interactions that count for nothing once this is done."""
+        """The interactions that do not count once this is done."""
         rows = await self._database.fetch(scope, "retraction.retracted")
         before = {row["interaction_id"] for row in rows}
         return frozenset(before | set(ids) if retracting else before - set(ids))
@@ -171,7 +172,7 @@ class Retractor:
         gone: frozenset[str],
         at: datetime,
     ) -> list[tuple[Plan, Vectors]]:
-        """For each generation what to write, each after the one before it."""
+        """Plans each generation's changes; each plan follows the one before it."""
         named = {"ids": list(ids)}
         keys, resting = await self._database.fetch_all(
             scope, [("long_term.keys_of_interactions", named), ("retraction.resting", named)]

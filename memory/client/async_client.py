@@ -1,6 +1,6 @@
-"""The memory client itself, async: writes interactions and reads memory back.
+"""The async memory client: writes interactions and reads memory back.
 
-Apps import it from `memory.client`, beside the one for code that is not async.
+Apps import it from `memory.client`, which also holds the client for synchronous code.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,30 +58,30 @@ NO_PAYLOAD: Mapping[str, Any] = {}
 
 
 class AsyncTaskState:
-    """A session's task state: JSON values under string keys, gone when the session is forgotten."""
+    """The task state of sessions: JSON values under string keys, deleted with the session."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
 
     async def set(self, scope: Scope, key: str, value: object) -> None:
-        """Sets `key` of the scope's session to any JSON value."""
+        """Sets `key` in the task state of the scope's session to any JSON value."""
         await self._log.set_state(scope, key, value)
 
     async def get(self, scope: Scope) -> dict[str, Any]:
-        """All of the scope's session's task state."""
+        """Returns the whole task state of the scope's session."""
         return await self._log.get_state(scope)
 
     async def delete(self, scope: Scope, key: str) -> None:
-        """Removes `key`, if it is there."""
+        """Deletes `key` from the task state of the scope's session, if it is there."""
         await self._log.delete_state(scope, key)
 
 
 class AsyncMemoryClient:
-    """Reads and writes one store's memory; use as an async context manager.
+    """Reads and writes the memory of one store; use it as an async context manager.
 
-    Without `settings`, they are read from MEMORY_* variables; without MEMORY_DATABASE_URL the
-    embedded server is started and brought up to date. A `reranker` reorders the best memories of
-    every recall and context, within a time of its own (`memory.recall.reranking`).
+    Without `settings`, it reads them from MEMORY_* variables. Without MEMORY_DATABASE_URL, it
+    starts the embedded server and migrates it. A `reranker` reorders the best memories of every
+    recall and context, within its own time limit (`memory.recall.reranking`).
     """
 
     state: AsyncTaskState
@@ -109,12 +109,13 @@ class AsyncMemoryClient:
         await self.close()
 
     async def open(self) -> None:
-        """Connects.
+        """Connects to the store.
 
         Raises:
             StoreUnavailable: the server cannot be reached.
-            NotMigrated, NewerSchema, MigrationChanged: the database is not at this release.
-            MissingEmbeddingModel, EmbedderMismatch: vectors cannot be made, or not compared.
+            NotMigrated, NewerSchema, MigrationChanged: the database does not match this release.
+            MissingEmbeddingModel: the embedding model is not installed.
+            EmbedderMismatch: another embedder made the vectors in the store.
         """
         settings = self._settings
         embedder = self._embedder or create_embedder(settings)
@@ -159,7 +160,7 @@ class AsyncMemoryClient:
         return PostgresBus(self._log)
 
     async def close(self) -> None:
-        """Disconnects; the embedded server stops when its last process ends."""
+        """Disconnects. The embedded server stops when its last process ends."""
         try:
             if self._given_bus is None:
                 await self._bus.aclose()
@@ -184,20 +185,23 @@ class AsyncMemoryClient:
         source: str = "client",
         traceparent: str | None = None,
     ) -> Receipt:
-        """Appends one interaction to the log; it is durable, and in the next `context()`.
+        """Appends one interaction to the log.
 
-        `id` makes it idempotent: the same id with the same content is a duplicate. Without
-        `occurred_at` the interaction happens now, or when it was first recorded. `private` keeps
-        what is derived from it to the scope's agent. `traceparent` is the W3C trace context it
-        travels under. Over Kafka it is on its way to the log when this returns: every in-sync
-        replica has it, and `memory ingest` brings it in.
+        When this returns, the interaction is durable, and the next `context()` of this client shows
+        it. With Kafka, every in-sync replica holds it, and `memory ingest` then writes it to the
+        log.
+
+        `id` makes the call idempotent: recording the same id and content again changes nothing.
+        `occurred_at` defaults to now; an id that is already in the log keeps its first time. With
+        `private`, only the scope's agent sees the memories derived from it. `traceparent` is the
+        W3C trace context to send with it.
 
         Raises:
-            InvalidInteraction: content empty, too large, or not text; a naive time.
-            InteractionConflict: the id is known with other content; over Kafka it becomes a dead
-                letter instead.
-            ForgottenId: the id was forgotten; over Kafka it is dropped instead.
-            BusUnavailable: no acknowledgement in time; record again, with the same id.
+            InvalidInteraction: the content is empty, too large or not text, or a time has no zone.
+            InteractionConflict: the id is in the log with different content. With Kafka, the
+                message becomes a dead letter instead.
+            ForgottenId: the id was forgotten. With Kafka, the message is dropped instead.
+            BusUnavailable: no acknowledgement in time; record again with the same id.
         """
         interaction = _interaction(
             scope,
@@ -218,13 +222,15 @@ class AsyncMemoryClient:
     ) -> list[Receipt]:
         """Appends interactions of any users, each under its own scope, in the order given.
 
-        One transaction a user; what is acceptable is committed before anything is refused. Over
-        Kafka there is no transaction: of each user a first part may be accepted, in order, before
-        BusUnavailable; the same call again, with the same ids, adds what is missing.
+        Each user's interactions are one transaction. A refused id does not stop the others: they
+        are committed before the error is raised. Kafka has no such transaction: when BusUnavailable
+        is raised, the first part of each user's interactions may have been accepted. Repeat the
+        call with the same ids to add the rest.
 
         Raises:
             InvalidInteraction: before anything is written.
-            InteractionConflict, ForgottenId: naming the ids refused; the others are in the log.
+            InteractionConflict, ForgottenId: some ids were refused, and the message names them; the
+                others are in the log.
             BusUnavailable: as `record`.
         """
         return await self._publish(interactions, traceparent)
@@ -248,19 +254,22 @@ class AsyncMemoryClient:
         after: Receipt | None = None,
         timeout: float = TIMEOUT,
     ) -> Context:
-        """What the next turn should know: at most `budget` tokens, with citations.
+        """Assembles what the next turn should know: at most `budget` tokens, with citations.
 
-        Draws on the scope's session (recent turns, summary, task state), on the user's long-term
-        memories that the scope's agent may see, and on what the tenant's collective tier holds.
-        What this client recorded in the session is in it at once. With `after`, a receipt of the
-        same user from any process, it waits until the log holds that, or it is settled that it
-        never will; after `timeout` seconds it answers with what there is and is not `fresh`.
+        The context is built from the session (recent turns, summary, task state), the user's
+        long-term memories that this agent may see, and the tenant's collective memories. The turns
+        include what this client has just recorded in the session.
 
-        `as_of` and `believed_at` show a past, as for `recall`; the session's turns are then those
-        that were recorded, and had occurred, by then.
+        `after` is a receipt of the same user, from any process. The call waits until that
+        interaction is in the log, or until it is certain that it never will be. After `timeout`
+        seconds it returns what is there, with `fresh` False.
+
+        `as_of` and `believed_at` work as in `recall`. The turns are then limited to those that had
+        occurred and had been recorded at that time.
 
         Raises:
-            InvalidInput: a budget too small to hold anything, or an empty or oversize query.
+            InvalidInput: the budget is under 50 tokens, or the query is empty or longer than 4,000
+                characters.
             NaiveTime: a time without a zone.
         """
         wait = await self._freshness.wait(scope, after, WaitUntil.RECORDED, timeout)
@@ -285,18 +294,22 @@ class AsyncMemoryClient:
         after: Receipt | None = None,
         timeout: float = TIMEOUT,
     ) -> Recall:
-        """The `k` memories that fit `query` best, best first, each with what it cites.
+        """Returns the `k` memories that match `query` best, best first, each with its citations.
 
-        Memories private to an agent are seen only with that agent in the scope; `only_agent`
-        leaves out all others. With `after`, a receipt of the same user from any process, it waits
-        until extraction has come past that; after `timeout` seconds it answers with what there is
-        and is not `fresh`.
+        An agent's private memories are returned only if the scope names that agent; with
+        `only_agent`, nothing else is returned.
 
-        With `as_of` only what held then, and with `believed_at` what was believed then, whatever
-        was learned, retracted or merged since; with both, what was believed then of that time.
+        `after` is a receipt of the same user, from any process. The call waits until extraction has
+        processed that interaction. After `timeout` seconds it returns what is there, with `fresh`
+        False.
+
+        `as_of` selects what held in the world at that time. `believed_at` selects what the store
+        believed at that time, and ignores everything learned, retracted or merged later. With both:
+        what the store believed then about that time.
 
         Raises:
-            InvalidInput: an empty or oversize query, or `only_agent` without an agent.
+            InvalidInput: the query is empty or longer than 4,000 characters, or `only_agent` is
+                given without an agent.
             NaiveTime: a time without a zone.
         """
         wait = await self._freshness.wait(scope, after, WaitUntil.EXTRACTED, timeout)
@@ -323,16 +336,17 @@ class AsyncMemoryClient:
         private: bool = False,
         timeout: float = TIMEOUT,
     ) -> Memory:
-        """Remembers `text` at once, because the app says so; returns the memory.
+        """Stores `text` as a memory at once, without extraction, and returns the memory.
 
-        `attribute` and `value` let it supersede and be superseded: with `single_valued` a newer
-        value of the attribute ends the older. The request itself is an interaction of the log;
-        over Kafka it has `timeout` seconds to get there.
+        `attribute` and `value` let a newer memory supersede an older one: with `single_valued`, a
+        new value of the attribute ends the old one. The request is itself recorded as an
+        interaction; with Kafka, it must reach the log within `timeout` seconds.
 
         Raises:
             InvalidInput: as `record`, or a value without its attribute.
-            InteractionConflict, ForgottenId: as `record` over Postgres, on either bus.
-            NotApplied: it was not in the log in time; extraction makes the memory once it is.
+            InteractionConflict, ForgottenId: as `record` without Kafka, on either bus.
+            NotApplied: the interaction did not reach the log in time; extraction makes the memory
+                when it does.
         """
         try:
             wanted = MemoryKind(kind)
@@ -362,15 +376,16 @@ class AsyncMemoryClient:
         user: bool = False,
         keep_sources: bool = False,
     ) -> Forgotten:
-        """Forgets one memory, one session, or all of the user: exactly one of the three.
+        """Forgets one memory, one session, or everything of the user: exactly one of the three.
 
-        A memory takes the interactions it rests on with it, and whatever else stood only on
-        them; with `keep_sources` those stay and only this is never believed again. Forgotten
-        interaction ids are refused if they are ever recorded again.
+        Forgetting a memory also forgets the interactions that support it, and every memory that
+        rests on them alone; memories that rest on other interactions too are rebuilt from those.
+        With `keep_sources` the interactions stay: only this memory is removed, and it is never
+        believed again. A forgotten interaction id is refused if it is recorded again.
 
-        What this client recorded before is forgotten with the session or the user, also where it
-        is on its way over Kafka: it has a few seconds to get into the log first. What other
-        processes have on its way is not known here, and comes after.
+        Forgetting a session or a user includes what this client has sent to Kafka and is not in the
+        log yet: the call waits a few seconds for it. It does not include what other processes have
+        sent and is not in the log yet.
 
         Raises:
             InvalidInput: not exactly one of the three.
@@ -400,17 +415,20 @@ class AsyncMemoryClient:
         reason: str = "",
         by: str = "client",
     ) -> Revised:
-        """Lets interactions count for nothing: those with the given ids, or all of one source.
+        """Retracts interactions, by id or all of one source: no memory may rest on them any more.
 
-        They stay in the log, marked with who did so, when and why, and are shown and derived from
-        no more. In one transaction what stood only on them ends, what they had replaced is believed
-        again, and what others hold of it in the collective tier is recounted; what was made of them
-        among others is taken away and made anew by extraction. What was believed before can still
-        be looked at with `believed_at`. Doing it twice changes nothing; a source may go on sending.
+        They stay in the log, marked with who retracted them, when and why. They are no longer
+        shown, and nothing is derived from them.
+
+        One transaction ends the memories that only they support, restores the beliefs that those
+        had replaced, and withdraws the support that they gave to collective memories. Memories that
+        were derived from them together with other interactions are removed, and extraction derives
+        them again. `believed_at` still shows what was believed before. Retracting twice changes
+        nothing. New interactions of a retracted source are accepted and count.
 
         Raises:
-            InvalidInput: not exactly one of `interactions` and `source`, or too long a reason.
-            UnknownInteraction: an id that is not in the user's log; nothing was changed.
+            InvalidInput: not exactly one of `interactions` and `source`, or the reason is too long.
+            UnknownInteraction: an id is not in the user's log; nothing was changed.
         """
         which, why = InteractionSelector(interactions, source), AuditReason(by, reason)
         return await self._retractor.retract(scope, which, why)
@@ -424,7 +442,7 @@ class AsyncMemoryClient:
         reason: str = "",
         by: str = "client",
     ) -> Revised:
-        """Lets retracted interactions count again, from now on: the reverse of `retract`.
+        """Undoes a retraction: from now on the interactions count again.
 
         Raises:
             InvalidInput, UnknownInteraction: as `retract`.
@@ -433,7 +451,7 @@ class AsyncMemoryClient:
         return await self._retractor.restore(scope, which, why)
 
     async def retractions(self, scope: Scope, *, limit: int = 100) -> list[Retraction]:
-        """What was retracted of the user, newest first, and until when where it was restored."""
+        """Lists the user's retractions, newest first; a restored one says when it was restored."""
         return await self._retractor.listed(scope, limit)
 
     async def history(
@@ -448,10 +466,10 @@ class AsyncMemoryClient:
         believed_at: datetime | None = None,
         limit: int = 100,
     ) -> list[Memory]:
-        """The user's memories, newest belief first; with `closed` also what is believed no more.
+        """Lists the user's memories, newest belief first; with `closed`, also former beliefs.
 
-        With `contested` only those that another contradicts while nothing decides between them;
-        `as_of` and `believed_at` show a past, as for `recall`.
+        `contested` selects only memories that contradict another one while nothing decides between
+        them. `as_of` and `believed_at` work as in `recall`.
 
         Raises:
             NaiveTime: a time without a zone.
@@ -474,9 +492,10 @@ class AsyncMemoryClient:
         as_of: datetime | None = None,
         believed_at: datetime | None = None,
     ) -> Explanation:
-        """The evidence of a memory with its quotes, what made it, and what it replaced.
+        """Returns the evidence of a memory with its quotes, its provenance, and what it replaced.
 
-        Also of one that is believed no more. `as_of` and `believed_at` leave out what came later.
+        It also explains memories that are no longer believed. `as_of` and `believed_at` leave out
+        what came later.
 
         Raises:
             UnknownMemory: the user has no such memory, or did not have it then.
@@ -485,7 +504,7 @@ class AsyncMemoryClient:
         return await self._long_term.explain(scope, memory, point_in_time(as_of, believed_at))
 
     async def explain_collective(self, scope: Scope, memory: int) -> CollectiveExplanation:
-        """How many users, at least, a collective memory rests on, and on what kinds of evidence.
+        """Returns at least how many users support a collective memory, and the kinds of evidence.
 
         Raises:
             UnknownMemory: the tenant has no such collective memory, or no longer.
@@ -495,15 +514,15 @@ class AsyncMemoryClient:
     async def interactions(
         self, scope: Scope, *, after: int = 0, limit: int = 1000
     ) -> list[Interaction]:
-        """The interactions of the scope's session with ordinals above `after`, oldest first.
+        """Returns the session's interactions with ordinals above `after`, oldest first.
 
-        At most `limit` are read; of those, what is private to another agent is left out.
+        It reads at most `limit` of them, and leaves out those that are private to another agent.
         """
         read = await self._log.read_session(scope, after, limit)
         return [i for i in read if not i.private or i.scope.agent == scope.agent]
 
     async def position(self, scope: Scope) -> Position:
-        """How far the user's log has come, and how far extraction has followed it."""
+        """Returns the end of the user's log, and how far extraction has come in it."""
         return await self._log.position(scope)
 
 
@@ -517,7 +536,7 @@ def _interaction(
     role: Role | str = Role.USER,
     **fields: Any,
 ) -> Interaction:
-    """What an app records: under an id of our own and at this moment, where it names neither."""
+    """Builds the interaction to record, with a new id and the present time as defaults."""
     return Interaction(
         scope=scope,
         id=uuid4().hex if interaction_id is None else interaction_id,

@@ -1,8 +1,8 @@
-"""The portal: an event loop in a thread of its own, for callers that have none.
+"""The portal: an event loop in its own thread, for callers that have none.
 
-anyio's portal crosses between the threads twice a call, once to start it and once for what it
-returns: a call that does nothing takes more than twice as long. What needs no loop, such as
-`record()` into Postgres, is run where it is called.
+anyio's portal crosses between the threads twice for each call, once to start it and once to return
+its result: an empty call then takes more than twice as long. Work that needs no loop, such as
+`record()` into Postgres, runs in the calling thread.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ _Returned = TypeVar("_Returned")
 
 
 class Portal:
-    """Runs coroutine functions for threads that wait for what they return; a context manager.
+    """Runs coroutine functions for threads that wait for the result; a context manager.
 
-    May be shared between threads. What is under way when it closes is cancelled.
+    Threads may share it. Closing it cancels the calls that are still running.
     """
 
     def __init__(self) -> None:
@@ -36,14 +36,14 @@ class Portal:
         self._thread.join()
 
     def check_open(self) -> None:
-        """Raises ClientNotOpen where no call can be taken."""
+        """Raises ClientNotOpen if the portal cannot take a call."""
         if not self._thread.is_alive():
             raise ClientNotOpen("the client is not open: use it in a `with`, or call open() first")
 
     def call(
         self, function: Callable[..., Coroutine[Any, Any, _Returned]], *args: Any
     ) -> _Returned:
-        """What `function(*args)` returns or raises; cancelled where the waiting is interrupted.
+        """Returns or raises what `function(*args)` does; an interrupt cancels it.
 
         Raises:
             ClientNotOpen: the portal was not opened yet, or is closed.
@@ -62,7 +62,7 @@ class Portal:
     def call_here(
         self, function: Callable[..., Coroutine[Any, Any, _Returned]], *args: Any
     ) -> _Returned:
-        """What `function(*args)` returns or raises, where it never suspends: run by this thread.
+        """Runs `function(*args)`, which must never suspend, in the calling thread.
 
         Raises:
             ClientNotOpen: the portal was not opened yet, or is closed.

@@ -1,4 +1,4 @@
-"""What `remember()` does with an interaction it sent: waits for the log, and derives the memory."""
+"""Completes `remember()`: waits until the log holds the interaction, then derives the memory."""
 
 from memory import explicit_memories
 from memory.beliefs.assertions import Assertion
@@ -11,7 +11,7 @@ from memory.models import Interaction, Memory, Receipt, Scope
 
 
 class Remembering:
-    """Derives the memories that interactions ask for, over one store."""
+    """Derives the memories that interactions ask for, in one store."""
 
     def __init__(self, log: Log, long_term: LongTerm, freshness: Freshness) -> None:
         self._log = log
@@ -19,12 +19,12 @@ class Remembering:
         self._freshness = freshness
 
     async def memory(self, sent: Interaction, receipt: Receipt, timeout: float) -> Memory:
-        """The memory that `sent` asks for, once the log holds it.
+        """Returns the memory that `sent` asks for, once the log holds it.
 
         Raises:
             NotApplied: the log does not hold it after `timeout` seconds.
-            InteractionConflict: its id is in the log with other content.
-            ForgottenId: its id was forgotten, or it was set aside on its way.
+            InteractionConflict: its id is in the log with different content.
+            ForgottenId: its id was forgotten, or its message became a dead letter.
         """
         if receipt.place is not None:
             await self._in_log(sent, receipt, timeout)

@@ -1,8 +1,4 @@
-"""The memory client: what apps import to write interactions and read memory back.
-
-`AsyncMemoryClient` is the client; `MemoryClient` has the same verbs for code that is not async
-and runs them on an event loop of its own.
-"""
+"""The synchronous memory client: the verbs of `AsyncMemoryClient`, run on its own event loop."""
 
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
@@ -30,12 +26,12 @@ _Returned = TypeVar("_Returned")
 
 
 class _Blocking(Generic[_Async_co]):
-    """An object whose methods run those of an async one, through a portal."""
+    """An object whose methods run the methods of an async object through a portal."""
 
     _portal: Portal
     _client: _Async_co
     _appends_here = False
-    """Whether appending runs in the calling thread: see `memory.database.blocking`."""
+    """Whether the calling thread itself appends to the log: see `memory.database.blocking`."""
 
 
 def _blocking(
@@ -43,9 +39,9 @@ def _blocking(
     *,
     appends: bool = False,
 ) -> Callable[Concatenate[_Blocking[_Async_co], _Params], _Returned]:
-    """`verb` for code that is not async, with the same signature and docstring.
+    """Makes a synchronous method of `verb`, with the same signature and docstring.
 
-    `appends` says that it only appends to the log, which may not need the event loop.
+    `appends` says that the verb only appends to the log, which may not need the event loop.
     """
 
     @wraps(verb)
@@ -71,7 +67,7 @@ def _documented_as(
 
 
 class TaskState(_Blocking[AsyncTaskState]):
-    """`AsyncTaskState` for code that is not async."""
+    """`AsyncTaskState` for synchronous code."""
 
     def __init__(self, portal: Portal, state: AsyncTaskState) -> None:
         self._portal = portal
@@ -83,7 +79,7 @@ class TaskState(_Blocking[AsyncTaskState]):
 
 
 class _Client(AsyncMemoryClient):
-    """The client behind `MemoryClient`: where Postgres is the bus, `record()` never suspends."""
+    """The client behind `MemoryClient`: with Postgres as the bus, `record()` never suspends."""
 
     appending: BlockingDatabase | None = None
 
@@ -112,10 +108,10 @@ class _Client(AsyncMemoryClient):
 
 
 class MemoryClient(_Blocking[_Client]):
-    """`AsyncMemoryClient` for code that is not async; use as a context manager.
+    """`AsyncMemoryClient` for synchronous code; use it as a context manager.
 
-    May be shared between threads, and used inside a running event loop such as a notebook's.
-    Its verbs are made from the async ones: the same signatures, docstrings and errors.
+    Threads may share it, and it works inside a running event loop such as a notebook's. Its verbs
+    are made from the async ones and have the same signatures, docstrings and errors.
     """
 
     def __init__(

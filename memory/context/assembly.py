@@ -1,4 +1,4 @@
-"""Context: what recall found and the session's working memory, packed into a token budget."""
+"""Assembles contexts: packs recalled memories and working memory into a token budget."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -46,10 +46,10 @@ MINIMUM_BUDGET = 50
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How a budget is divided; what a tier leaves unused goes to the others.
+    """The parts of a budget that each tier may use; what one leaves unused goes to the others.
 
     Raises:
-        InvalidInput: a share is negative or they add up to more than 1.
+        InvalidInput: a share is negative, or they add up to more than 1.
     """
 
     working: float = 0.4
@@ -64,11 +64,11 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A marker such as `[2]` in the rendered context, and what stands behind it.
+    """A marker in the rendered context, such as `[2]`, and the memory it cites.
 
-    interaction_ids: the evidence, in the order it happened; none for a collective memory, whose
+    interaction_ids: the evidence, in the order it happened; empty for a collective memory, whose
         evidence belongs to other users.
-    text: what the context quotes of the memory; `abridged` if that is not all of it.
+    text: the memory's text as quoted in the context; `abridged` if that is not all of it.
     """
 
     marker: int
@@ -86,15 +86,18 @@ class Citation:
 class Context:
     """What the next model call should know, within `budget` tokens.
 
-    tokens: of `text` by the estimator it was packed with; never above `budget`.
+    tokens: the size of `text` by the estimator it was packed with; never above `budget`.
     entries: the memories, in the order in which they are read.
-    turns: the session's newest, oldest first; the last is cut (`…`) where it alone is too long.
-    state: the session's task state, where it fits.
-    summary: of what was said before the turns, each line with the interaction it quotes.
-    position: the place in the user's log that it reflects; `extracted`: the place up to which its
-        memories do.
-    fresh: whether it reflects what the caller waited for; `waited`: for how many seconds.
-    as_of, believed_at: the past that was asked for, if one was.
+    turns: the newest turns of the session, oldest first; the last is cut (`…`) if it is too long by
+        itself.
+    state: the session's task state, as far as it fits.
+    summary: a summary of what was said before the turns; each line comes with the interaction it
+        quotes.
+    position: the end of the user's log that it reflects.
+    extracted: the position up to which its memories reflect the log.
+    fresh: False if it does not reflect the interaction given as `after`.
+    waited: seconds spent waiting for it.
+    as_of, believed_at: the point in time that was asked for, if any.
     """
 
     query: str
@@ -124,17 +127,17 @@ class Context:
 
     @property
     def citations(self) -> tuple[Citation, ...]:
-        """What each marker stands for."""
+        """The citation of each marker, in order."""
         return tuple(_citation(n, entry) for n, entry in enumerate(self.entries, 1))
 
     def messages(self) -> list[dict[str, str]]:
-        """The context as chat messages: memory as a system message, then the recent turns."""
+        """Returns the context as chat messages: the memories as a system message, then turns."""
         head = rendered(self.sections, ())
         system = [{"role": "system", "content": head}] if head else []
         return system + [chat_message(turn) for turn in self.turns]
 
     def json(self) -> str:
-        """The context as a JSON object: items with tier, kind, confidence, time and evidence."""
+        """Returns a JSON object of the context: items with tier, kind, confidence and evidence."""
         return json.dumps(
             {
                 "query": self.query,
@@ -167,7 +170,7 @@ class Context:
 class Assembler:
     """Assembles contexts, over one database role.
 
-    `pending` holds what is shown of a session before the log has it.
+    `pending` holds the interactions of a session that are not in the log yet.
     """
 
     def __init__(
@@ -193,10 +196,10 @@ class Assembler:
         shares: Shares | None = None,
         at: PointInTime | None = None,
     ) -> Context:
-        """What is relevant to `query`, in at most `budget` tokens; two round trips to the store.
+        """Assembles what is relevant to `query`, in at most `budget` tokens and two round trips.
 
         Raises:
-            InvalidInput: a budget under MINIMUM_BUDGET, or a query that recall refuses.
+            InvalidInput: the budget is under MINIMUM_BUDGET, or recall refuses the query.
         """
         if budget < MINIMUM_BUDGET:
             raise InvalidInput(f"budget must be at least {MINIMUM_BUDGET} tokens, got {budget!r}")
@@ -226,7 +229,7 @@ class Assembler:
 
 
 class Draft:
-    """A context under construction: the tiers get their shares, and then what is left over."""
+    """A context under construction: each tier gets its share first, then what is left over."""
 
     def __init__(
         self, question: Question, estimate: TokenEstimator, budget: int, shares: Shares
@@ -244,7 +247,7 @@ class Draft:
         recalled: Sequence[RecalledMemory],
         collective: Sequence[RecalledMemory],
     ) -> None:
-        """Chooses what goes in, best first; what does not fit by the estimator is left out."""
+        """Chooses what goes in, best first, and leaves out what the estimator says does not fit."""
         share = int(self._budget * self._shares.working)
         self._conversation = fitted(working, share, self._tokens)
         self._pack(self._said(working), recalled, collective)
@@ -272,11 +275,10 @@ class Draft:
         packing.add_shared(collective, self._budget)
 
     def _said(self, working: WorkingMemory) -> frozenset[str]:
-        """The interactions shown in full; one that was cut does not say all a memory of it may."""
+        """The interactions shown in full; a cut one may lack what a memory of it says."""
         return frozenset(t.id for t in self._conversation.turns if t in working.window)
 
     def finished(self, query: str, position: Position) -> Context:
-        """The context as it stands."""
         shown = self._conversation
         return Context(
             query=query,
@@ -298,7 +300,7 @@ class Draft:
 
 
 def _lapsed(memory: Memory, now: datetime) -> bool:
-    """Whether it is an instruction that no longer stands: what was once asked is no order now."""
+    """Whether a memory is an instruction that is no longer valid, and so must not be shown."""
     ended = memory.valid_to is not None and memory.valid_to <= now
     return ended and memory.attribute == INSTRUCTION
 

@@ -1,4 +1,4 @@
-"""The way to Postgres: connections, transactions bound to a scope, and the statements of `sql/`.
+"""Access to Postgres: connections, transactions bound to a scope, and the statements of `sql/`.
 
 May import the vocabulary, `settings` and `embedded`.
 Must never send SQL that is not a named statement, and never let a driver error out untranslated.

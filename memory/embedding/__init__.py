@@ -1,4 +1,4 @@
-"""Texts to vectors: the `Embedder` protocol, its engines, and the cache in front of queries.
+"""Embeds texts: the `Embedder` protocol, its engines, and the cache for queries.
 
 May import the vocabulary, `settings` and `optional`; it knows no database.
 Must never download a model: an engine that lacks its model says how to get it.

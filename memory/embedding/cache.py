@@ -1,4 +1,4 @@
-"""The cache in front of queries: a repeated question is embedded once."""
+"""The query cache: embeds a repeated question once."""
 
 from collections import OrderedDict
 
@@ -11,7 +11,7 @@ QUERY_CACHE_SIZE = 1_024
 class QueryCache:
     """Keeps the vectors of the last `size` different queries.
 
-    For one event loop. Two callers who miss the same query at once both compute it.
+    For one event loop. Two callers that miss the same query at once both compute it.
     """
 
     def __init__(self, embedder: Embedder, size: int = QUERY_CACHE_SIZE) -> None:
@@ -20,7 +20,7 @@ class QueryCache:
         self._vectors: OrderedDict[str, Vectors] = OrderedDict()
 
     async def embed_query(self, text: str) -> Vectors:
-        """The vector of one text, float32 (dimensions,), read-only; raises as `embed` does."""
+        """Returns the vector of one text, float32 (dimensions,), read-only; raises as `embed`."""
         vector = self._vectors.get(text)
         if vector is None:
             vector = (await self._embedder.embed([text]))[0]

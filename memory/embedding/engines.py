@@ -1,4 +1,4 @@
-"""The engines by the names that `MEMORY_EMBEDDER` takes."""
+"""Creates the embedding engine that `MEMORY_EMBEDDER` names."""
 
 from memory.embedding.fastembed import FastembedEmbedder
 from memory.embedding.minilm import MiniLM
@@ -9,12 +9,12 @@ from memory.settings import Settings
 
 
 def create_embedder(settings: Settings) -> Embedder:
-    """The engine that `settings.embedder` names; models are loaded at first use.
+    """Creates the engine that `settings.embedder` names; it loads its model at first use.
 
     Raises:
-        ConfigurationError: no such engine, or its dimensions have to be said.
+        ConfigurationError: there is no such engine, or its dimensions are missing from the name.
         MissingDependency: the extra it needs is not installed.
-        MissingEmbeddingModel: the packaged model is not installed, or fastembed has no such one.
+        MissingEmbeddingModel: the packaged model is not installed, or fastembed has no such model.
     """
     engine, _, model = settings.embedder.partition(":")
     if settings.embedder == "packaged":

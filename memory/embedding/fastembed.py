@@ -1,4 +1,4 @@
-"""The engine for the models of the `fastembed` package."""
+"""The embedding engine for models of the `fastembed` package."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,7 +33,7 @@ class FastembedEmbedder:
         self._limiter = CapacityLimiter(1)
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        """As `Embedder.embed`; sorted by length, so that little of a batch is padding."""
+        """Embeds as `Embedder.embed`, sorted by length so that batches need little padding."""
         if not texts:
             return np.empty((0, self.dimensions), np.float32)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
@@ -47,7 +47,7 @@ class FastembedEmbedder:
         return rows
 
     async def aclose(self) -> None:
-        """Nothing is held but memory."""
+        """Does nothing: only memory is held."""
 
     def _run(self, texts: list[str]) -> list[Any]:
         if self._engine is None:

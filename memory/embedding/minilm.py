@@ -1,7 +1,7 @@
-"""The packaged embedding model: all-MiniLM-L6-v2 in 8 bits on onnxruntime, with no hub.
+"""The packaged embedding model: all-MiniLM-L6-v2 in 8 bits on onnxruntime, without a hub.
 
-The weights come with a package of the registry; the first use converts them to one file in the
-cache directory, tokenizer inside, which is all that later uses read.
+The weights come with a package of the registry. The first use converts them to one file in the
+cache directory, with the tokenizer inside; later uses read only that file.
 """
 
 import hashlib
@@ -44,15 +44,15 @@ TURN = 16
 class MiniLM:
     """Embeds texts on the CPU; satisfies `memory.embedding.Embedder`.
 
-    Each text is run by itself, so on one machine its vector is the same bits in any company and
-    with any number of threads. Another CPU or another onnxruntime rounds the last place
-    differently, which quantisation amplifies: expect cosines of 0.99 there, not equality.
+    Each text runs by itself. So on one machine its vector has the same bits whatever else is
+    embedded and with any number of threads. Another CPU or another onnxruntime rounds the last
+    place differently, and quantisation amplifies that: expect cosines of 0.99 there, not equality.
 
-    `threads` texts are run at a time; a single text uses one core. The first 256 tokens of a
-    text (of at most its first 8,000 characters) make its vector.
+    `threads` texts run at a time; a single text uses one core. A vector is made from the first 256
+    tokens of a text (of at most its first 8,000 characters).
 
     Raises:
-        MissingEmbeddingModel: neither converted nor installed.
+        MissingEmbeddingModel: the model is neither converted nor installed.
         MissingDependency: onnxruntime or tokenizers is not installed.
     """
 
@@ -70,10 +70,10 @@ class MiniLM:
         self._loaded: _Model | None = None
 
     async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One unit vector a text, float32 (n, 384), in the order of `texts`.
+        """Returns one unit vector for each text, float32 (n, 384), in the order of `texts`.
 
         Raises:
-            MissingEmbeddingModel: the first use found nothing to load or to convert.
+            MissingEmbeddingModel: at the first use, there was no model to load or to convert.
         """
         vectors = np.empty((len(texts), DIMENSIONS), np.float32)
         if not texts:
@@ -96,7 +96,7 @@ class MiniLM:
         return vectors
 
     async def aclose(self) -> None:
-        """Nothing is held but memory; the model may be used again."""
+        """Does nothing: only memory is held, and the model may be used again."""
 
     def _load(self) -> "_Model":
         with self._loading:
@@ -152,7 +152,7 @@ def _read(path: Path) -> _Model:
 
 
 def converted_path(cache_dir: Path) -> Path:
-    """Where the converted model is or will be; another source or revision is another file."""
+    """Returns the path of the converted model; another source or revision has another path."""
     identity = json.dumps([WEIGHTS_SHA256, TOKENIZER_SHA256, REVISION])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     return cache_dir / f"all-MiniLM-L6-v2-int8-{digest}.onnx"
@@ -161,12 +161,12 @@ def converted_path(cache_dir: Path) -> Path:
 def convert(cache_dir: Path) -> Path:
     """Writes the converted model from the installed package; takes about a second.
 
-    Any number of processes may do so at once: each writes a file of its own and renames it into
-    place, so the path never holds half a model.
+    Any number of processes may do so at once: each writes its own file and renames it into place,
+    so the path never holds half a model.
 
     Raises:
-        MissingEmbeddingModel: the package is not installed or is not the published model, or
-            the cache directory cannot be written.
+        MissingEmbeddingModel: the package is not installed or is not the published model, or the
+            cache directory cannot be written.
         MissingDependency: onnx or safetensors is not installed.
     """
     source = _source_directory()

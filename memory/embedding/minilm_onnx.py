@@ -54,7 +54,7 @@ def write_graph(
 
 
 def _embed_tokens(graph: "_Graph") -> str:
-    """Word, position and (only) segment, summed and normalised: (1, n, 384)."""
+    """Word, position and (the only) segment embeddings, summed and normalised: (1, n, 384)."""
     words = _look_up_words(graph)
     table = graph.weights["embeddings.position_embeddings.weight"][:MAX_TOKENS]
     segment = graph.weights["embeddings.token_type_embeddings.weight"][0]
@@ -115,7 +115,7 @@ def _norm(graph: "_Graph", name: str) -> tuple[str, str]:
 
 
 def _project(graph: "_Graph", rows: str, weight: Array) -> str:
-    """`rows` @ `weight` (in, out), in integers where the graph is quantised."""
+    """`rows` @ `weight` (in, out), in integers if the graph is quantised."""
     if not graph.quantised:
         return graph.add("MatMul", rows, graph.constant(weight))
     integers, scales = quantise(weight, axis=0, limit=WEIGHT_LIMIT)
@@ -130,11 +130,11 @@ def _project(graph: "_Graph", rows: str, weight: Array) -> str:
 
 
 def _project_evenly(graph: "_Graph", rows: str, weight: Array) -> str:
-    """As `_project`, with every row brought to a peak of 1 before and back after.
+    """Projects as `_project`, with every row scaled to a peak of 1 before and back after.
 
-    A single token of a text carries activations many times those of all others into these
-    products, and a scale shared with it would leave the others few steps. This halves the error
-    of the whole model and costs a few per cent.
+    A single token of a text has activations many times those of all others. With a shared scale,
+    the others would have few steps. This halves the error of the whole model and costs a few per
+    cent.
     """
     if not graph.quantised:
         return _project(graph, rows, weight)

@@ -1,4 +1,4 @@
-"""The engine for endpoints that speak OpenAI's embeddings API."""
+"""The embedding engine for endpoints that serve OpenAI's embeddings API."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from memory.optional import extra
 from memory.settings import Settings
 
 MAX_CHARACTERS = 8_000
-"""Of a text that is sent: under the 8,192 tokens that endpoints usually take, in any script."""
+"""The characters of a text that are sent: under the usual limit of 8,192 tokens in any script."""
 
 OPENAI_DIMENSIONS = {
     "text-embedding-3-small": 1_536,
@@ -26,17 +26,17 @@ class _Row(BaseModel):
 
 
 class _Answer(BaseModel):
-    """What is read of an endpoint's answer; servers differ in the rest."""
+    """The part of an endpoint's answer that is read; servers differ in the rest."""
 
     data: list[_Row]
 
 
 class OpenAIEmbedder:
-    """Any endpoint that speaks OpenAI's embeddings API.
+    """Any endpoint that serves OpenAI's embeddings API.
 
-    `model` is `<model>` or `<model>@<dimensions>`; the dimensions may be left out for OpenAI's
-    own models. An endpoint that answers with another size is asked for this one explicitly.
-    A text counts up to its first 8,000 characters.
+    `model` is `<model>` or `<model>@<dimensions>`; the dimensions may be left out for OpenAI's own
+    models. If an endpoint answers with another size, it is asked for this one explicitly. Only the
+    first 8,000 characters of a text count.
     """
 
     def __init__(self, model: str, settings: Settings) -> None:
@@ -57,7 +57,7 @@ class OpenAIEmbedder:
         self._size_asked = False
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        """As `Embedder.embed`, in requests of at most 128 texts.
+        """Embeds as `Embedder.embed`, in requests of at most 128 texts.
 
         Raises:
             ConfigurationError: the endpoint refuses the key or does not know the model.

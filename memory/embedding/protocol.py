@@ -1,4 +1,4 @@
-"""What an embedder is, and the check that its vectors must pass."""
+"""Defines the `Embedder` protocol, and the check that its vectors must pass."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,30 +12,30 @@ Vectors = NDArray[np.float32]
 """Unit vectors, float32 (texts, dimensions)."""
 
 MAX_BATCH = 128
-"""Texts in one request: bounded so that a slow endpoint answers within its own time limit."""
+"""Texts in one request: few enough that a slow endpoint answers within its own time limit."""
 
 
 class Embedder(Protocol):
-    """Makes vectors whose inner product says how near two texts are in meaning.
+    """Makes vectors whose inner product measures how close two texts are in meaning.
 
-    `name` identifies what made a vector and changes whenever vectors would: the store keeps it
-    beside them and never compares vectors of two names.
+    `name` identifies the model and changes whenever its vectors would: the store keeps it with
+    them, and never compares vectors of two names.
     """
 
     @property
     def name(self) -> str:
-        """What made the vectors."""
+        """The identity of the model that makes the vectors."""
         ...
 
     @property
     def dimensions(self) -> int:
-        """Numbers in a vector."""
+        """The length of a vector."""
         ...
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        """One unit vector a text, float32 (n, dimensions), in the order of `texts`.
+        """Returns one unit vector for each text, float32 (n, dimensions), in the order of `texts`.
 
-        Never blocks the event loop; calls may overlap.
+        It never blocks the event loop, and calls may overlap.
 
         Raises:
             EmbeddingFailed: the engine did not answer; the same call may succeed later.
@@ -45,16 +45,16 @@ class Embedder(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Lets go of connections; may be called more than once."""
+        """Closes connections; may be called more than once."""
         ...
 
 
 def unit_rows(rows: Sequence[ArrayLike], count: int, embedder: Embedder) -> Vectors:
-    """`rows` as float32 (count, dimensions), each scaled to length 1.
+    """Returns `rows` as float32 (count, dimensions), each scaled to length 1.
 
     Raises:
-        WrongDimension: a row is not of the embedder's size.
-        EmbeddingFailed: other than `count` rows, or numbers that are not finite.
+        WrongDimension: a row does not have the embedder's size.
+        EmbeddingFailed: there are not `count` rows, or a number is not finite.
     """
     for row in rows:
         if np.shape(row) != (embedder.dimensions,):

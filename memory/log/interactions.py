@@ -1,7 +1,7 @@
-"""The log and what is read straight from it: conversational memory, and sessions' working tier.
+"""The log and the working tier: reads and appends interactions, sessions and task state.
 
-Interactions are appended once and never changed. A session's recent turns, rolling summary and
-task state are the working tier.
+Interactions are appended once and never changed. A session's recent turns, rolling summary and task
+state are its working tier.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,8 +28,7 @@ from memory.settings import Settings
 APPEND_ATTEMPTS = 5
 WINDOW_LIMIT = 200
 """Interactions that working memory looks back over, however few tokens they have.
-
-Five times as many where the rolling summary is behind.
+It looks back over five times as many while the rolling summary is behind.
 """
 
 
@@ -39,7 +38,7 @@ class WorkingMemory:
 
     window: the newest interactions, oldest first, within the token limit asked for.
     summary: the rolling summary of what came before the window, up to `summary_through`.
-    summary_sources: for each of its lines the id of the interaction it quotes.
+    summary_sources: for each of its lines, the id of the interaction it quotes.
     between: interactions after `summary_through` and before the window, oldest first.
     """
 
@@ -53,7 +52,7 @@ class WorkingMemory:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a user's log has come, and how far extraction has followed it."""
+    """The end of a user's log, and how far extraction has come in it."""
 
     recorded: int = 0
     extracted: int = 0
@@ -61,7 +60,7 @@ class Position:
 
 
 class Log:
-    """One store's interactions and sessions, over one database role."""
+    """The interactions and sessions of one store, over one database role."""
 
     def __init__(self, database: StatementRunner, settings: Settings) -> None:
         self._database = database
@@ -72,16 +71,14 @@ class Log:
     ) -> list[Receipt]:
         """Appends interactions, grouped by user, and returns a receipt for each in order.
 
-        `trace` is kept beside those that are new.
-
-        What is already there with the same content is answered with its place and
-        `duplicate=True`. Everything acceptable is committed before anything is refused, and the
-        refusal names what was refused.
+        `trace` is stored with the new ones. An interaction that is already there with the same
+        content gets a receipt with its position and `duplicate=True`. The acceptable interactions
+        are committed before an error is raised, and the error names the refused ids.
 
         Raises:
             InvalidInteraction: before anything is written.
-            InteractionConflict: ids that are there with other content.
-            ForgottenId: ids that were forgotten.
+            InteractionConflict: some ids are in the log with different content.
+            ForgottenId: some ids were forgotten.
         """
         incoming = [envelope.incoming(i) for i in interactions]
         if (
@@ -125,9 +122,9 @@ class Log:
         raise AssertionError("unreachable")
 
     async def _append_one(self, item: Incoming) -> Receipt | None:
-        """The receipt of an interaction that is new; None where it is not, or another came first.
+        """Appends one interaction; returns None if it is not new or another writer came first.
 
-        What most calls need, at half the work of `log.append`.
+        This is the common case, at half the cost of `log.append`.
         """
         interaction = item.interaction
         params = append_one_params(item, self._settings.session_ttl)
@@ -144,18 +141,18 @@ class Log:
     async def read_session(
         self, scope: Scope, after: int = 0, limit: int = 1000
     ) -> list[Interaction]:
-        """A session's interactions with ordinals above `after`, oldest first."""
+        """Returns a session's interactions with ordinals above `after`, oldest first."""
         params = {"session": scope.require_session(), "after": after, "limit": limit}
         rows = await self._database.fetch(scope, "log.read_session", params)
         return [interaction_of(row) for row in rows]
 
     async def read_ids(self, scope: Scope, ids: Sequence[str]) -> list[Interaction]:
-        """The interactions with these ids that exist, in the order of the log."""
+        """Returns the interactions with these ids that exist, in the order of the log."""
         rows = await self._database.fetch(scope, "log.read_ids", {"ids": list(ids)})
         return [interaction_of(row) for row in rows]
 
     async def position(self, scope: Scope) -> Position:
-        """How far the user's log and its extraction have come."""
+        """Returns the end of the user's log, and how far extraction has come in it."""
         return position_of(await self._database.fetch(scope, "log.position"))
 
     async def set_state(self, scope: Scope, key: str, value: object) -> None:
@@ -171,12 +168,10 @@ class Log:
         await self._database.fetch(scope, "log.set_state", params)
 
     async def get_state(self, scope: Scope) -> dict[str, Any]:
-        """The session's task state."""
         params = {"session": scope.require_session()}
         return state_of(await self._database.fetch(scope, "log.get_state", params))
 
     async def delete_state(self, scope: Scope, key: str) -> None:
-        """Removes one key of the session's task state, if it is there."""
         params = {"session": scope.require_session(), "key": key}
         await self._database.fetch(scope, "log.delete_state", params)
 
@@ -184,7 +179,7 @@ class Log:
 def working_calls(
     scope: Scope, window_tokens: int, at: PointInTime | None = None
 ) -> list[tuple[str, Params]]:
-    """The statements that read a session's working tier; `working_memory` reads their rows."""
+    """Returns the statements that read a session's working tier, for `working_memory`."""
     session: dict[str, Any] = {"session": scope.session}
     window = {
         **session,
@@ -200,10 +195,10 @@ def working_calls(
 
 
 def settled_call(receipts: Sequence[Receipt]) -> tuple[str, Params]:
-    """The statement that says which interactions on their way are dealt with.
+    """Returns the statement that says which pending interactions are settled.
 
-    Its rows have `nth`, a place in `receipts` from 1, and the `position` in the log, or None for
-    what will never be there.
+    Its rows have `nth`, the index in `receipts` from 1, and the `position` in the log, or None for
+    an interaction that will never be there.
     """
     places = [receipt.place for receipt in receipts]
     params = {
@@ -224,10 +219,10 @@ def working_memory(
     coming: Sequence[Interaction] = (),
     window_tokens: int = 0,
 ) -> WorkingMemory:
-    """The working tier; an empty one where the session had expired at `now`.
+    """Makes the working tier of its rows; it is empty if the session had expired at `now`.
 
-    `coming` are interactions of the session on their way into the log: they stand after what is in
-    it, within the same tokens, and keep the session from being expired, as they will in the log.
+    `coming` are pending interactions of the session. They follow those in the log, count toward the
+    same tokens, and keep the session from expiring, as they will once they are in the log.
     """
     stored = _stored_working_memory(session, window, state, now, revived=bool(coming))
     known = {turn.id for turn in (*stored.between, *stored.window)}
@@ -261,9 +256,9 @@ def _stored_working_memory(
 
 
 def fallen_out(turns: Sequence[Interaction], window_tokens: int) -> Sequence[Interaction]:
-    """Those of a session's turns, oldest first, that a window ending with the last leaves out.
+    """Returns the turns (oldest first) that are too old for the window ending with the last.
 
-    Counted as `log.window` counts.
+    It counts as `log.window` does.
     """
     running = 0
     for n, turn in enumerate(reversed(turns)):
@@ -274,14 +269,13 @@ def fallen_out(turns: Sequence[Interaction], window_tokens: int) -> Sequence[Int
 
 
 def position_of(rows: Sequence[DictRow]) -> Position:
-    """The position in a row of `log.position`; zero for a user never seen."""
+    """Makes a value of a row of `log.position`; zero for an unknown user."""
     if not rows:
         return Position()
     return Position(rows[0]["position"], rows[0]["extracted"], rows[0]["change_seq"])
 
 
 def state_of(rows: Sequence[DictRow]) -> dict[str, Any]:
-    """Task state from the rows of `log.get_state`."""
     return {row["key"]: row["value"] for row in rows}
 
 
@@ -293,7 +287,7 @@ def _by_user(incoming: Iterable[Incoming]) -> dict[Scope, list[Incoming]]:
 
 
 def _with_outcome(item: Incoming, first: Incoming, row: DictRow) -> DictRow:
-    """What became of `item`, given what became of the first of the batch with its id."""
+    """The outcome of `item`, from the outcome of the first item of the batch with its id."""
     if item is first:
         return row
     held = first.content_hash if row["fate"] == "appended" else row["known_hash"]
@@ -301,7 +295,7 @@ def _with_outcome(item: Incoming, first: Incoming, row: DictRow) -> DictRow:
 
 
 def judged(item: Incoming, held: bytes | None) -> Literal["duplicate", "conflict", "forgotten"]:
-    """What becomes of an interaction whose id has this content in the log; None: forgotten."""
+    """Classifies an interaction by the content the log has under its id; None means forgotten."""
     if held is None:
         return "forgotten"
     return "duplicate" if item.content_hash == held else "conflict"

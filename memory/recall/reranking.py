@@ -1,8 +1,8 @@
-"""Reranking: an optional second opinion on the best few, by a cross-encoder or a language model.
+"""Reranking: a cross-encoder or a language model may reorder the best few memories.
 
-Off unless a client is given one. Its pool and its time are capped, so that it can make an answer
-better but never late: where it is not done in time, or fails, the first ranking stands. The signal
-`reranked` of each memory says which of the two placed it.
+It is off unless a client is given a reranker. Its pool and its time are capped, so it can make an
+answer better but never late: if it fails or is not done in time, the first ranking stands. The
+signal `reranked` of each memory says which of the two placed it.
 """
 
 import json
@@ -23,26 +23,26 @@ from memory.models import RecalledMemory
 logger = logging.getLogger(__name__)
 
 POOL = 30
-"""Memories that a reranker is shown: the best of the first ranking."""
+"""Memories that a reranker sees: the best of the first ranking."""
 
 SECONDS = 1.0
-"""How long it may take over them."""
+"""Its time limit."""
 
 CHARACTERS = 2_000
-"""Of each memory that it is shown."""
+"""The characters of each memory that it sees."""
 
 RERANKED = "reranked"
-"""The signal that is 1 where the reranker placed a memory, 0 where the first ranking did."""
+"""The signal that is 1 if the reranker placed a memory, and 0 if the first ranking did."""
 
 
 class Reranker(Protocol):
-    """Says how well each text answers a query."""
+    """Scores how well each text answers a query."""
 
     async def score(self, query: str, texts: Sequence[str]) -> Sequence[float]:
-        """One score a text, in their order; more is better, on any scale.
+        """Returns one score for each text, in order; higher is better, on any scale.
 
-        It is cancelled when its time is up. An `ExperientialMemoryError` or `OSError` that it
-        raises is logged, and the first ranking stands.
+        It is cancelled when its time is up. If it raises an `ExperientialMemoryError` or `OSError`,
+        the error is logged and the first ranking stands.
         """
 
 
@@ -52,10 +52,10 @@ async def reranked(
     items: Sequence[RecalledMemory],
     seconds: float = SECONDS,
 ) -> tuple[RecalledMemory, ...]:
-    """`items`, best first, with the first POOL of them in the reranker's order.
+    """Returns `items`, best first, with the first POOL of them in the reranker's order.
 
-    Their scores are dealt out anew in that order, so that they keep the scale of the others. What
-    stands there because it governs a request stays where it is: it need not answer the question.
+    The scores are dealt out again in the new order, so that they keep their scale. Standing
+    instructions keep their place: they need not answer the question.
     """
     pool = [n for n, item in enumerate(items) if not _governs(item)][:POOL]
     scores = await _scores(reranker, query, [items[n] for n in pool], seconds) if pool else None
@@ -78,7 +78,7 @@ def _signalled(item: RecalledMemory, value: float) -> RecalledMemory:
 async def _scores(
     reranker: Reranker, query: str, items: Sequence[RecalledMemory], seconds: float
 ) -> Sequence[float] | None:
-    """One score an item, or None where the reranker has none in time."""
+    """Returns one score for each item, or None if the reranker fails or is late."""
     texts = [item.memory.text[:CHARACTERS] for item in items]
     try:
         with anyio.move_on_after(seconds):
@@ -96,7 +96,8 @@ async def _scores(
 class HttpReranker:
     """A `/rerank` endpoint as vLLM, text-embeddings-inference, Jina and Cohere serve it.
 
-    base_url: what `/rerank` is appended to. `api_key` is sent as a bearer token.
+    base_url: the URL to which `/rerank` is appended.
+    api_key: sent as a bearer token.
 
     Raises:
         ConfigurationError: `base_url` is neither http nor https.
@@ -112,7 +113,7 @@ class HttpReranker:
             raise ConfigurationError(f"a reranker's base_url is http(s), got {self.base_url!r}")
 
     async def score(self, query: str, texts: Sequence[str]) -> Sequence[float]:
-        """As `Reranker.score`; the request runs in a thread that is left behind when cancelled.
+        """Scores as `Reranker.score`; a cancelled request is left to end in its own thread.
 
         Raises:
             RerankingFailed: the endpoint does not answer, refuses, or answers something else.
