@@ -1,4 +1,4 @@
-"""The worker's side of a store, as commands and the demo open it."""
+"""Opens a store for a worker; commands and the demo use it."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -30,11 +30,11 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 
 
 async def store_url(settings: Settings) -> str:
-    """Where the store is, at this release; an embedded one is brought up to date.
+    """Returns the URL of the store, checked to be at this release; an embedded store is migrated.
 
     Raises:
         StoreUnavailable: the server cannot be reached.
-        NotMigrated, NewerSchema, MigrationChanged: the database is not at this release.
+        NotMigrated, NewerSchema, MigrationChanged: the database does not match this release.
     """
     url = await resolve_url(settings)
     if settings.database_url is None:
@@ -46,7 +46,7 @@ async def store_url(settings: Settings) -> str:
 
 @asynccontextmanager
 async def worker_database(settings: Settings) -> AsyncIterator[Database]:
-    """The store as the worker's role sees it.
+    """Opens the store with the worker's role.
 
     Raises:
         StoreUnavailable, NotMigrated, NewerSchema, MigrationChanged: as `store_url`.
@@ -60,10 +60,10 @@ async def worker_database(settings: Settings) -> AsyncIterator[Database]:
 async def worker_database_and_embedder(
     settings: Settings,
 ) -> AsyncIterator[tuple[Database, Embedder]]:
-    """As `worker_database`, with what makes vectors for memories that a job inserts.
+    """Opens the store as `worker_database`, with the embedder for memories that a job inserts.
 
     Raises:
-        MissingEmbeddingModel: memories could not be given vectors.
+        MissingEmbeddingModel: the embedding model is not installed.
     """
     embedder = create_embedder(settings)
     try:
@@ -74,10 +74,10 @@ async def worker_database_and_embedder(
 
 
 def extractors_for(settings: Settings) -> list[Extractor]:
-    """Every installed extractor.
+    """Returns every installed extractor.
 
     Raises:
-        ConfigurationError: there is none; progress would move on and leave no memories.
+        ConfigurationError: there is none; progress would move on without making memories.
     """
     found = installed_extractors(settings)
     if not found:
@@ -92,11 +92,11 @@ def extractors_for(settings: Settings) -> list[Extractor]:
 async def open_worker(
     settings: Settings, progress: Callable[[ExtractionReport], None] = lambda _: None
 ) -> AsyncIterator[Worker]:
-    """A worker with every installed extractor, and a judge where a model is set for it.
+    """Opens a worker with every installed extractor, and a conflict resolver if a model is set.
 
     Raises:
         ConfigurationError: no extractor is installed.
-        MissingEmbeddingModel: memories could not be given vectors.
+        MissingEmbeddingModel: the embedding model is not installed.
         StoreUnavailable, NotMigrated: as `worker_database`.
     """
     extractors = extractors_for(settings)
@@ -114,13 +114,13 @@ async def open_worker(
 async def reached(
     opening: Callable[[], AbstractAsyncContextManager[T]], *, patient: bool
 ) -> AsyncIterator[T]:
-    """What `opening` opens; where patient, once the store can be reached, however long that takes.
+    """Enters the context of `opening`; if `patient`, waits until the store can be reached.
 
-    A process that follows has to start while the database is away, or whatever starts it again
+    A process that follows has to start even while the database is away. Otherwise its supervisor
     gives it up after a few tries.
 
     Raises:
-        StoreUnavailable: the store cannot be reached, and this is not patient.
+        StoreUnavailable: the store cannot be reached, and `patient` is false.
     """
     async with AsyncExitStack() as stack:
         yield await _entered(stack, opening, patient)

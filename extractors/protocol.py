@@ -1,4 +1,4 @@
-"""What an extractor is, and the slice of the log it is shown.
+"""Defines the `Extractor` protocol, and the slice of the log that an extractor sees.
 
 Third parties add extractors through the entry-point group `experiential_memory.extractors`; each
 entry names a callable that takes the `Settings` and returns an `Extractor`.
@@ -15,13 +15,13 @@ ENTRY_POINT_GROUP = "experiential_memory.extractors"
 
 
 class Reading(StrEnum):
-    """How much of the log an extractor is shown at a time.
+    """How much of the log an extractor sees at a time.
 
-    SESSION: the interactions of one session that it has not seen yet; its candidates add to what
-        is believed.
-    KNOWING: as SESSION, and beside them what is believed of the user already.
-    USER: every interaction of the user of the kinds it reads; its candidates are its whole
-        belief, so what it no longer proposes is withdrawn.
+    SESSION: the interactions of one session that it has not seen yet. Its candidates add to what is
+        believed.
+    KNOWING: as SESSION, together with what is already believed of the user.
+    USER: all interactions of the user, of the kinds it reads. Its candidates replace its earlier
+        ones: a belief that it no longer proposes is withdrawn.
     """
 
     SESSION = "session"
@@ -31,15 +31,15 @@ class Reading(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LogSlice:
-    """What one call of an extractor sees.
+    """The input of one call of an extractor.
 
     scope: tenant and user, and for all but USER readers the session.
-    interactions: what is new, in the order of the log; only kinds the extractor reads.
+    interactions: the new ones, in the order of the log; only kinds that the extractor reads.
     before: up to `LOOK_BACK` interactions of the session just before the first new one, oldest
-        first; already extracted, shown so that a reply can be read with its question.
-    believed: for USER readers the user's current memories made by this extractor (any version);
-        for KNOWING readers the `MOST_BELIEVED` newest of the kinds it makes, whoever made them,
-        oldest first; else none.
+        first. They were extracted already; they let a reply be read with its question.
+    believed: current memories of the user. For USER readers: those that this extractor made, in any
+        version. For KNOWING readers: the `MOST_BELIEVED` newest of the kinds it makes, from any
+        extractor, oldest first. For SESSION readers: none.
     """
 
     scope: Scope
@@ -54,39 +54,39 @@ MOST_BELIEVED = 60
 
 
 class Extractor(Protocol):
-    """A pure step from a slice of the log to candidates.
+    """A pure function from a slice of the log to candidates.
 
-    The same slice gives the same candidates: no clock, no store, no order of arrival beyond the
-    slice. A new `version` is a new extractor to the log: replay derives its memories afresh.
+    The same slice gives the same candidates: an extractor reads no clock and no store. A new
+    `version` counts as a new extractor, and replay derives its memories again.
     """
 
     @property
     def name(self) -> str:
-        """What its memories name as their maker."""
+        """Its name in the provenance of its memories."""
         ...
 
     @property
     def version(self) -> str:
-        """Changes whenever its candidates would."""
+        """Its version, which changes whenever its candidates would."""
         ...
 
     @property
     def reading(self) -> Reading:
-        """How much of the log it is shown."""
+        """How much of the log it sees at a time."""
         ...
 
     @property
     def reads(self) -> frozenset[InteractionKind]:
-        """The kinds of interactions it is shown."""
+        """The kinds of interactions that it sees."""
         ...
 
     @property
     def makes(self) -> frozenset[MemoryKind]:
-        """The kinds of memories it proposes."""
+        """The kinds of memories that it proposes."""
         ...
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
-        """Candidates for `log`, each with at least one piece of evidence from it.
+        """Returns candidates for `log`, each with at least one piece of evidence from it.
 
         Raises:
             ExtractionFailed: the slice cannot be read; the session is retried, then set aside.

@@ -1,53 +1,53 @@
-"""Everything that can go wrong, in one tree; driver errors are translated in `memory.database`.
+"""Defines every error of this package in one tree; `memory.database` translates driver errors.
 
     ExperientialMemoryError
-    ├── InvalidInput                a value the caller sent cannot be accepted
+    ├── InvalidInput                the caller sent a value that cannot be accepted
     │   ├── InvalidInteraction      an interaction breaks the envelope's schema or limits
     │   │   ├── InteractionTooLarge
     │   │   └── NaiveTime
-    │   ├── InteractionConflict     a known interaction id came back with other content
+    │   ├── InteractionConflict     an interaction id is in the log with different content
     │   ├── InvalidScope
-    │   ├── ForgottenId             the interaction id was forgotten and stays forgotten
+    │   ├── ForgottenId             the interaction id was forgotten and stays refused
     │   ├── WrongDimension          a vector does not have the dimension of its embedder
-    │   ├── InvalidImport           a file to import breaks at a line
+    │   ├── InvalidImport           an import file has a bad line
     │   ├── UnknownMemory           no memory with this id in this scope
     │   ├── UnknownInteraction      no interaction with this id in this user's log
     │   ├── UnknownGeneration       no generation has this name
-    │   └── IllegalMove             a generation cannot go there from where it is
+    │   └── IllegalMove             the generation's state does not allow this move
     ├── ClientNotOpen               a client was called before open() or after close()
-    ├── ConfigurationError          the installation has to change before this can work
+    ├── ConfigurationError          the installation has to change first
     │   ├── MissingDependency
     │   ├── MissingEmbeddingModel
     │   ├── UnsupportedDatabase     too old, or without pgvector
-    │   ├── UnsupportedSchema       made before the baseline, and no way leads up from it
+    │   ├── UnsupportedSchema       older than the baseline, and no upgrade exists for it
     │   ├── NewerSchema             migrated by a newer release of this package
-    │   ├── MigrationChanged        an applied migration no longer reads as it did
+    │   ├── MigrationChanged        the text of an applied migration has changed
     │   ├── NotMigrated
-    │   ├── PromptChanged           a prompt reads otherwise under a version that was used
-    │   ├── EmbedderMismatch        the store's vectors were made by another embedder
-    │   ├── GenerationMismatch      a generation is made by extractors that are not installed
+    │   ├── PromptChanged           a prompt's text changed but its version did not
+    │   ├── EmbedderMismatch        another embedder made the store's vectors
+    │   ├── GenerationMismatch      a generation's extractors are not installed
     │   ├── UnknownTopic            the brokers have no topic of this name
-    │   ├── BusRefused              the brokers will not let this client write or read
+    │   ├── BusRefused              the brokers do not let this client write or read
     │   └── EmbeddedServerFailed
     ├── StoreUnavailable            retriable: the database cannot be reached now
     │   └── LockTimeout             retriable
-    ├── BusUnavailable              retriable: no acknowledgement; what was sent may be on the bus
-    ├── NotApplied                  retriable: on the bus, and not in the log in time
-    ├── BrokenStream                a topic does not go on where the log stands; an operator decides
+    ├── BusUnavailable              retriable: not acknowledged; the messages may be on the bus
+    ├── NotApplied                  retriable: on the bus, but not in the log in time
+    ├── BrokenStream                a topic does not continue at the log's position
     │   ├── RetentionGap            records were deleted before they were applied
     │   ├── LogTruncated            the topic ends before the position: brokers lost records
-    │   └── TopicRecreated          the topic was deleted, and another one made under its name
-    ├── PositionLost                retriable: another process took partitions over
+    │   └── TopicRecreated          the topic was deleted and created again
+    ├── PositionLost                retriable: another process took over partitions
     ├── ConcurrentWrite             retriable: another writer won; nothing was changed
     ├── LeaseLost                   retriable: another worker holds the user; nothing was committed
-    ├── ExtractionWaits             retriable: a model will serve this tenant again at a known time
-    │   └── BudgetSpent             retriable: the tenant's model budget of the day is used up
+    ├── ExtractionWaits             retriable: a model refuses this tenant until a known time
+    │   └── BudgetSpent             retriable: the tenant has spent its model budget of the day
     ├── ModelFailed                 retriable: no configured language model answered
     ├── EmbeddingFailed             retriable: the embedding service did not answer
     ├── RerankingFailed             retriable: the reranker did not answer
-    ├── ExtractionFailed            an extractor broke on a session; its progress was not moved
-    │   └── UnusableAnswer          a model's answer broke the schema, and so did its repair
-    └── StoreError                  the database refused a statement for a reason of its own
+    ├── ExtractionFailed            an extractor failed on a session; its progress stays
+    │   └── UnusableAnswer          a model's answer and its one repair both violate the schema
+    └── StoreError                  the database refused a statement for another reason
 
 `retriable` says whether the same call may succeed later with nothing changed. Only the loops in
 `consumers` act on it.
@@ -57,13 +57,13 @@ from typing import ClassVar
 
 
 class ExperientialMemoryError(Exception):
-    """Root of every error this package raises on purpose."""
+    """The root of every error that this package raises on purpose."""
 
     retriable: ClassVar[bool] = False
 
 
 class InvalidInput(ExperientialMemoryError):
-    """A value the caller sent cannot be accepted."""
+    """The caller sent a value that cannot be accepted."""
 
 
 class InvalidInteraction(InvalidInput):
@@ -71,39 +71,39 @@ class InvalidInteraction(InvalidInput):
 
 
 class InteractionTooLarge(InvalidInteraction):
-    """Content or payload is over the stated limit."""
+    """Content or payload is over its limit."""
 
 
 class NaiveTime(InvalidInteraction):
-    """A time without a zone was given; event times are always aware."""
+    """A time has no zone; event times are always aware."""
 
 
 class InteractionConflict(InvalidInput):
-    """A known interaction id came back with other content."""
+    """The interaction id is in the log with different content."""
 
 
 class InvalidScope(InvalidInput):
-    """A scope lacks what the call needs, or names an empty tenant or user."""
+    """A scope lacks a part that the call needs, or one of its parts is not a valid name."""
 
 
 class ForgottenId(InvalidInput):
-    """The interaction id was forgotten and stays forgotten."""
+    """The interaction id was forgotten, and stays refused."""
 
 
 class WrongDimension(InvalidInput):
-    """A vector does not have the dimension its embedder declares."""
+    """A vector does not have the dimension that its embedder declares."""
 
 
 class InvalidImport(InvalidInput):
-    """A file to import breaks at a line; everything before it was accepted."""
+    """A file to import has a bad line; everything before it was accepted."""
 
 
 class UnknownMemory(InvalidInput):
-    """No memory with this id exists in this scope."""
+    """No memory in this scope has this id."""
 
 
 class UnknownInteraction(InvalidInput):
-    """No interaction with this id is in this user's log, or no longer."""
+    """No interaction in this user's log has this id, or no longer."""
 
 
 class UnknownGeneration(InvalidInput):
@@ -111,7 +111,7 @@ class UnknownGeneration(InvalidInput):
 
 
 class IllegalMove(InvalidInput):
-    """A generation cannot go there from where it is; the message says what has to come first."""
+    """The generation's state does not allow this move; the message says what has to come first."""
 
 
 class ClientNotOpen(ExperientialMemoryError, RuntimeError):
@@ -123,11 +123,11 @@ class ConfigurationError(ExperientialMemoryError):
 
 
 class MissingDependency(ConfigurationError):
-    """An optional package is needed; the message names the extra that brings it."""
+    """An optional package is needed; the message names the extra that installs it."""
 
 
 class MissingEmbeddingModel(ConfigurationError):
-    """The packaged embedding model was not set up; the message says how to get it."""
+    """The packaged embedding model is not installed; the message says how to get it."""
 
 
 class UnsupportedDatabase(ConfigurationError):
@@ -135,27 +135,27 @@ class UnsupportedDatabase(ConfigurationError):
 
 
 class UnsupportedSchema(ConfigurationError):
-    """The database was made by migrations of before the baseline, and no way leads up from it."""
+    """The database is older than the baseline of migrations, and no upgrade exists for it."""
 
 
 class NewerSchema(ConfigurationError):
-    """The database was migrated by a newer release of this package."""
+    """A newer release of this package migrated the database."""
 
 
 class MigrationChanged(ConfigurationError):
-    """A migration that was applied no longer reads as it did then."""
+    """The text of an applied migration has changed."""
 
 
 class NotMigrated(ConfigurationError):
-    """The database lacks migrations this release needs."""
+    """The database lacks migrations that this release needs."""
 
 
 class EmbedderMismatch(ConfigurationError):
-    """The store's vectors were made by another embedder than the one configured."""
+    """The configured embedder is not the one that made the store's vectors."""
 
 
 class GenerationMismatch(ConfigurationError):
-    """A generation is made by extractors that are not installed, or in another version."""
+    """A generation needs extractors, or versions of them, that are not installed."""
 
 
 class UnknownTopic(ConfigurationError):
@@ -163,11 +163,11 @@ class UnknownTopic(ConfigurationError):
 
 
 class BusRefused(ConfigurationError):
-    """The brokers will not let this client in, or not write or read the topic."""
+    """The brokers refuse this client, or do not let it write or read the topic."""
 
 
 class PromptChanged(ConfigurationError):
-    """A prompt reads otherwise than it did when its version was first used; give it a new one."""
+    """The text of a prompt changed but its version did not; raise the version."""
 
 
 class EmbeddedServerFailed(ConfigurationError):
@@ -185,22 +185,25 @@ class LockTimeout(StoreUnavailable):
 
 
 class BusUnavailable(ExperientialMemoryError):
-    """The bus did not acknowledge in time: record again, under the same ids, until it does.
+    """The bus did not acknowledge in time; record again with the same ids until it does.
 
-    What was sent may have reached it all the same; an id that comes twice is applied once.
+    The messages may have arrived all the same; an id that arrives twice is applied once.
     """
 
     retriable = True
 
 
 class NotApplied(ExperientialMemoryError):
-    """An interaction is on the bus and was not in the log within the time given."""
+    """An interaction is on the bus but did not reach the log in time."""
 
     retriable = True
 
 
 class BrokenStream(ExperientialMemoryError):
-    """A topic does not go on where the log stands, so something is or would be lost."""
+    """A topic does not continue at the log's position, so records are or would be lost.
+
+    An operator decides how to go on; see docs/ingest.md.
+    """
 
 
 class RetentionGap(BrokenStream):
@@ -208,21 +211,21 @@ class RetentionGap(BrokenStream):
 
 
 class LogTruncated(BrokenStream):
-    """The topic ends before our position: the brokers lost records that they had handed out."""
+    """The topic ends before our position: the brokers lost records that they had served."""
 
 
 class TopicRecreated(BrokenStream):
-    """The topic was deleted, and another one made under its name: positions mean nothing there."""
+    """The topic was deleted and created again, so the stored positions mean nothing."""
 
 
 class PositionLost(ExperientialMemoryError):
-    """Another process took partitions over; nothing was committed, and it goes on with them."""
+    """Another process took over partitions and continues there; nothing was committed."""
 
     retriable = True
 
 
 class ConcurrentWrite(ExperientialMemoryError):
-    """Another writer won; nothing was changed and the call may be repeated."""
+    """Another writer won; nothing was changed, and the call may be repeated."""
 
     retriable = True
 
@@ -234,7 +237,7 @@ class LeaseLost(ExperientialMemoryError):
 
 
 class ExtractionWaits(ExperientialMemoryError):
-    """A model will serve this tenant again in `seconds`; until then its extraction is due later."""
+    """The model accepts no requests of this tenant for `seconds`; extraction waits until then."""
 
     retriable = True
 
@@ -244,7 +247,7 @@ class ExtractionWaits(ExperientialMemoryError):
 
 
 class BudgetSpent(ExtractionWaits):
-    """The tenant's model budget of the day is used up; it is renewed in `seconds`."""
+    """The tenant has spent its model budget of the day; it is renewed in `seconds`."""
 
 
 class ModelFailed(ExperientialMemoryError):
@@ -260,18 +263,18 @@ class EmbeddingFailed(ExperientialMemoryError):
 
 
 class RerankingFailed(ExperientialMemoryError):
-    """The reranker did not answer; recall goes on without it."""
+    """The reranker did not answer; recall continues without it."""
 
     retriable = True
 
 
 class ExtractionFailed(ExperientialMemoryError):
-    """An extractor broke on a session; its progress was not moved."""
+    """An extractor failed on a session; the session's progress did not move."""
 
 
 class UnusableAnswer(ExtractionFailed):
-    """A model's answer broke the schema, and so did its repair; the ledger keeps what it said."""
+    """A model's answer and its one repair both violate the schema; see `memory calls`."""
 
 
 class StoreError(ExperientialMemoryError):
-    """The database refused a statement for a reason of its own."""
+    """The database refused a statement for a reason that no other error covers."""

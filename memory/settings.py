@@ -1,4 +1,4 @@
-"""One `Settings`, read once at the edge and passed down; each field is a MEMORY_* variable."""
+"""Defines `Settings`: read once at the edge and passed down; each field is a MEMORY_* variable."""
 
 import json
 import os
@@ -24,17 +24,17 @@ APP_NAME = "experiential-memory"
 
 
 def default_data_dir() -> Path:
-    """The user's data directory; for root one that the server's own account can enter."""
+    """Returns the user's data directory; for root, one that the server's own account can enter."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib") / APP_NAME
     return Path(platformdirs.user_data_dir(APP_NAME))
 
 
 class KafkaOptions(BaseModel):
-    """How brokers are reached: what every client of kafka-python takes under these names.
+    """Options for connecting to the brokers, under the names that kafka-python uses.
 
-    What delivery and consumption promise is not left to options: acks, idempotence, offsets and
-    the creation of topics are this package's own.
+    Options that would change delivery guarantees (acks, idempotence, offsets, the creation of
+    topics) cannot be set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -62,7 +62,7 @@ class KafkaOptions(BaseModel):
     metadata_max_age_ms: PositiveInt = 300_000
 
     def plain(self) -> dict[str, Any]:
-        """The options that were given, as arguments for kafka-python, secrets readable."""
+        """Returns the given options as arguments for kafka-python, with secrets in clear text."""
         given = {name: getattr(self, name) for name in self.model_fields_set}
         return {
             name: value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -71,7 +71,7 @@ class KafkaOptions(BaseModel):
 
 
 def _listed(value: object) -> object:
-    """`host:9092,other:9092` as its parts, and nothing as none."""
+    """Splits `host:9092,other:9092` at its commas; an empty text gives None."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip()) or None
     return value
@@ -82,7 +82,7 @@ def _parsed(value: object) -> object:
 
 
 class ModelPrice(BaseModel):
-    """What a model costs a million tokens, in whichever currency all the prices are."""
+    """The price of a model for a million tokens; all prices are in one currency."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -91,10 +91,10 @@ class ModelPrice(BaseModel):
 
 
 class Settings(BaseSettings):
-    """How this process reaches the store and what it is allowed to use.
+    """The settings of a process: how it reaches the store, and what it may use.
 
     Every field can be given as an argument or as an environment variable: `database_url` is
-    MEMORY_DATABASE_URL, and so on. Times are in seconds, sizes in the unit the name says.
+    MEMORY_DATABASE_URL, and so on. Times are in seconds; sizes are in the unit that the name says.
     """
 
     model_config = SettingsConfigDict(env_prefix="MEMORY_", frozen=True, extra="forbid")
@@ -105,71 +105,73 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(
         default_factory=default_data_dir,
-        description="where the embedded server keeps its data",
+        description="directory for the embedded server's data",
     )
     cache_dir: Path = Field(
         default_factory=lambda: Path(platformdirs.user_cache_dir(APP_NAME)),
-        description="where the converted embedding model is kept",
+        description="directory for the converted embedding model",
     )
     embedder: str = Field(
         default="packaged",
         description="`packaged`, `fastembed:<model>` or `openai:<model>[@<dimensions>]`",
     )
-    embedding_threads: PositiveInt = Field(default=1, description="texts embedded at a time")
+    embedding_threads: PositiveInt = Field(default=1, description="texts to embed at a time")
     openai_base_url: str | None = Field(
         default=None,
-        description="the server of `openai:` models, up to /v1; unset: OpenAI's own",
+        description="server of `openai:` models, up to /v1; unset: OpenAI's own",
     )
-    openai_api_key: SecretStr | None = Field(
-        default=None, description="the key that this server expects"
-    )
+    openai_api_key: SecretStr | None = Field(default=None, description="API key for that server")
     kafka_servers: Annotated[
         tuple[Annotated[str, StringConstraints(pattern=r"^\S+$")], ...] | None,
         NoDecode,
         BeforeValidator(_listed),
     ] = Field(
         default=None,
-        description="brokers to ask first, `host:port` with commas; unset: Postgres is the bus",
+        description="bootstrap brokers, `host:port`, comma-separated; unset: Postgres is the bus",
     )
     kafka_topic: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,230}$")] = Field(
-        default="memory.interactions", description="what is recorded; other topics' names begin so"
+        default="memory.interactions",
+        description="topic of interactions, and prefix of the other topics' names",
     )
     kafka_options: Annotated[KafkaOptions, NoDecode, BeforeValidator(_parsed)] = Field(
-        default_factory=KafkaOptions, description="TLS and SASL, as a JSON object"
+        default_factory=KafkaOptions, description="TLS and SASL options, as a JSON object"
     )
     model: str | None = Field(
         default=None,
-        description="`openai:<model>`, or several in the order to fall back on; unset: no model",
+        description="`openai:<model>`, or several with commas, in fallback order; unset: no model",
     )
     models: dict[ModelTask, str] = Field(
-        default_factory=dict, description="another one for single tasks"
+        default_factory=dict, description="other models for single tasks, as a JSON object"
     )
     model_prices: dict[str, ModelPrice] = Field(
-        default_factory=dict, description="by model, without `openai:`"
+        default_factory=dict, description="prices as a JSON object, by model without `openai:`"
     )
     model_daily_budget: PositiveFloat | None = Field(
-        default=None, description="what a tenant may spend a day (UTC), in the prices' currency"
+        default=None,
+        description="limit for a tenant's model costs in a day (UTC), in the prices' currency",
     )
     language: str = Field(default="english", description="Postgres text search configuration")
-    pool_min: int = Field(default=1, ge=0, description="connections a process keeps open")
-    pool_max: PositiveInt = Field(default=8, description="connections a process opens at most")
+    pool_min: int = Field(default=1, ge=0, description="connections that a process keeps open")
+    pool_max: PositiveInt = Field(default=8, description="most connections that a process opens")
     connect_timeout: PositiveFloat = Field(
-        default=10.0, description="how long to wait for a connection"
+        default=10.0, description="seconds to wait for a connection"
     )
     statement_timeout: PositiveFloat = Field(
-        default=30.0, description="how long one statement may run"
+        default=30.0, description="seconds that one statement may run"
     )
     window_tokens: PositiveInt = Field(
-        default=600, description="recent turns kept verbatim in a session's working memory"
+        default=600, description="size of the recent turns that working memory keeps verbatim"
     )
     session_ttl: PositiveFloat = Field(
         default=30 * 86_400.0,
-        description="working memory expires this long after the last record or event",
+        description="seconds after the last record or event at which working memory expires",
     )
     debounce: float = Field(
-        default=2.0, ge=0, description="a user is extracted once quiet for this long"
+        default=2.0, ge=0, description="seconds that a user must be quiet before extraction"
     )
-    lease: PositiveFloat = Field(default=60.0, description="how long a worker may hold a user")
+    lease: PositiveFloat = Field(
+        default=60.0, description="seconds that a worker may hold a user without renewing its lease"
+    )
     max_attempts: PositiveInt = Field(
-        default=5, description="extraction failures before a session is set aside"
+        default=5, description="extraction attempts before a session is set aside"
     )

@@ -1,7 +1,8 @@
-"""Extraction: leases a user, runs extractors over what is new, commits memories with progress.
+"""The extraction worker: leases users, runs extractors over new interactions, commits memories.
 
-A worker has users one after another, or several at once, and each whole, so that a user's sessions
-never race. Every commit checks the lease; a worker that was too slow commits nothing.
+A worker extracts users one after another, or several at once. It extracts each user as a whole, so
+a user's sessions never race. Every commit checks the lease; a worker that was too slow commits
+nothing.
 """
 
 import logging
@@ -38,17 +39,17 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
 """Seconds between two tries while the store or the embedder is in trouble, doubling."""
 
 AT_ONCE = 2
-"""Users that a command extracts at once: one's texts are embedded while another's are read and
-committed."""
+"""Users that a command extracts at once: the worker embeds one's texts while it reads and commits
+another's."""
 
 LEAST_PAUSE = 0.05
-"""Seconds between two looks for work: whose turn it is may be locked by its own writer."""
+"""Seconds between two looks for work: a due user may be locked by its own writer."""
 
 
 def installed_extractors(settings: Settings) -> list[Extractor]:
-    """Every extractor that an installed package offers, in the order of their names.
+    """Returns every extractor that an installed package offers, in the order of their names.
 
-    One to which these settings give nothing to work with, such as a model, is left out.
+    An extractor is left out if these settings lack what it needs, such as a model.
     """
     entries = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name)
     made = [entry.load()(settings) for entry in entries]
@@ -56,10 +57,11 @@ def installed_extractors(settings: Settings) -> list[Extractor]:
 
 
 class Worker:
-    """Extracts for one user after another, over the worker's role.
+    """Extracts one user after another, with the worker's role.
 
-    resolver: decides conflicts that the rules leave open; without one they stay open.
-    done: of the live generation; beside: of shadows that are kept up with it.
+    resolver: decides the conflicts that the rules leave open; without one they stay open.
+    done: the report on the live generation.
+    beside: the report on the shadows that are kept up with it.
     """
 
     def __init__(
@@ -83,10 +85,10 @@ class Worker:
     async def drain(
         self, tenant: str | None = None, user: str | None = None, *, at_once: int = 1
     ) -> ExtractionReport:
-        """Extracts until no user is due, without waiting for them to fall quiet.
+        """Extracts until no user is due, without waiting for users to fall quiet.
 
         Raises:
-            StoreUnavailable, EmbeddingFailed: trouble that is nobody's fault; run it again.
+            StoreUnavailable, EmbeddingFailed: a passing problem; run it again.
         """
         began = monotonic()
         leases = Leases(self.database, self._settings, UserFilter(tenant, user))
@@ -101,9 +103,9 @@ class Worker:
     async def follow(
         self, tenant: str | None = None, user: str | None = None, *, at_once: int = 1
     ) -> None:
-        """Extracts whoever falls quiet, for ever; trouble of the store or embedder is waited out.
+        """Extracts every user who falls quiet, for ever; waits while the store or embedder is away.
 
-        Stopped from outside, it gives its users back at once.
+        When it is stopped from outside, it releases its users at once.
         """
         leases = Leases(self.database, self._settings, UserFilter(tenant, user))
         async with wakeups.listening(self.database, "leases.listen") as heard:
@@ -158,7 +160,7 @@ class Worker:
             await self._follow_beside(lease, shadow)
 
     async def _follow_beside(self, lease: Lease, shadow: Generation) -> None:
-        """Keeps a shadow up; what is wrong with its extractors must not stop the live one."""
+        """Keeps a shadow up; a problem with its extractors must not stop the live generation."""
         try:
             derivation = self.derivation(shadow, self.beside)
             await derivation.user(lease)
@@ -167,10 +169,10 @@ class Worker:
             logger.warning("generation %r falls behind: %s", shadow.name, error)
 
     def derivation(self, generation: Generation, done: ExtractionReport) -> Derivation:
-        """What derives a generation with this worker's extractors.
+        """Returns the derivation of a generation with this worker's extractors.
 
         Raises:
-            GenerationMismatch: the generation is made by others.
+            GenerationMismatch: other extractors make the generation.
         """
         return Derivation(
             self.database,
