@@ -1,4 +1,4 @@
-"""The `memory` command: hands over to `consumers.cli`, or says how to install it."""
+"""The `memory` command: starts `consumers.cli`, or says how to install it."""
 
 import sys
 
@@ -6,7 +6,7 @@ EXIT_USAGE = 2
 
 
 def main() -> None:
-    """Runs the command line; exits 2 where the packages it is drawn with are not installed."""
+    """Runs the command line; exits with 2 if click or rich is not installed."""
     try:
         from consumers.cli.application import memory
     except ModuleNotFoundError as error:

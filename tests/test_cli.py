@@ -114,9 +114,9 @@ def test_an_answer_may_wait_for_a_receipt(run: RunCommand) -> None:
     receipt = run("record", "I live in Berlin.", "--user", "ana", "--json").stdout
     after = ("--user", "ana", "--after", receipt, "--wait", "0.1")
     fresh = run("context", "Where?", *after, "--session", "default")
-    assert (fresh.exit_code, "in vain" in fresh.stderr) == (0, False)
+    assert (fresh.exit_code, "not fresh" in fresh.stderr) == (0, False)
     stale = run("recall", "Where?", *after, "--json")
-    assert "waited 0.1 s in vain" in stale.stderr
+    assert "not fresh after 0.1 s" in stale.stderr
     assert json.loads(stale.stdout)["fresh"] is False
     run("extract")
     found = json.loads(run("recall", "Where?", *after, "--json").stdout)
@@ -169,7 +169,7 @@ def test_from_record_to_forget(run: RunCommand) -> None:
     assert run("status", "--max-waiting", "1").exit_code == 0
     passed = run("status", "--max-waiting", "0")
     assert passed.exit_code == 1
-    assert "waiting 1 interactions is over 0 interactions" in passed.stderr
+    assert "waiting 1 interactions (limit 0 interactions)" in passed.stderr
 
     done = document(run("extract", "--json"))
     assert (done["interactions"], done["memories"]) == (1, {"residence": 1, "verbatim": 1})
@@ -304,11 +304,11 @@ def test_what_was_set_aside_has_a_bound_and_can_be_taken_up_again(
     failing("extract")
     over = failing("status", "--max-set-aside", "0")
     assert over.exit_code == 1
-    assert "set aside 1 sessions is over 0 sessions" in over.stderr
+    assert "set aside 1 sessions (limit 0 sessions)" in over.stderr
     monkeypatch.setattr(consumers.store, "installed_extractors", lambda _: [Verbatim()])
     assert failing("extract", "--user", "ana").exit_code == 2  # whose ana?
     taken = failing("extract", "--retry-set-aside", "--workers", "2", "--json")
-    assert "took up 1 session" in taken.stderr
+    assert "retrying 1 session" in taken.stderr
     assert document(taken)["memories"] == {"verbatim": 1}
     assert failing("status", "--max-set-aside", "0").exit_code == 0
 
@@ -331,7 +331,7 @@ def test_changes_are_kept_once_enabled_and_go_out_as_lines(run: RunCommand, tmp_
     run("extract")
     assert document(run("changes", "status", "--json"))["enabled"] is False
     assert run("changes", "snapshot").exit_code == 1
-    assert "not kept" in run("changes", "status").stdout
+    assert "not stored" in run("changes", "status").stdout
     assert document(run("changes", "enable", "--snapshot", "--json"))["waiting"] == 3
     assert run("changes", "status", "--max-lag", "0").exit_code == 1
     path = tmp_path / "changes.jsonl"
@@ -592,4 +592,4 @@ def test_status_says_what_models_cost_and_what_waits_for_them(
     )
     shown = run("status").stdout
     assert "0.0000 of 5 spent today (UTC)" in shown
-    assert "1 session waiting for the budget to be renewed, until 2126-03-01 00:00 UTC" in shown
+    assert "1 session waiting for the next daily budget, until 2126-03-01 00:00 UTC" in shown

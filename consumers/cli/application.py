@@ -1,4 +1,4 @@
-"""The command group: finds each command when it is asked for, and turns errors into exit codes."""
+"""The command group: imports each command when it runs, and turns errors into exit codes."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ import click
 
 from memory.errors import ConfigurationError, ExperientialMemoryError
 
-if find_spec("rich") is None:  # what draws the screens is imported late, and missed early
+if find_spec("rich") is None:  # it is imported late, but missed early
     raise ModuleNotFoundError("No module named 'rich'", name="rich")
 
 EXIT_FAILED = 1
@@ -22,48 +22,48 @@ EXIT_CONFIGURATION = 3
 EXIT_UNAVAILABLE = 4
 
 
-COMMANDS = {  # each in the module of its name, with its line in `memory --help`
-    "demo": "Watch an agent remember: a sample through the real path.",
+COMMANDS = {  # each in the module of its name, and its line in `memory --help`
+    "demo": "Run a sample through the whole system.",
     "import": "Import conversations from a file and extract memories.",
     "record": "Append one interaction to the log.",
     "recall": "Rank a user's memories for a question.",
     "context": "Assemble what the next model call should know.",
     "explain": "Show the evidence behind a memory.",
-    "history": "List what is believed of a user, or was.",
-    "retract": "Let interactions count for nothing, and keep them.",
-    "restore": "Let retracted interactions count again.",
-    "forget": "Forget a memory, a session, or a user, for good.",
-    "ingest": "Bring a Kafka topic into the log.",
-    "dead-letters": "Look at what could not be applied, and redrive it.",
-    "extract": "Derive memories from what was recorded.",
-    "compact": "Keep the tiers in order: merge, promote, retain, verify …",
-    "generations": "List the generations, and whom they serve.",
+    "history": "List current or former beliefs about a user.",
+    "retract": "Retract interactions, without deleting them.",
+    "restore": "Undo a retraction.",
+    "forget": "Forget a memory, a session, or a user permanently.",
+    "ingest": "Write a Kafka topic to the log.",
+    "dead-letters": "Inspect and redrive messages that could not be applied.",
+    "extract": "Derive memories from new interactions.",
+    "compact": "Run maintenance jobs: merge, promote, retain, verify …",
+    "generations": "List the generations and the users they serve.",
     "replay": "Derive a generation from the log beside the live one.",
-    "diff": "Compare what two generations believe, and how both stand.",
+    "diff": "Compare the memories of two generations.",
     "shift": "Let a replayed generation serve a share of the users.",
     "rollback": "Give every user back to the live generation, at once.",
-    "promote": "Make a generation that serves everybody the live one.",
-    "retire": "Remove a generation and all that it made.",
-    "topics": "Make the topics that interactions travel over.",
-    "migrate": "Bring the database up to this release.",
-    "changes": "Tell other systems what becomes of memories.",
+    "promote": "Make a generation that serves all users the live one.",
+    "retire": "Remove a generation and all its memories.",
+    "topics": "Create the Kafka topics.",
+    "migrate": "Migrate the database to this release.",
+    "changes": "Publish changes of memories to other systems.",
     "reembed": "Move the store to another embedder while it serves.",
-    "costs": "Show what model calls cost.",
-    "calls": "List model calls, and what an unusable answer said.",
-    "prompts": "Show the prompts of models beside those that were used.",
-    "status": "Show positions, lag, and what was set aside.",
+    "costs": "Show the costs of model calls.",
+    "calls": "List model calls, with the text of unusable answers.",
+    "prompts": "Compare the prompts of this release with those used before.",
+    "status": "Show positions, lag, and sessions set aside.",
 }
 
 
 class CommandGroup(click.Group):
-    """Commands by name in `COMMANDS`, each imported when it runs."""
+    """The commands of `COMMANDS`, each imported when it runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """The names, in the order of a first walk."""
+        """Returns the names, in the order in which a new user tries them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command, or None for a name there is none of."""
+        """Returns the command, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
         name = cmd_name.replace("-", "_")
@@ -80,7 +80,7 @@ class CommandGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> NoReturn:
-        """Runs one command and exits: errors become one line, or a JSON document, and a code."""
+        """Runs one command and exits with its code; prints errors as one line or as JSON."""
         given = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
         try:
@@ -98,7 +98,7 @@ class CommandGroup(click.Group):
 
 
 def exit_code(error: ExperientialMemoryError) -> int:
-    """The code a command exits with on `error`."""
+    """Returns the exit code for `error`."""
     if error.retriable:
         return EXIT_UNAVAILABLE
     return EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FAILED
@@ -147,19 +147,19 @@ Try first:
 \b
 Exit codes:
   0  done
-  1  refused or failed: bad input, failed sessions, a bound of `status` passed
-  2  usage: unknown option, missing argument
-  3  configuration: the installation or the database has to change first
-  4  unavailable now: the same call may succeed later
+  1  refused or failed: bad input, failed sessions, a limit of `status` exceeded
+  2  usage error: unknown option, missing argument
+  3  configuration error: change the installation or the database first
+  4  unavailable: the same call may succeed later
 \b
-Settings are MEMORY_* variables: MEMORY_DATABASE_URL names a Postgres server; without it
-an embedded one keeps its data in MEMORY_DATA_DIR.
+Settings are MEMORY_* variables. MEMORY_DATABASE_URL names a Postgres server; without it,
+an embedded server keeps its data in MEMORY_DATA_DIR.
 """
 
 
 @click.group(cls=CommandGroup, epilog=EPILOG, context_settings={"max_content_width": 100})
 @click.version_option(package_name="experiential-memory", prog_name="memory")
-@click.option("--verbose", is_flag=True, help="Log what happens, with tracebacks, to stderr.")
+@click.option("--verbose", is_flag=True, help="Log every step to stderr, with tracebacks.")
 def memory(verbose: bool) -> None:
     """Memory for AI agents: record interactions, derive memories, recall them with citations.
 

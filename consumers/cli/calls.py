@@ -1,4 +1,4 @@
-"""`memory calls`: lists model calls, and what an unusable answer said."""
+"""`memory calls`: lists model calls, with the text of unusable answers."""
 
 from collections.abc import Sequence
 
@@ -28,17 +28,19 @@ from memory.settings import Settings
     "calls",
     epilog=example("memory calls --outcome unusable", "memory calls --user ana --limit 5 --json"),
 )
-@click.option("--user", help="Only over this user's log.")
-@click.option("--outcome", type=click.Choice([o.value for o in Outcome]), help="Only these.")
+@click.option("--user", help="Only calls for this user.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many at most."
+    "--outcome", type=click.Choice([o.value for o in Outcome]), help="Only calls with this outcome."
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most this many."
 )
 @tenant_option
 @json_option
 def calls_command(
     user: str | None, outcome: str | None, limit: int, tenant: str, as_json: bool
 ) -> None:
-    """List the newest model calls; of an unusable answer also what it said."""
+    """List the newest model calls, with the text of unusable answers."""
     found = run(_calls, configured(), tenant, user, outcome, limit)
     output.answer(found, as_json, lambda: _calls_table(found))
 
@@ -57,7 +59,7 @@ def _calls_table(found: Sequence[Called]) -> RenderableType:
     for name in ("when", "user", "session", "task", "model", "outcome"):
         table.add_column(name)
     table.add_column("kept", justify="right")
-    table.add_column("refused, or what it said", ratio=1)
+    table.add_column("refused, or the answer", ratio=1)
     for call in found:
         refused = ", ".join(f"{n} {why}" for why, n in sorted((call.refused or {}).items()))
         table.add_row(

@@ -1,4 +1,4 @@
-"""`memory changes`: the stream of what becomes of memories, for other systems."""
+"""`memory changes`: publishes the changes of memories to other systems."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -45,20 +45,21 @@ from memory.settings import Settings
     ),
 )
 def changes_command() -> None:
-    """Tell other systems what becomes of memories: added, superseded, forgotten.
+    """Publish the changes of memories (added, superseded, forgotten) to other systems.
 
-    Changes are kept from `enable` on, in the transactions that make them, until `publish` has sent
-    them: run it, or what waits grows. docs/changes.md describes a change.
+    After `enable`, every change is stored in the transaction that makes it, until `publish` has
+    sent it. Keep `publish` running, or unsent changes accumulate. docs/changes.md describes a
+    change.
     """
 
 
 @changes_command.command(
     "enable", epilog=example("memory changes enable", "memory changes enable --snapshot")
 )
-@click.option("--snapshot", "told", is_flag=True, help="Also tell all that is believed now.")
+@click.option("--snapshot", "told", is_flag=True, help="Also publish all current beliefs.")
 @json_option
 def enable_command(told: bool, as_json: bool) -> None:
-    """Keep changes from now on."""
+    """Store changes from now on."""
     found = run(_enable, configured(), told)
     output.answer(found, as_json, lambda: _state(found))
 
@@ -72,10 +73,15 @@ async def _enable(settings: Settings, told: bool) -> StreamState:
 
 
 @changes_command.command("disable")
-@click.option("--drop", "dropped", is_flag=True, help="Also delete what waits, unpublished.")
+@click.option(
+    "--drop",
+    "dropped",
+    is_flag=True,
+    help="Also delete the waiting changes without publishing them.",
+)
 @json_option
 def disable_command(dropped: bool, as_json: bool) -> None:
-    """Keep no more changes; who listens needs a snapshot afterwards."""
+    """Stop storing changes; listeners need a snapshot afterwards."""
     found = run(_disable, configured(), dropped)
     output.answer(found, as_json, lambda: _state(found))
 
@@ -89,15 +95,19 @@ async def _disable(settings: Settings, dropped: bool) -> StreamState:
 
 
 @changes_command.command("status", epilog=example("memory changes status --max-lag 60"))
-@click.option("--max-lag", type=click.FloatRange(min=0), help="Exit 1 over this many seconds.")
+@click.option(
+    "--max-lag",
+    type=click.FloatRange(min=0),
+    help="Exit with 1 if the lag exceeds this many seconds.",
+)
 @json_option
 def status_command(max_lag: float | None, as_json: bool) -> None:
-    """Show whether changes are kept, and how many wait to be published."""
+    """Show how many changes wait to be published."""
     found = run(_status, configured())
     output.answer(found, as_json, lambda: _state(found))
     if max_lag is not None and found.lag_seconds > max_lag:
         output.say(
-            f"error: lag {found.lag_seconds:,.0f} s is over {max_lag:,.0f} s;"
+            f"error: over the limit: lag {found.lag_seconds:,.0f} s (limit {max_lag:,.0f} s);"
             " run `memory changes publish --follow`"
         )
         click.get_current_context().exit(1)
@@ -114,7 +124,10 @@ async def _status(settings: Settings) -> StreamState:
 @any_tenant_option
 @json_option
 def snapshot_command(tenant: str | None, as_json: bool) -> None:
-    """Tell all that is believed now: to a new listener, or after another generation serves."""
+    """Publish all current beliefs.
+
+    A new listener needs them, and so do all listeners after a shift to another generation.
+    """
     found = run(_snapshot, configured(), tenant)
     output.answer(found, as_json, lambda: _state(found))
 
@@ -124,7 +137,7 @@ async def _snapshot(settings: Settings, tenant: str | None) -> StreamState:
         state = await stream_state(database)
         if not state.enabled:
             raise click.ClickException(
-                "changes are not kept; run: memory changes enable --snapshot"
+                "changes are not stored; run: memory changes enable --snapshot"
             )
         await snapshot(database, tenant)
         return await stream_state(database)
@@ -134,17 +147,18 @@ async def _snapshot(settings: Settings, tenant: str | None) -> StreamState:
     "publish",
     epilog=example("memory changes publish --follow", "memory changes publish --to - | jq .change"),
 )
-@click.option("--follow", is_flag=True, help="Stay and publish, until stopped.")
+@click.option("--follow", is_flag=True, help="Keep running and publish, until stopped.")
 @click.option(
     "--to",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    help="Append JSON lines to this file, or - for stdout; else the Kafka topic of changes.",
+    help="Append JSON lines to this file, or - for stdout. Default: the Kafka topic of changes.",
 )
 @json_option
 def publish_command(follow: bool, to: Path | None, as_json: bool) -> None:
-    """Send the changes that wait, and delete them once they are acknowledged.
+    """Send the waiting changes.
 
-    Several may run: one publishes, and another takes over where it vanishes.
+    Each is deleted once it is acknowledged. Several of these may run: one publishes, and another
+    takes over if it fails.
     """
     done = Published()
     with stopping_at_signals(follow):
@@ -185,10 +199,10 @@ def _published(done: Published) -> Text:
 
 
 def _state(found: StreamState) -> RenderableType:
-    kept = "kept" if found.enabled else "not kept; run: memory changes enable"
-    by = "a publisher is at work" if found.published else "nobody publishes"
+    stored = "stored" if found.enabled else "not stored; run: memory changes enable"
+    by = "a publisher is running" if found.published else "no publisher is running"
     return Text(
-        f"changes are {kept}\n{output.counted(found.waiting, 'change')} of"
+        f"changes are {stored}\n{output.counted(found.waiting, 'change')} of"
         f" {output.counted(found.users, 'user')} waiting, the oldest for {found.lag_seconds:.1f} s;"
         f" {by}"
     )

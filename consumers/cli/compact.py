@@ -1,4 +1,4 @@
-"""`memory compact`: runs the operators' jobs and prints what they did."""
+"""`memory compact`: runs the operators' jobs and prints their reports."""
 
 from pathlib import Path
 
@@ -29,20 +29,20 @@ from memory.settings import Settings
     ),
 )
 @click.argument("jobs", nargs=-1, type=click.Choice(list(JOBS)), metavar="[JOB]...")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
-@click.option("--repair", is_flag=True, help="Let `verify` put right what it safely can.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and write nothing.")
+@click.option("--repair", is_flag=True, help="Let `verify` repair what it safely can.")
 @click.option(
     "--batch",
     type=click.IntRange(min=1),
     default=500,
     show_default=True,
-    help="Users, or attributes, worked on at a time.",
+    help="Users (for `promote`, attributes) to process at a time.",
 )
 @click.option(
     "--metrics",
     "metrics_file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write the reports to this file in Prometheus' text format.",
+    help="Also write the reports to this file, in Prometheus' text format.",
 )
 @any_tenant_option
 @json_option
@@ -55,18 +55,19 @@ def compact_command(
     tenant: str | None,
     as_json: bool,
 ) -> None:
-    """Run jobs that keep the memory of every tenant in order; all of them, where none is named.
+    """Run maintenance jobs on the memory of every tenant: the named ones, or all.
 
     \b
     sessions  summarise and close idle sessions
-    merge     make one of a user's near-duplicates
-    decay     lower and archive what is never used
-    promote   publish in the collective tier what k users support; withdraw the rest
-    retain    purge what is older than the tenant's policy keeps
-    cluster   bring one user's rows together on disk
-    verify    check the invariants; exit 1 where one is broken and not repaired
+    merge     merge near-duplicate memories of a user
+    decay     lower the importance of unused memories, and archive them
+    promote   publish what k users support in the collective tier; withdraw the rest
+    retain    purge what is older than the tenant's policy allows
+    cluster   store each user's rows together on disk
+    verify    check the invariants; exit with 1 if one is broken and not repaired
 
-    Each may run beside live traffic and again at any time; stopped, it goes on from its last batch.
+    Every job may run beside live traffic, and again at any time. After a stop it continues from
+    its last batch.
     """  # noqa: D301 - \b keeps click from wrapping the list
     reports = run(_compact, configured(), jobs, tenant, dry_run, repair, batch)
     if metrics_file is not None:

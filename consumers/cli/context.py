@@ -35,14 +35,14 @@ from memory.settings import Settings
     ),
 )
 @click.argument("query")
-@click.option("--budget", default=2000, show_default=True, help="At most this many tokens.")
+@click.option("--budget", default=2000, show_default=True, help="Largest size in tokens.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["text", "messages", "json"]),
     help="Prompt text (the default), chat messages, or items with their citations.",
 )
-@click.option("--session", help="The conversation under way: its recent turns come along.")
+@click.option("--session", help="The current conversation; includes its recent turns.")
 @after_option
 @wait_option
 @as_of_option
@@ -67,10 +67,10 @@ def context_command(
 ) -> None:
     """Assemble what the next model call should know for QUERY.
 
-    The context goes to stdout, ready to be piped; what its citations stand for goes to stderr.
+    The context goes to stdout, ready to be piped. Its citations go to stderr.
     """
     if as_json and form == "text":
-        raise click.UsageError("--json prints JSON: use it with --format json or messages")
+        raise click.UsageError("--json prints JSON; use it with --format json or messages")
     scope = Scope(tenant, user, agent, session)
     ask = partial(_context, budget=budget, after=receipt_of(after), timeout=wait, **past)
     found = run(ask, configured(), scope, query)

@@ -1,4 +1,4 @@
-"""`memory costs`: shows what model calls cost."""
+"""`memory costs`: shows the costs of model calls."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -29,20 +29,21 @@ from memory.settings import Settings
     "costs",
     epilog=example("memory costs", "memory costs --by day --since 2026-11-01 --tenant acme --json"),
 )
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="From this day on (UTC).")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day to count (UTC).")
 @click.option(
     "--by",
     type=click.Choice([by.value for by in By]),
     default="model",
     show_default=True,
-    help="One sum for each of these.",
+    help="Group by this.",
 )
 @any_tenant_option
 @json_option
 def costs_command(since: datetime | None, by: str, tenant: str | None, as_json: bool) -> None:
-    """Show what model calls cost, in the currency of MEMORY_MODEL_PRICES.
+    """Show the costs of model calls, in the currency of MEMORY_MODEL_PRICES.
 
-    Calls answered from the cache cost nothing; failed ones may. Sums stay when users are forgotten.
+    Calls answered from the cache cost nothing; failed calls may cost something. The sums remain
+    when users are forgotten.
     """
     found = run(_costs, configured(), tenant, since, By(by))
     output.answer(found, as_json, lambda: _costs_table(by, found))

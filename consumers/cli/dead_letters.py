@@ -1,4 +1,4 @@
-"""`memory dead-letters`: what could not be applied, and what becomes of it."""
+"""`memory dead-letters`: lists, shows, redrives and drops messages that could not be applied."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ SHOWN_BYTES = 2_000
 reason_option = click.option(
     "--reason",
     type=click.Choice([r.value for r in Reason]),
-    help="Only what was set aside for this reason.",
+    help="Only dead letters of this reason.",
 )
 letters_argument = click.argument("letters", type=int, nargs=-1)
 
@@ -43,21 +43,21 @@ letters_argument = click.argument("letters", type=int, nargs=-1)
     ),
 )
 def dead_letters_command() -> None:
-    """Look at messages that could not be applied, redrive them, or drop them."""
+    """List, show, redrive or drop messages that could not be applied."""
 
 
 @dead_letters_command.command("list")
 @reason_option
 @any_tenant_option
-@click.option("--all", "every", is_flag=True, help="Also those that were redriven.")
+@click.option("--all", "every", is_flag=True, help="Also dead letters that were redriven.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most."
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most this many."
 )
 @json_option
 def list_command(
     reason: str | None, tenant: str | None, every: bool, limit: int, as_json: bool
 ) -> None:
-    """List dead letters, newest first, without what they hold."""
+    """List dead letters, newest first, without their contents."""
     params = {"reason": reason, "tenant": tenant, "all": every, "limit": limit}
     rows = run(_fetch, configured(), "dead_letters.list", params)
     output.answer(rows, as_json, lambda: _table(rows))
@@ -67,7 +67,7 @@ def list_command(
 @click.argument("letter", type=int)
 @json_option
 def show_command(letter: int, as_json: bool) -> None:
-    """Show one dead letter with the bytes it holds."""
+    """Show one dead letter with its contents."""
     rows = run(_fetch, configured(), "dead_letters.read", _named([letter]))
     if not rows:
         raise click.ClickException(f"there is no dead letter {letter}")
@@ -82,15 +82,18 @@ def show_command(letter: int, as_json: bool) -> None:
 @click.option(
     "--mapping",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="As of `memory ingest`.",
+    help="A mapping file, as for `memory ingest`.",
 )
 @json_option
 def redrive_command(
     letters: Sequence[int], reason: str | None, every: bool, mapping: Path | None, as_json: bool
 ) -> None:
-    """Read letters again and append them to the log, at the end of their users' logs."""
+    """Read dead letters again and append them to the log.
+
+    They are appended at the end of their users' logs.
+    """
     if bool(letters) + bool(reason) + every != 1:
-        raise click.UsageError("name letters, or give one of --reason and --all")
+        raise click.UsageError("name dead letters, or give one of --reason and --all")
     given = read_mapping(mapping) if mapping else None
     wanted = Reason(reason) if reason else None
     done = run(_redrive, configured(), list(letters) or None, wanted, given)
@@ -101,15 +104,17 @@ def redrive_command(
 
 @dead_letters_command.command("drop")
 @letters_argument
-@click.option("--older-than-days", type=click.IntRange(min=0), help="All that are older.")
+@click.option(
+    "--older-than-days", type=click.IntRange(min=0), help="Drop all dead letters older than this."
+)
 @json_option
 def drop_command(letters: Sequence[int], older_than_days: int | None, as_json: bool) -> None:
-    """Remove dead letters for good."""
+    """Delete dead letters."""
     if not letters and older_than_days is None:
-        raise click.UsageError("name letters, or give --older-than-days")
+        raise click.UsageError("name dead letters, or give --older-than-days")
     params = {"letters": list(letters), "older_than_days": older_than_days}
     dropped = [r["dead_letter_id"] for r in run(_fetch, configured(), "dead_letters.drop", params)]
-    shown = f"dropped {output.counted(len(dropped), 'letter')}"
+    shown = f"dropped {output.counted(len(dropped), 'dead letter')}"
     output.answer({"dropped": dropped}, as_json, lambda: Text(shown))
 
 

@@ -1,4 +1,4 @@
-"""`memory demo`: a sample through the real path, and everything it left behind on one screen."""
+"""`memory demo`: runs a sample through the whole system and shows the result on one screen."""
 
 import os
 import re
@@ -32,14 +32,14 @@ _ARGUMENTS = re.compile(r"\([^()]*=[^()]*\)")  # of a tool call, in a procedure
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the store in this new directory, to look around in.",
+    help="Keep the store in this new directory.",
 )
 @json_option
 def demo_command(keep: Path | None, as_json: bool) -> None:
-    """Watch an agent remember: a sample through the real path, shown on one screen.
+    """Run a sample through the whole system, and show what it remembers.
 
-    A recruiting assistant and its users over several weeks. It runs in an embedded store of its
-    own, which is removed at the end; yours is not touched.
+    The sample is a recruiting assistant and its users over several weeks. It runs in its own
+    embedded store, which is removed at the end. Your store is not touched.
     """
     stderr = output.console(stderr=True)
     began = monotonic()
@@ -51,7 +51,7 @@ def demo_command(keep: Path | None, as_json: bool) -> None:
 
 
 def demo_screen(found: Demonstration, keep: Path | None = None) -> RenderableType:
-    """One screen: at most 50 lines of 100 columns."""
+    """Draws one screen: at most 50 lines of 100 columns."""
     panels = [
         _panel("What came in", _intake(found)),
         _panel("What is remembered", _tiers(found)),
@@ -100,7 +100,7 @@ def _tiers(found: Demonstration) -> RenderableType:
     kinds: dict[str, int] = {}
     for count in status.long_term:
         kinds[count.kind] = kinds.get(count.kind, 0) + count.memories
-    collective = "nothing yet: it takes several users who independently show the same"
+    collective = "nothing yet: several users must independently support the same belief"
     if insight:
         together = sum(count.memories for count in status.collective)
         collective = f"{together}, such as “{insight.text}” (k = {insight.support} users)"
@@ -133,7 +133,7 @@ def _context(found: Demonstration) -> RenderableType:
 
 
 def _quote(evidence: Sequence[Evidence]) -> Text:
-    """The first words that speak for it."""
+    """The first quote that supports a memory."""
     supporting = [one for one in evidence if one.stance is Stance.SUPPORTS]
     return _line(output.quoted(supporting[0])) if supporting else _line("")
 

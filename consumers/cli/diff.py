@@ -1,4 +1,4 @@
-"""`memory diff`: what another generation would change, in a terminal, as JSON, or as a page."""
+"""`memory diff`: compares two generations, in a terminal, as JSON, or as an HTML page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,19 +67,19 @@ TEXT_CHARACTERS = 160
 @click.option(
     "--questions",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON lines of tenant, user, query and evidence: which part of it each one finds.",
+    help="JSON lines of tenant, user, query and evidence: measure how much each generation finds.",
 )
 @click.option(
     "--examples",
     type=click.IntRange(min=0),
     default=EXAMPLES,
     show_default=True,
-    help="Of each change of each kind.",
+    help="Examples to show of each change of each kind.",
 )
 @click.option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write this page, which needs nothing beside it.",
+    help="Also write a self-contained HTML page to this file.",
 )
 @any_tenant_option
 @json_option
@@ -93,10 +93,11 @@ def diff_command(
     tenant: str | None,
     as_json: bool,
 ) -> None:
-    """Compare what two generations believe: BEFORE, such as the live one, and AFTER.
+    """Compare the memories of two generations: BEFORE, such as the live one, and AFTER.
 
-    Memories meet under what they are about. `changed` says another thing of it, `re-dated` the same
-    of another time. Both are also held against the log: which of their quotes stand.
+    Memories about the same subject are compared. `changed` means different content; `re-dated`
+    means the same content with other times. The command also checks the quotes of both generations
+    against the log.
     """
     done = run(_compare, configured(), before, after, tenant, names(users), questions, examples)
     if html is not None:
@@ -136,7 +137,7 @@ async def _compare(
 
 
 def document(done: Comparison) -> dict[str, object]:
-    """The comparison as JSON carries it."""
+    """Returns the comparison for JSON."""
     return {
         "before": standing_document(done.before),
         "after": standing_document(done.after),
@@ -150,7 +151,7 @@ def document(done: Comparison) -> dict[str, object]:
 
 
 def standing_document(standing: GenerationQuality) -> dict[str, object]:
-    """One side of it: counts, and the quality of all its memories and by what made them."""
+    """Returns one side of it: counts, and the quality of its memories, in all and by maker."""
     return {
         "generation": standing.generation,
         "memories": standing.memories,

@@ -25,9 +25,9 @@ from memory.settings import Settings
     "explain", epilog=example("memory explain 12 --user ana", "memory explain 3 --collective")
 )
 @click.argument("memory", type=int)
-@click.option("--collective", is_flag=True, help="MEMORY is of the tenant's collective tier.")
+@click.option("--collective", is_flag=True, help="MEMORY is a collective memory of the tenant.")
 @tenant_option
-@click.option("--user", help="Whose memory; not needed with --collective.")
+@click.option("--user", help="Owner of the memory; not needed with --collective.")
 @as_of_option
 @believed_at_option
 @json_option
@@ -39,10 +39,10 @@ def explain_command(
     as_json: bool,
     **past: Any,
 ) -> None:
-    """Show the evidence behind MEMORY: quotes, what made it, and what it replaced.
+    """Show the evidence of MEMORY: its quotes, what made it, and what it replaced.
 
-    MEMORY is the id that `memory recall` shows. Of a collective memory no evidence is shown, only
-    how many users support it at least.
+    MEMORY is the id that `memory recall` shows. A collective memory shows no evidence, only a lower
+    bound on the number of users who support it.
     """
     if collective:
         shared = run(_explain_collective, configured(), Scope(tenant, user or "-"), memory)

@@ -1,4 +1,4 @@
-"""`memory extract`: derives memories from what was recorded."""
+"""`memory extract`: derives memories from new interactions."""
 
 from dataclasses import fields
 from functools import partial
@@ -31,18 +31,20 @@ from memory.settings import Settings
         "memory extract --retry-set-aside --tenant acme",
     ),
 )
-@click.option("--follow", is_flag=True, help="Stay and extract whoever falls quiet, until stopped.")
+@click.option(
+    "--follow", is_flag=True, help="Keep running and extract users who fall quiet, until stopped."
+)
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
     default=AT_ONCE,
     show_default=True,
-    help="Users to extract at once: more where a model is waited for.",
+    help="Users to extract at once; raise it if a model is slow.",
 )
 @click.option(
     "--retry-set-aside",
     is_flag=True,
-    help="First take up again what was given up on, or waits for a budget raised since.",
+    help="First retry sessions that were set aside or wait for a budget.",
 )
 @click.option("--user", help="Only this user.")
 @any_tenant_option
@@ -55,16 +57,16 @@ def extract_command(
     tenant: str | None,
     as_json: bool,
 ) -> None:
-    """Derive memories from what was recorded since the last time.
+    """Derive memories from the interactions recorded since the last run.
 
     Any number of these may run at once, on any number of hosts: they share the users.
     """
     if user and not tenant:
-        raise click.UsageError("--user needs --tenant: users of two tenants may share a name")
+        raise click.UsageError("--user needs --tenant: two tenants may have users of the same name")
     done, whose = ExtractionReport(), UserFilter(tenant, user)
     if retry_set_aside:
         taken = run(_retry, configured(), whose)
-        output.say(f"took up {output.counted(taken, 'session')} that had been left")
+        output.say(f"retrying {output.counted(taken, 'session')}")
     with stopping_at_signals(follow):
         run(_extract, configured(), done, whose, workers, follow)
     output.answer(done, as_json, lambda: output.extracted(done))
@@ -88,7 +90,7 @@ async def _extract(
         async with reached(opening, patient=follow) as worker:
             try:
                 if follow:
-                    output.say("following; stop with Ctrl-C")
+                    output.say("following; press Ctrl-C to stop")
                     await worker.follow(whose.tenant, whose.user, at_once=workers)
                 else:
                     await worker.drain(whose.tenant, whose.user, at_once=workers)

@@ -1,4 +1,4 @@
-"""`memory forget`: erases a memory, a session or a user, for good."""
+"""`memory forget`: erases a memory, a session or a user."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,11 +29,11 @@ from memory.settings import Settings
         "memory forget --user-all --user ana --yes",
     ),
 )
-@click.option("--memory", type=int, help="This memory and the interactions it rests on.")
-@click.option("--session", help="This session and what stood only on it.")
+@click.option("--memory", type=int, help="This memory and the interactions that support it.")
+@click.option("--session", help="This session and the memories that rest on it.")
 @click.option("--user-all", is_flag=True, help="Everything of --user.")
 @click.option("--keep-sources", is_flag=True, help="With --memory: keep the interactions.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @tenant_option
 @user_option
 @json_option
@@ -48,11 +48,10 @@ def forget_command(
     user: str,
     as_json: bool,
 ) -> None:
-    """Forget for good: exactly one of --memory, --session and --user-all.
+    """Forget permanently: exactly one of --memory, --session and --user-all.
 
-    No copy is left, of what was believed before neither, and forgotten interactions are refused if
-    they are ever recorded again. To let interactions count for nothing and keep them, use
-    `memory retract`.
+    Nothing is kept, not even earlier beliefs. Recording a forgotten interaction again is refused.
+    To keep interactions in the log without counting them, use `memory retract`.
     """
     if (memory is not None) + (session is not None) + user_all != 1:
         raise click.UsageError("give exactly one of --memory, --session and --user-all")
@@ -63,8 +62,8 @@ def forget_command(
         gone,
         as_json,
         lambda: Text(
-            f"forgot {output.counted(gone.interactions, 'interaction')}; memories that stood on"
-            f" them: {gone.memories:,}"
+            f"forgot {output.counted(gone.interactions, 'interaction')};"
+            f" memories removed: {gone.memories:,}"
         ),
     )
 
@@ -96,4 +95,4 @@ def _agreed(what: str) -> None:
 
 
 def _asked(what: str) -> None:
-    click.confirm(f"Forget {what} for good?", abort=True, err=True)
+    click.confirm(f"Forget {what} permanently?", abort=True, err=True)

@@ -1,4 +1,4 @@
-"""Options and results that the commands on generations share."""
+"""Defines the options and results that the commands on generations share."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ generation_argument = click.argument("name", metavar="GENERATION")
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Where a generation stands after a move, and the one it took the place of."""
+    """A generation after a move, and the one it replaced."""
 
     generation: Generation
     before: Generation | None = None

@@ -1,4 +1,4 @@
-"""`memory generations`: lists the generations and whom they serve."""
+"""`memory generations`: lists the generations and the users they serve."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ from memory.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A generation, and how far one beside the live one has come."""
+    """A generation and, for a shadow, how far it has come."""
 
     generation: Generation
     coverage: Coverage | None
@@ -37,7 +37,7 @@ class Listed:
 @click.command("generations", epilog=example("memory generations", "memory generations --json"))
 @json_option
 def generations_command(as_json: bool) -> None:
-    """List the generations: what made them, whom they serve, how far they have come."""
+    """List the generations: their extractors, the share of users they serve, their progress."""
     found = run(_listed, configured())
     output.answer(found, as_json, lambda: _generations(found))
 

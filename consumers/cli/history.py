@@ -1,4 +1,4 @@
-"""`memory history`: lists what is believed of a user, or was."""
+"""`memory history`: lists the current or former beliefs about a user."""
 
 from datetime import datetime
 from functools import partial
@@ -34,7 +34,7 @@ from memory.settings import Settings
         "memory history --user ana --contested",
     ),
 )
-@click.option("--attribute", help="Only of this attribute, such as lives_in.")
+@click.option("--attribute", help="Only memories of this attribute, such as lives_in.")
 @click.option(
     "--kind",
     "kinds",
@@ -42,10 +42,10 @@ from memory.settings import Settings
     type=click.Choice([kind.value for kind in MemoryKind]),
     help="Only this kind; may be repeated.",
 )
-@click.option("--closed", is_flag=True, help="Also what is believed no more, and what ended it.")
-@click.option("--contested", is_flag=True, help="Only what contradicts another, undecided.")
+@click.option("--closed", is_flag=True, help="Also former beliefs, and what ended them.")
+@click.option("--contested", is_flag=True, help="Only memories in an open conflict.")
 @click.option(
-    "--limit", default=100, show_default=True, type=click.IntRange(min=1), help="How many at most."
+    "--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most this many."
 )
 @as_of_option
 @believed_at_option
@@ -62,7 +62,7 @@ def history_command(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """List a user's memories, newest belief first: what is believed now, or was then."""
+    """List a user's memories, newest belief first: now, or at a point in time."""
     asked["kinds"] = [MemoryKind(kind) for kind in kinds] or None
     found = run(partial(_history, **asked), configured(), Scope(tenant, user, agent))
     output.answer(found, as_json, lambda: _table(found))
@@ -75,7 +75,7 @@ async def _history(settings: Settings, scope: Scope, **asked: Any) -> list[Memor
 
 def _table(found: list[Memory]) -> RenderableType:
     if not found:
-        return Text("nothing is believed, or was")
+        return Text("no beliefs")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("id", "kind", "holds", "believed"):
         table.add_column(name, no_wrap=True, justify="right" if name == "id" else "left")

@@ -1,4 +1,4 @@
-"""A comparison as one HTML page that needs nothing beside it: no script, no font, no style."""
+"""Draws a comparison as one HTML page without external scripts, fonts or styles."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -38,7 +38,6 @@ _WORDS = re.compile(r"\w+|\W")
 
 
 def drawn(done: Comparison) -> str:
-    """The page."""
     title = f"{done.before.generation} → {done.after.generation}"
     sections = [_section(kind, done) for kind in MemoryKind]
     return (
@@ -109,7 +108,7 @@ def _example(difference: Difference) -> str:
 
 
 def _sides(before: MemoryVersion | None, after: MemoryVersion | None) -> tuple[str, str]:
-    """Both texts with what only one of them says marked, and when and by what under each."""
+    """Both texts with their differences marked, each with its time and maker below."""
     ours, theirs = (side.text[:TEXT_CHARACTERS] if side else "" for side in (before, after))
     if before and after:
         ours, theirs = _marked(ours, theirs)
@@ -133,5 +132,5 @@ def _under(side: MemoryVersion | None) -> str:
 
 
 def _safe(text: str) -> str:
-    """Text as HTML shows it; what users wrote stays text."""
+    """Escapes text for HTML, so that users' text stays text."""
     return escape(plain(text))

@@ -1,4 +1,4 @@
-"""`memory import`: a file into the log, and at once into memories."""
+"""`memory import`: imports a file into the log and extracts memories from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ from memory.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What `memory import` did: seconds and rates are those of recording alone."""
+    """The result of `memory import`; seconds and rates are those of recording alone."""
 
     format: Format
     read: int
@@ -59,10 +59,10 @@ class Imported:
     "--format",
     "form",
     type=click.Choice([form.value for form in Format]),
-    help="Told by the file itself unless given.",
+    help="Format of the file. Default: detected.",
 )
-@click.option("--no-extract", is_flag=True, help="Only record; derive memories later.")
-@click.option("--user", help="Whose memory, where the file does not say.")
+@click.option("--no-extract", is_flag=True, help="Only record; extract later.")
+@click.option("--user", help="Owner of the memories, if the file does not name one.")
 @tenant_option
 @agent_option
 @json_option
@@ -78,9 +78,9 @@ def import_command(
 ) -> None:
     """Import conversations from PATH, then extract memories from them.
 
-    PATH is a JSON Lines file of interactions, a ChatGPT data export (zip or conversations.json),
-    or a LoCoMo or BEAM data set. A JSONL line that names its own tenant keeps it. Importing again
-    doubles nothing; at a broken line what came before it is recorded.
+    PATH is a JSON Lines file of interactions, a ChatGPT data export (zip or conversations.json), or
+    a LoCoMo or BEAM data set. A JSONL line that names its own tenant keeps it. Importing a file
+    again adds nothing twice. If a line is bad, everything before it is recorded.
     """
     done = run(_import, configured(), path, form, (tenant, user, agent), not no_extract)
     output.answer(done, as_json, lambda: _imported(path, done))
@@ -122,7 +122,7 @@ async def _import(
 
 
 class _TenantsOf:
-    """Records through a client and notes which tenants were written to."""
+    """Records through a client and notes the tenants it wrote to."""
 
     def __init__(self, client: AsyncMemoryClient, tenants: set[str]) -> None:
         self._client = client

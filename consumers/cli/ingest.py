@@ -1,4 +1,4 @@
-"""`memory ingest`: brings a topic into the log."""
+"""`memory ingest`: writes a Kafka topic to the log."""
 
 import gc
 import signal
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from consumers.ingest.store import Counts
 
 SWITCH_SECONDS = 0.001
-"""How long a thread that reads may keep one waiting that Postgres has answered; 5 ms otherwise."""
+"""How long a reading thread may hold up a thread that has an answer from Postgres; Python's default
+is 5 ms."""
 
 COLLECT_AFTER = 20_000
-"""New objects after which the interpreter looks for cycles among them; 700 otherwise."""
+"""New objects after which the interpreter looks for cycles among them; Python's default is 700."""
 
 
 @click.command(
@@ -43,15 +44,24 @@ COLLECT_AFTER = 20_000
         "MEMORY_KAFKA_TOPIC=crm.messages memory ingest --mapping crm.toml",
     ),
 )
-@click.option("--group", default=GROUP, show_default=True, help="Processes of one group share.")
-@click.option("--instance-id", help="A static member's name: partitions wait while it restarts.")
+@click.option(
+    "--group",
+    default=GROUP,
+    show_default=True,
+    help="Consumer group; its processes share the partitions.",
+)
+@click.option("--instance-id", help="Static member name: its partitions wait while it restarts.")
 @click.option(
     "--mapping",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A TOML or JSON file: where other messages have the fields.",
+    help="A TOML or JSON file that maps other messages to the envelope.",
 )
-@click.option("--drain", is_flag=True, help="End once what is there now is in the log.")
-@click.option("--accept-loss", is_flag=True, help="Go on after a gap, a cut or a topic made again.")
+@click.option(
+    "--drain", is_flag=True, help="Stop once the messages that are there now are in the log."
+)
+@click.option(
+    "--accept-loss", is_flag=True, help="Continue after a gap, a truncation, or a recreated topic."
+)
 @json_option
 def ingest_command(
     group: str,
@@ -61,15 +71,16 @@ def ingest_command(
     accept_loss: bool,
     as_json: bool,
 ) -> None:
-    """Bring the topic of MEMORY_KAFKA_TOPIC into the log, until stopped.
+    """Write the topic of MEMORY_KAFKA_TOPIC to the log, until stopped.
 
-    Any number of these may run at once, on any number of hosts: they share the partitions. What
-    cannot be applied is set aside (`memory dead-letters`); what passes by itself is waited out.
+    Any number of these may run at once, on any number of hosts: they share the partitions. Messages
+    that cannot be applied become dead letters (`memory dead-letters`). Passing failures are waited
+    out.
     """
     settings = configured()
     if not settings.kafka_servers:
         raise ConfigurationError(
-            "MEMORY_KAFKA_SERVERS is not set: without Kafka, Postgres is the bus"
+            "MEMORY_KAFKA_SERVERS is not set; without Kafka, Postgres is the bus"
         )
     options = IngestOptions(
         group=group,
@@ -88,14 +99,14 @@ def ingest_command(
             options,
             lambda so_far: advance(so_far.records),
         )
-        output.say("ingesting; stop with Ctrl-C")
+        output.say("ingesting; press Ctrl-C to stop")
         with _stopping(ingest):
             done = ingest.run()
     output.answer(done, as_json, lambda: _ingested(done))
 
 
 def settle_in() -> None:
-    """Suits the interpreter to one thread that reads while another waits for Postgres."""
+    """Tunes the interpreter for one thread that reads while another waits for Postgres."""
     sys.setswitchinterval(SWITCH_SECONDS)
     # A batch is many objects without a cycle: looking for some took a quarter of the reading.
     gc.freeze()
@@ -104,7 +115,7 @@ def settle_in() -> None:
 
 @contextmanager
 def _stopping(ingest: "Ingest") -> Iterator[None]:
-    """SIGTERM and SIGINT let the batch under way finish; a second one ends the process at once."""
+    """Lets SIGTERM and SIGINT finish the current batch; a second signal ends the process."""
     signals = (signal.SIGTERM, signal.SIGINT)
     before = [signal.getsignal(number) for number in signals]
 

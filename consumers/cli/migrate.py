@@ -1,4 +1,4 @@
-"""`memory migrate`: brings the database up to this release."""
+"""`memory migrate`: migrates the database to this release."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from memory.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """What `memory migrate` did, and where the database stands now."""
+    """The result of `memory migrate`."""
 
     database: str
     version: int
@@ -34,10 +34,10 @@ class Migrated:
 )
 @json_option
 def migrate_command(as_json: bool) -> None:
-    """Bring the database up to this release.
+    """Migrate the database to this release.
 
-    MEMORY_DATABASE_URL names the login role that owns the schema. Each migration commits on its
-    own; running it again, or twice at once, applies nothing twice.
+    MEMORY_DATABASE_URL names the login role that owns the schema. Each migration commits by itself.
+    Running the command again, or twice at once, applies nothing twice.
     """
     done = run(_migrate, configured())
     output.answer(done, as_json, lambda: _migrated(done))

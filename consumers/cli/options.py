@@ -1,4 +1,4 @@
-"""Options that commands share, and how a command's work is run."""
+"""Defines the options that commands share, and runs a command's work."""
 
 import signal
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,27 +24,32 @@ tenant_option = click.option(
     show_envvar=True,
     default="default",
     show_default=True,
-    help="Whose store this is.",
+    help="Tenant.",
 )
 any_tenant_option = click.option(
-    "--tenant", envvar="MEMORY_TENANT", show_envvar=True, help="Only this tenant; else every one."
+    "--tenant",
+    envvar="MEMORY_TENANT",
+    show_envvar=True,
+    help="Only this tenant. Default: all tenants.",
 )
-user_option = click.option("--user", required=True, help="Whose memory.")
-agent_option = click.option("--agent", help="As this agent: what is private to it counts too.")
+user_option = click.option("--user", required=True, help="User.")
+agent_option = click.option(
+    "--agent", help="Agent of the scope; its private memories are included."
+)
 after_option = click.option(
-    "--after", help="Wait until the answer reflects this receipt, as `record --json` prints it."
+    "--after", help="Wait until the answer reflects this receipt, printed by `record --json`."
 )
 wait_option = click.option(
     "--wait",
     type=click.FloatRange(min=0),
     default=TIMEOUT,
     show_default=True,
-    help="With --after: at most so many seconds.",
+    help="Longest wait for --after, in seconds.",
 )
 
 
 def moment(_: click.Context, param: click.Parameter, text: str | None) -> datetime | None:
-    """What an option takes as a time; the library refuses one that has no zone."""
+    """Parses a time option; the library refuses a time without a zone."""
     try:
         return datetime.fromisoformat(text) if text else None
     except ValueError as error:
@@ -53,33 +58,33 @@ def moment(_: click.Context, param: click.Parameter, text: str | None) -> dateti
 
 
 as_of_option = click.option(
-    "--as-of", callback=moment, metavar="TIME", help="What held then; ISO 8601 with a zone."
+    "--as-of", callback=moment, metavar="TIME", help="What held at this time; ISO 8601 with a zone."
 )
 believed_at_option = click.option(
     "--believed-at",
     callback=moment,
     metavar="TIME",
-    help="What was believed then, whatever was learned or retracted since.",
+    help="What was believed at this time, before anything learned or retracted since.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 def receipt_of(after: str | None) -> Receipt | None:
-    """The receipt that `--after` gives.
+    """Parses the receipt of `--after`.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: it is not a receipt.
     """
     return Receipt.from_json(after) if after is not None else None
 
 
 def example(*lines: str) -> str:
-    """The end of a command's help: commands to copy."""
+    """Returns the end of a command's help: commands to copy."""
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def configured() -> Settings:
-    """The settings that the environment gives.
+    """Reads the settings from the environment.
 
     Raises:
         ConfigurationError: a MEMORY_* variable cannot be read; the message names it.
@@ -96,17 +101,16 @@ def configured() -> Settings:
 
 
 def run(work: Callable[[*Args], Awaitable[T]], *arguments: *Args) -> T:
-    """Runs a command's async work to its end."""
     return anyio.run(work, *arguments)
 
 
 @contextmanager
 def stopping_at_signals(follow: bool) -> Iterator[None]:
-    """SIGTERM, as SIGINT, ends a follower in good order; anything else it ends with exit code 1."""
+    """Lets SIGTERM and SIGINT end a follower cleanly; other commands end with exit code 1."""
     if not follow:
         yield
         return
-    # What a script starts in the background ignores SIGINT, and with it what we make of SIGTERM.
+    # A script's background job ignores SIGINT, and so would ignore the SIGINT that we raise.
     interrupted = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
@@ -118,16 +122,16 @@ def stopping_at_signals(follow: bool) -> Iterator[None]:
 
 
 def fail_on(failures: int) -> None:
-    """Ends the command with exit code 1 where extraction failed on sessions."""
+    """Ends the command with exit code 1 if extraction failed on sessions."""
     if failures:
         click.echo(
-            f"error: extraction failed {failures} times; `memory extract` tries again,"
-            " `memory status` lists those given up",
+            f"error: extraction failed {failures} times; run `memory extract` to retry;"
+            " `memory status` lists the sessions set aside",
             err=True,
         )
         click.get_current_context().exit(1)
 
 
 def names(text: str | None) -> list[str] | None:
-    """A comma-separated list; None for none given."""
+    """Splits a comma-separated list; returns None if none is given."""
     return [name.strip() for name in text.split(",") if name.strip()] if text else None

@@ -1,4 +1,4 @@
-"""What commands print: one JSON document, or something a person reads well."""
+"""Prints the output of commands: one JSON document, or text for people."""
 
 import json
 import os
@@ -32,7 +32,7 @@ PIPED_WIDTH = 120
 
 
 def answer(document: object, as_json: bool, shown: Callable[[], RenderableType]) -> None:
-    """Prints `document` as JSON, or else what `shown` draws, to stdout."""
+    """Prints `document` as JSON, or else the result of `shown`, to stdout."""
     if as_json:
         click.echo(json.dumps(to_jsonable_python(document), ensure_ascii=False))
     else:
@@ -40,7 +40,7 @@ def answer(document: object, as_json: bool, shown: Callable[[], RenderableType])
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that takes text as it is: brackets in a memory are no markup."""
+    """Returns a console that prints text as it is: brackets in a memory are not markup."""
     made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = PIPED_WIDTH
@@ -48,35 +48,35 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(message: str) -> None:
-    """One line to stderr."""
+    """Prints one line to stderr."""
     click.echo(message, err=True)
 
 
 def warn_of_stale(fresh: bool, waited: float, missing: str) -> None:
-    """One line to stderr where an answer does not reflect what was waited for."""
+    """Warns on stderr if an answer does not reflect the receipt it waited for."""
     if not fresh:
-        say(f"waited {waited:.1f} s in vain; answered with what there is (does `{missing}` run?)")
+        say(f"not fresh after {waited:.1f} s; is `{missing}` running?")
 
 
 def plain(text: str) -> str:
-    """The text without control characters: what users wrote must not drive the terminal."""
+    """Removes control characters, so that users' text cannot control the terminal."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def one_line(text: str, limit: int | None = None) -> str:
-    """The text as one plain line, cut at `limit` characters."""
+    """Returns the text as one plain line, cut at `limit` characters."""
     line = plain(" ".join(text.split()))
     return line if limit is None or len(line) <= limit else line[: limit - 1] + "…"
 
 
 def for_stdout(text: str) -> str:
-    """Prompt text unchanged for a pipe, and plain for a terminal."""
+    """Returns prompt text unchanged for a pipe, and plain for a terminal."""
     return plain(text) if sys.stdout.isatty() else text
 
 
 @contextmanager
 def progress(what: str, unit: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr while the block runs, if that is a terminal; call it with what is done."""
+    """Shows a progress bar on stderr, if that is a terminal; call it with the count so far."""
     stderr = console(stderr=True)
     columns = (
         SpinnerColumn(),
@@ -92,28 +92,25 @@ def progress(what: str, unit: str, total: int | None = None) -> Iterator[Callabl
 
 
 def day(moment: datetime | None) -> str:
-    """A date; nothing for no time."""
     return f"{moment:%Y-%m-%d}" if moment else ""
 
 
 def held(memory: Memory) -> str:
-    """When a memory holds in the world."""
+    """Returns the days between which a memory holds in the world."""
     until = f" to {day(memory.valid_to)}" if memory.valid_to else ""
     return f"{day(memory.valid_from)}{until}"
 
 
 def quoted(evidence: Evidence) -> str:
-    """Evidence as its date, interaction and quote."""
     said = one_line(evidence.quote, QUOTE_CHARACTERS)
     return f"{day(evidence.occurred_at)} {plain(evidence.interaction_id)}: “{said}”"
 
 
 def recalled(found: Recall) -> RenderableType:
-    """Ranked memories as a table."""
     if not found.items:
         return Text(
-            f"nothing recalled (position {found.position});"
-            " new interactions become memories with `memory extract`"
+            f"no memories found (position {found.position});"
+            " `memory extract` derives memories from new interactions"
         )
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("score", "id", "kind", "when"):
@@ -134,7 +131,7 @@ def recalled(found: Recall) -> RenderableType:
 
 
 def cited(context: Context) -> str:
-    """What a context's markers stand for, one a line, after its size."""
+    """Returns the size of a context and its citations, one on a line."""
     lines = [f"{context.tokens} of {context.budget} tokens, position {context.position}"]
     lines += [
         f"[{c.marker}] memory {c.memory} ({c.tier}) from {plain(', '.join(c.interaction_ids))}"
@@ -144,7 +141,6 @@ def cited(context: Context) -> str:
 
 
 def explained(explanation: Explanation) -> RenderableType:
-    """A memory, what made it, its quotes, and its neighbours in time."""
     memory = explanation.memory
     made = memory.provenance
     by = f"{made.extractor} {made.extractor_version}"
@@ -178,22 +174,19 @@ def explained(explanation: Explanation) -> RenderableType:
 
 
 def counted(count: int, thing: str) -> str:
-    """`1 session`, `2 sessions`."""
+    """Returns `1 session`, `2 sessions`."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def per_second(count: int, seconds: float) -> str:
-    """A rate with thousands separated."""
     return f"{count / seconds:,.0f}/s" if seconds > 0 else "-"
 
 
 def tally(counts: Mapping[str, int]) -> str:
-    """Counts by name, in the order of the names."""
     return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items())) or "none"
 
 
 def extracted(done: ExtractionReport) -> Text:
-    """What a run of extraction did."""
     return Text(
         f"extracted {counted(done.interactions, 'interaction')} of"
         f" {counted(done.sessions, 'session')}, {counted(done.users, 'user')}"

@@ -1,4 +1,4 @@
-"""`memory promote`: makes a generation that serves everybody the live one."""
+"""`memory promote`: makes a generation that serves all users the live one."""
 
 import click
 from rich.text import Text
@@ -22,10 +22,10 @@ from memory.settings import Settings
 @generation_argument
 @json_option
 def promote_command(name: str, as_json: bool) -> None:
-    """Make a generation that serves everybody the live one.
+    """Make a generation that serves all users the live one.
 
-    The one before is kept up as a shadow, so that `memory shift` can go back to it, until it is
-    retired.
+    The generation before it stays as a shadow that is kept up. Until it is retired, `memory shift`
+    can go back to it.
     """
     moved = run(_promote, configured(), name)
     output.answer(moved, as_json, lambda: _promoted(moved))

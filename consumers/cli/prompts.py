@@ -1,4 +1,4 @@
-"""`memory prompts`: shows the prompts beside those that were used."""
+"""`memory prompts`: compares the prompts of this release with those used in this store."""
 
 import difflib
 from collections.abc import Sequence
@@ -30,15 +30,15 @@ from memory.settings import Settings
     ),
 )
 def prompts_command() -> None:
-    """Show the prompts of this release beside those that were used. Each takes --json."""
+    """Compare the prompts of this release with those used in this store. Each takes --json."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptState:
     """A prompt of this release, or of the store's past.
 
-    state: `current` (used as it reads), `unused` (not yet), `changed` (the store knows another text
-        of this version, and will refuse this one) or `past`.
+    state: `current` (used in this version), `unused` (not used yet), `changed` (the store has
+        another text for this version, and refuses this one) or `past`.
     """
 
     name: str
@@ -92,20 +92,20 @@ def _states_table(found: Sequence[PromptState]) -> RenderableType:
 
 @prompts_command.command("show")
 @click.argument("name")
-@click.option("--version", help="As the store first used it; else as this release has it.")
+@click.option("--version", help="The version that this store used. Default: this release's.")
 @json_option
 def show_command(name: str, version: str | None, as_json: bool) -> None:
-    """Print a prompt as its file reads."""
+    """Print the file of a prompt."""
     source = _shipped(name).source if version is None else _stored(name, version)
     output.answer({"name": name, "source": source}, as_json, lambda: Text(output.plain(source)))
 
 
 @prompts_command.command("diff")
 @click.argument("name")
-@click.option("--version", help="Against this version; else the one that was used last.")
+@click.option("--version", help="Compare with this version. Default: the one used last.")
 @json_option
 def diff_command(name: str, version: str | None, as_json: bool) -> None:
-    """Show what this release changes of a prompt as it was used."""
+    """Show what this release changes in a prompt."""
     prompt = _shipped(name)
     before = _stored(name, version)
     lines = difflib.unified_diff(
@@ -119,7 +119,7 @@ def diff_command(name: str, version: str | None, as_json: bool) -> None:
 
 def _shipped(name: str) -> Prompt:
     if name not in prompts():
-        raise InvalidInput(f"no prompt is called {name!r}; there are {', '.join(prompts())}")
+        raise InvalidInput(f"no prompt is called {name!r}; prompts: {', '.join(prompts())}")
     return prompts()[name]
 
 

@@ -32,7 +32,9 @@ from memory.settings import Settings
     ),
 )
 @click.argument("query")
-@click.option("-k", default=10, show_default=True, type=click.IntRange(min=1), help="How many.")
+@click.option(
+    "-k", default=10, show_default=True, type=click.IntRange(min=1), help="Number of memories."
+)
 @click.option(
     "--kind",
     "kinds",
@@ -40,7 +42,7 @@ from memory.settings import Settings
     type=click.Choice([kind.value for kind in MemoryKind]),
     help="Only this kind; may be repeated.",
 )
-@click.option("--only-agent", is_flag=True, help="Only what is private to --agent.")
+@click.option("--only-agent", is_flag=True, help="Only memories that are private to --agent.")
 @after_option
 @wait_option
 @as_of_option
@@ -63,7 +65,7 @@ def recall_command(
     as_json: bool,
     **past: Any,
 ) -> None:
-    """Rank a user's memories for QUERY, best first, with what each cites."""
+    """Rank a user's memories for QUERY, best first, with their citations."""
     wanted = [MemoryKind(kind) for kind in kinds] or None
     scope = Scope(tenant, user, agent)
     ask = partial(

@@ -32,26 +32,30 @@ from memory.settings import Settings
     ),
 )
 @click.argument("content")
-@click.option("--session", default="default", show_default=True, help="Which conversation.")
+@click.option("--session", default="default", show_default=True, help="Conversation.")
 @click.option(
     "--role",
     type=click.Choice([role.value for role in Role]),
     default="user",
     show_default=True,
-    help="Who acted.",
+    help="Role of the speaker.",
 )
 @click.option(
     "--kind",
     type=click.Choice([kind.value for kind in InteractionKind]),
     default="message",
     show_default=True,
-    help="What happened.",
+    help="Kind of the interaction.",
 )
-@click.option("--id", "interaction_id", help="With --at: recorded once, however often it is sent.")
-@click.option("--actor", help="Display name of who acted.")
+@click.option(
+    "--id", "interaction_id", help="Id; recording the same id and content again changes nothing."
+)
+@click.option("--actor", help="Display name of the speaker.")
 @click.option("--payload", default="{}", help="A JSON object, such as a tool's arguments.")
-@click.option("--at", callback=moment, help="When it happened, ISO 8601 with a zone; default: now.")
-@click.option("--private", is_flag=True, help="Keep what is derived from it to --agent.")
+@click.option(
+    "--at", callback=moment, help="Time of the event, ISO 8601 with a zone. Default: now."
+)
+@click.option("--private", is_flag=True, help="Let only --agent see the memories derived from it.")
 @tenant_option
 @user_option
 @agent_option
@@ -71,8 +75,9 @@ def record_command(
 ) -> None:
     """Append CONTENT to the log as one interaction; `-` reads it from stdin.
 
-    It is in the next context at once, or over Kafka once `memory ingest` applied it. Memories
-    follow with `memory extract`. What --json prints is a receipt: `--after` of other commands.
+    The next context shows it at once; with Kafka, once `memory ingest` has applied it. `memory
+    extract` derives memories from it. --json prints a receipt, which other commands take as
+    --after.
     """
     text = sys.stdin.read() if content == "-" else content
     scope = Scope(tenant, user, agent, session)

@@ -23,14 +23,14 @@ from memory.settings import Settings
         "memory reembed --drop-old",
     ),
 )
-@click.option("--batch", type=click.IntRange(min=1), default=200, help="Texts at a time.")
-@click.option("--drop-old", is_flag=True, help="Remove the vectors that no longer serve.")
+@click.option("--batch", type=click.IntRange(min=1), default=200, help="Texts to embed at a time.")
+@click.option("--drop-old", is_flag=True, help="Delete the vectors that no longer serve.")
 @json_option
 def reembed_command(batch: int, drop_old: bool, as_json: bool) -> None:
     """Move the store to the embedder that MEMORY_EMBEDDER names.
 
-    The old vectors serve until the new ones are complete. Interrupted, it goes on when run again;
-    afterwards apps and workers are restarted with the new setting.
+    The old vectors serve until the new ones are complete. After an interruption, run the command
+    again to continue. Afterwards, restart apps and workers with the new setting.
     """
     done = run(_reembed, configured(), batch, drop_old)
     output.answer(done, as_json, lambda: _reembedded(done))

@@ -38,22 +38,30 @@ DAY = click.DateTime(["%Y-%m-%d"])
         "memory replay --generation new --live-extractors episodes,statements,behaviour,procedures",
     ),
 )
-@click.option("--generation", "name", required=True, help="The shadow to derive, or to go on with.")
-@click.option("--extractors", help="Made by these, comma-separated; else by all installed.")
+@click.option("--generation", "name", required=True, help="The shadow to derive or to continue.")
+@click.option("--extractors", help="Extractors, comma-separated. Default: all installed.")
 @click.option(
     "--live-extractors",
-    help="The live generation stays to be made by these, whatever is installed.",
+    help="Fix the live generation's extractors to these, whatever is installed later.",
 )
 @click.option("--users", help="Only these users, comma-separated.")
-@click.option("--since", type=DAY, help="Only users with something recorded since that day, UTC.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Interactions a second.")
-@click.option("--budget", type=click.IntRange(min=1), help="Interactions in this run, at most.")
+@click.option(
+    "--since", type=DAY, help="Only users with interactions recorded since this day (UTC)."
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="At most this many interactions per second.",
+)
+@click.option(
+    "--budget", type=click.IntRange(min=1), help="At most this many interactions in this run."
+)
 @click.option(
     "--max-lag",
     type=click.FloatRange(min=0),
     default=Pace().max_lag,
     show_default=True,
-    help="Pause while extraction is this many seconds behind.",
+    help="Pause while extraction is more than this many seconds behind.",
 )
 @any_tenant_option
 @json_option
@@ -71,8 +79,8 @@ def replay_command(
 ) -> None:
     """Derive a shadow generation from the log, beside the one that serves.
 
-    Nobody is served from it before `memory shift`. Stopped at any time, the same command goes on
-    where it was; extraction of new interactions always comes first.
+    It serves nobody before `memory shift`. After a stop, run the same command again to continue.
+    Extraction of new interactions takes precedence.
     """
     part = ReplayFilter(tenant, names(users), since.replace(tzinfo=UTC) if since else None)
     pace = Pace(rate, budget, max_lag)
@@ -111,9 +119,9 @@ def _replayed(done: Replayed) -> Text:
         f"memories made: {output.tally(done.memories)}",
     ]
     if done.waited:
-        lines.append(f"held back for {done.waited:.1f} s")
+        lines.append(f"paused for {done.waited:.1f} s")
     if done.spent:
-        lines.append("the budget is used up; run it again to go on")
+        lines.append("the budget is used up; run it again to continue")
     elif done.left:
-        lines.append(f"{output.counted(done.left, 'user')} not finished; run it again to go on")
+        lines.append(f"{output.counted(done.left, 'user')} not finished; run it again to continue")
     return Text("\n".join(lines))

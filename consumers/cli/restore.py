@@ -1,4 +1,4 @@
-"""`memory restore`: retracted interactions count again."""
+"""`memory restore`: undoes a retraction."""
 
 from typing import Any
 
@@ -13,5 +13,5 @@ from consumers.cli.retraction_options import revise, revision_options
 @click.command("restore", epilog=example("memory restore --interaction m-17 --user ana"))
 @revision_options
 def restore_command(**given: Any) -> None:
-    """Let retracted interactions count again: the reverse of `memory retract`."""
+    """Undo a retraction: retracted interactions count again."""
     revise("restore", **given)

@@ -1,4 +1,4 @@
-"""`memory retire`: removes a generation and all that it made."""
+"""`memory retire`: removes a generation and all its memories."""
 
 import click
 from rich.text import Text
@@ -23,17 +23,19 @@ from memory.settings import Settings
 
 @click.command("retire", epilog=example("memory retire first"))
 @generation_argument
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 def retire_command(name: str, yes: bool, as_json: bool) -> None:
-    """Remove a shadow and all the memories it made, for good.
+    """Remove a shadow and all its memories permanently.
 
-    Nothing before this deletes anything. Stopped, it goes on when run again.
+    No other command on generations deletes anything. After a stop, run it again to continue.
     """
     settings = configured()
     generation = run(_found, settings, name)
     if not yes:
-        click.confirm(f"Remove all that generation {generation.name!r} made?", abort=True, err=True)
+        click.confirm(
+            f"Remove all memories of generation {generation.name!r}?", abort=True, err=True
+        )
     done = run(_retire, settings, name)
     output.answer(done, as_json, lambda: _retired(done))
 

@@ -1,4 +1,4 @@
-"""`memory retract`: interactions stay in the log and stop counting."""
+"""`memory retract`: keeps interactions in the log but stops counting them."""
 
 from typing import Any
 
@@ -19,10 +19,11 @@ from consumers.cli.retraction_options import revise, revision_options
 )
 @revision_options
 def retract_command(**given: Any) -> None:
-    """Let interactions count for nothing: they stay in the log, marked, and can be restored.
+    """Retract interactions: they stay in the log, marked, but no longer count.
 
-    What stood only on them is believed no more, and what it had replaced is believed again, from
-    now on; what was believed before can be looked at with --believed-at. To have nothing left of
-    them, use `memory forget`. A source may go on sending.
+    `memory restore` undoes it. Memories that only they support are no longer believed, and the
+    beliefs that those had replaced are restored. --believed-at still shows what was believed
+    before. To delete interactions, use `memory forget`. New interactions of a retracted source are
+    accepted and count.
     """
     revise("retract", **given)

@@ -1,4 +1,4 @@
-"""Options and work that `memory retract` and `memory restore` share."""
+"""Defines the options and the work that `memory retract` and `memory restore` share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,17 +22,24 @@ from memory.settings import Settings
 
 
 def revision_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that `retract` and `restore` share."""
+    """Adds the options that `retract` and `restore` share."""
     for option in (
         json_option,
-        click.option("--all-users", is_flag=True, help="With --source: of the whole tenant."),
-        click.option("--user", help="Whose interactions."),
+        click.option("--all-users", is_flag=True, help="With --source: in the whole tenant."),
+        click.option("--user", help="User."),
         tenant_option,
-        click.option("--yes", is_flag=True, help="Do not ask."),
-        click.option("--by", default="console", show_default=True, help="Who says so; is kept."),
-        click.option("--reason", default="", help="Why; is kept."),
-        click.option("--source", help="All interactions that came from this source."),
-        click.option("--interaction", "interactions", multiple=True, help="An id; repeatable."),
+        click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
+        click.option(
+            "--by",
+            default="console",
+            show_default=True,
+            help="Person who decides; kept in the log.",
+        ),
+        click.option("--reason", default="", help="Reason; kept in the log."),
+        click.option("--source", help="All interactions of this source."),
+        click.option(
+            "--interaction", "interactions", multiple=True, help="Interaction id; may be repeated."
+        ),
     ):
         command = option(command)
     return command
@@ -51,7 +58,7 @@ def revise(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Retracts or restores, as `verb` says, and prints what changed."""
+    """Retracts or restores, as `verb` says, and prints the result."""
     if bool(interactions) == (source is not None):
         raise click.UsageError("give either --interaction or --source")
     if (user is not None) == all_users:
@@ -60,7 +67,7 @@ def revise(
         raise click.UsageError("--all-users goes with --source")
     whose = f"all users of tenant {tenant!r}" if user is None else f"user {user!r}"
     if source is not None and not yes:
-        question = f"{verb.capitalize()} everything of source {source!r} of {whose}?"
+        question = f"{verb.capitalize()} all interactions of source {source!r} of {whose}?"
         click.confirm(question, abort=True, err=True)
     done: Revised | SourceRevised
     if user is None:
@@ -91,11 +98,11 @@ async def _over_all(
 
 def _told(verb: str, whose: str, done: Revised | SourceRevised) -> Text:
     if isinstance(done, SourceRevised) and done.skipped:
-        return Text("another process is at it")
+        return Text("skipped: another process is already doing this")
     said = "retracted" if verb == "retract" else "restored"
     return Text(
         f"{said} {output.counted(done.interactions, 'interaction')} of {whose},"
         f" {done.unchanged:,} already were; memories: {done.closed:,} closed,"
         f" {done.believed:,} believed instead\n"
-        "what is made of several interactions at once follows with `memory extract`"
+        "run `memory extract` for memories derived from several interactions"
     )

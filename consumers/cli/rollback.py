@@ -21,7 +21,7 @@ from memory.settings import Settings
 def rollback_command(as_json: bool) -> None:
     """Give every user back to the live generation, at once.
 
-    The shadow stays as it is and is no longer kept up; shifting to it again catches up first.
+    The shadow keeps its memories and is no longer kept up. Another shift to it catches up first.
     """
     moved = run(_roll_back, configured())
     output.answer(

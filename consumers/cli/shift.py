@@ -24,13 +24,13 @@ from memory.settings import Settings
     epilog=example("memory shift spring --percent 10", "memory shift spring --percent 100"),
 )
 @generation_argument
-@click.option("--percent", type=click.IntRange(1, 100), required=True, help="Of the users.")
+@click.option("--percent", type=click.IntRange(1, 100), required=True, help="Percentage of users.")
 @json_option
 def shift_command(name: str, percent: int, as_json: bool) -> None:
     """Let a replayed generation serve a share of the users.
 
-    Who is served by it is decided by a hash of tenant and user that never changes, so raising the
-    percent moves nobody back. It catches up first, and is kept up from then on.
+    A fixed hash of tenant and user selects them, so raising the percentage moves nobody back. The
+    generation catches up first, and is kept up from then on.
     """
     moved = run(_shift, configured(), name, percent)
     output.answer(moved, as_json, lambda: _shifted(moved.generation))

@@ -1,4 +1,4 @@
-"""`memory status`: positions, lag, what was set aside, and what the tiers hold."""
+"""`memory status`: shows positions, lag, failed sessions and the contents of the tiers."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,22 +26,32 @@ from memory.settings import Settings
     "status",
     epilog=example("memory status", "memory status --max-lag 60 --max-waiting 1000 --json"),
 )
-@click.option("--max-lag", type=click.FloatRange(min=0), help="Exit 1 over this many seconds.")
+@click.option(
+    "--max-lag",
+    type=click.FloatRange(min=0),
+    help="Exit with 1 if the lag exceeds this many seconds.",
+)
 @click.option(
     "--max-backfill-lag",
     type=click.FloatRange(min=0),
-    help="The same for users of whom nothing but history waits.",
+    help="The same for users who have only imported history waiting.",
 )
-@click.option("--max-waiting", type=click.IntRange(min=0), help="Exit 1 over this many waiting.")
 @click.option(
-    "--max-set-aside", type=click.IntRange(min=0), help="Exit 1 over this many sessions set aside."
+    "--max-waiting",
+    type=click.IntRange(min=0),
+    help="Exit with 1 if more interactions than this wait.",
+)
+@click.option(
+    "--max-set-aside",
+    type=click.IntRange(min=0),
+    help="Exit with 1 if more sessions than this are set aside.",
 )
 @click.option(
     "--max-ingest-lag",
     type=click.FloatRange(min=0),
-    help="Exit 1 over this many seconds behind Kafka.",
+    help="Exit with 1 if ingestion is more than this many seconds behind Kafka.",
 )
-@click.option("--user", help="Also where this user's log stands.")
+@click.option("--user", help="Also show this user's positions.")
 @tenant_option
 @json_option
 def status_command(
@@ -55,14 +65,14 @@ def status_command(
     tenant: str,
     as_json: bool,
 ) -> None:
-    """Show how far extraction has come, what was set aside, and what is in the tiers.
+    """Show the progress of extraction, sessions set aside, and the contents of the tiers.
 
     Positions and lag count every tenant; sessions set aside and memories are those of --tenant.
     """
     found = run(_status, configured(), tenant, user)
     output.answer(found, as_json, lambda: _status_table(found))
     over = [
-        f"{what} {value:,.0f}{unit} is over {bound:,.0f}{unit}"
+        f"{what} {value:,.0f}{unit} (limit {bound:,.0f}{unit})"
         for what, value, bound, unit in (
             ("lag", found.lag_seconds, max_lag, " s"),
             ("backfill lag", found.backfill_lag_seconds, max_backfill_lag, " s"),
@@ -74,8 +84,8 @@ def status_command(
     ]
     if over:
         output.say(
-            f"error: {', '.join(over)}; run `memory extract` or `memory ingest`, or more of them"
-            " (docs/extraction.md and docs/ingest.md say what to do)"
+            f"error: over the limit: {', '.join(over)}; run `memory extract` or `memory ingest`, or"
+            " more of them (see docs/extraction.md and docs/ingest.md)"
         )
         click.get_current_context().exit(1)
 
@@ -93,7 +103,7 @@ async def _status(settings: Settings, tenant: str, user: str | None) -> Status:
 
 
 def _ingest_lag(found: Status) -> float:
-    """Seconds behind Kafka; without end where that cannot be told, since a bound is then passed."""
+    """Seconds behind Kafka; infinite if unknown, so that any bound is exceeded."""
     if found.ingest is None:
         return 0.0
     return inf if found.ingest.seconds is None else found.ingest.seconds
@@ -129,7 +139,7 @@ def _status_table(found: Status) -> RenderableType:
     if found.leases_expired:
         grid.add_row(
             "leases",
-            f"{output.counted(found.leases_expired, 'user')} held by a worker that is gone",
+            f"{output.counted(found.leases_expired, 'user')} leased by workers that are gone",
         )
     for label, line in _ingest_lines(found.ingest) if found.ingest else ():
         grid.add_row(label, line)
@@ -154,11 +164,12 @@ def _tenant_lines(found: Status) -> Iterator[tuple[str, str]]:
     for quality in found.quality:
         yield (
             "quality",
-            f"{quality.sound:,} of a sample of {quality.memories:,} by {quality.maker} are sound;"
-            f" {quality.standing:,} of {output.counted(quality.quotes, 'quote')} stand",
+            f"{quality.sound:,} of {quality.memories:,} sampled memories by {quality.maker} are"
+            f" sound; {quality.standing:,} of {output.counted(quality.quotes, 'quote')} found in"
+            " the log",
         )
     if found.set_aside_total > len(found.set_aside):
-        yield "set aside", f"{found.set_aside_total:,} sessions, the newest of them:"
+        yield "set aside", f"{found.set_aside_total:,} sessions; the newest:"
     for row in found.set_aside:
         # An extractor that reads all of a user at once fails in no session.
         where = f"session {output.plain(row.session)!r} of " if row.session else ""
@@ -174,7 +185,7 @@ def _model_lines(models: ModelDay) -> Iterator[str]:
     if limit or models.spent:
         yield f"{models.spent:.4f}{limit} spent today (UTC)"
     for sessions, what in (
-        (models.waiting_for_budget, "the budget to be renewed"),
+        (models.waiting_for_budget, "the next daily budget"),
         (models.waiting_for_server, "the model's server"),
     ):
         if sessions:
@@ -187,14 +198,14 @@ def _ingest_lines(ingest: IngestState) -> Iterator[tuple[str, str]]:
         f"{output.counted(ingest.waiting, 'message')} behind" if ingest.waiting else "up to date"
     )
     if ingest.unknown:
-        behind = f"cannot be told: {ingest.unknown}"
+        behind = f"unknown: {ingest.unknown}"
     yield "ingest", f"{ingest.topic}: {behind}"
     for part in ingest.partitions:
-        where = "not begun" if part.next_offset is None else f"at {part.next_offset:,}"
+        where = "not started" if part.next_offset is None else f"at {part.next_offset:,}"
         waits = ""
         if part.waiting:
             seconds = "" if part.seconds is None else f", the oldest for {part.seconds:.1f} s"
             waits = f", {part.waiting:,} waiting{seconds}"
-        yield "", f"partition {part.partition} {where}{waits}; {part.owner or 'nobody has it'}"
+        yield "", f"partition {part.partition} {where}{waits}; {part.owner or 'unassigned'}"
     if ingest.dead_letters:
         yield "dead letters", output.tally(ingest.dead_letters)

@@ -1,4 +1,4 @@
-"""`memory topics`: the topics of the bus, made as planned."""
+"""`memory topics`: creates the topics of the bus."""
 
 import click
 from rich.text import Text
@@ -12,7 +12,7 @@ from memory.errors import ConfigurationError
 
 @click.group("topics", epilog=example("memory topics create --replication 1"))
 def topics_command() -> None:
-    """Make the topics that interactions travel over (docs/kafka.md)."""
+    """Create the topics of the bus (docs/kafka.md)."""
 
 
 @topics_command.command(
@@ -27,16 +27,28 @@ def topics_command() -> None:
     type=click.IntRange(min=1),
     default=PARTITIONS,
     show_default=True,
-    help="How many processes can share the work; never add to them later.",
+    help="Number of partitions; do not change it later.",
 )
 @click.option(
-    "--replication", type=click.IntRange(min=1), default=3, show_default=True, help="Replicas."
+    "--replication",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Number of replicas.",
 )
 @click.option(
-    "--retention-days", type=float, default=7.0, show_default=True, help="-1 keeps for ever."
+    "--retention-days",
+    type=float,
+    default=7.0,
+    show_default=True,
+    help="How long interactions and changes are kept, in days; -1: for ever.",
 )
 @click.option(
-    "--dead-letter-days", type=float, default=30.0, show_default=True, help="Of dead letters."
+    "--dead-letter-days",
+    type=float,
+    default=30.0,
+    show_default=True,
+    help="How long dead letters are kept, in days.",
 )
 @json_option
 def create_command(
@@ -46,9 +58,11 @@ def create_command(
     dead_letter_days: float,
     as_json: bool,
 ) -> None:
-    """Make the topics of interactions, dead letters and changes, where they are missing.
+    """Create the topics that are missing.
 
-    Run again it changes nothing, and says where a topic is otherwise than asked for.
+    There are three: interactions, dead letters and changes.
+
+    Running it again changes nothing, and reports where a topic differs from these options.
     """
     settings = configured()
     if not settings.kafka_servers:

@@ -224,8 +224,8 @@ async def begin(
         "generation": generation,
         "session": session or "",
         "max_attempts": settings.max_attempts,
-        "error": f"WorkerVanished: begun {settings.max_attempts} times after its user's worker had"
-        " vanished, with no word of it since: does it end its process, by its size for one?",
+        "error": f"WorkerVanished: began {settings.max_attempts} times after a worker crash without"
+        " finishing; does it exhaust the worker's memory?",
     }
     for row in await database.fetch(lease.scope, "leases.begin", params):
         return bool(row["begun"])
