@@ -1,4 +1,4 @@
-"""What an app asks to be remembered, as an interaction and as the candidate it means.
+"""Encodes what an app asks to remember: as an interaction, and as the candidate it means.
 
 `remember()` writes an interaction that carries the memory in its payload, so the log stays the
 truth and replay derives the same memory again.
@@ -13,7 +13,7 @@ from memory.models import Candidate, Evidence, Interaction, MemoryKind, Provenan
 PAYLOAD_KEY = "remember"
 PROVENANCE = Provenance(extractor="explicit", extractor_version="1")
 SESSION = "remembered"
-"""Where `remember()` writes when its scope names no session."""
+"""The session of `remember()` when its scope names none."""
 
 
 def payload(
@@ -25,7 +25,7 @@ def payload(
     single_valued: bool = False,
     importance: float = 0.8,
 ) -> dict[str, Any]:
-    """The payload of an interaction that asks for a memory.
+    """Returns the payload of an interaction that asks for a memory.
 
     Raises:
         InvalidInput: a value without its attribute, or an importance outside 0 to 1.
@@ -46,7 +46,7 @@ def payload(
 
 
 def candidate_of(interaction: Interaction) -> Candidate | None:
-    """The memory an interaction asks for; None where it asks for none."""
+    """Returns the memory that an interaction asks for, or None."""
     wanted = interaction.payload.get(PAYLOAD_KEY)
     if not isinstance(wanted, Mapping) or not interaction.content:
         return None

@@ -1,4 +1,4 @@
-"""Optional packages: imported where they are used, named by the extra that brings them."""
+"""Imports optional packages where they are used, and names the extra that installs them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What is asserted, and the beliefs that are folded from it, as values; see `consolidation`."""
+"""Defines assertions, and the beliefs that `consolidation` folds from them."""
 
 import hashlib
 import math
@@ -10,17 +10,17 @@ from typing import Any
 from memory.models import KIND_TRAITS, Candidate, Evidence, Provenance, Stance
 
 CONFIDENCE_CEILING = 0.99
-"""However often it is repeated, a belief stays open to correction."""
+"""The highest confidence by repetition: every belief stays open to correction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Which values of one conflict hold, as somebody judged who read what they rest on.
+    """The values of one conflict that hold, decided by a reader of the evidence.
 
-    conflict: the digest of the `Conflict` that was judged; about any other it says nothing, so what
-        is said later, comes late or is taken away reopens the matter.
-    holds: in order; several hold side by side, none means that it could not be told.
-    rests_on: the interactions of all that was judged.
+    conflict: the digest of the `Conflict` that was decided. The verdict says nothing about any
+        other, so an assertion that is added, arrives late or is removed reopens the matter.
+    holds: in order. Several values hold side by side; none means that it could not be decided.
+    rests_on: the interactions of everything that was considered.
     """
 
     conflict: str
@@ -30,14 +30,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """A candidate once it is known who made it, who may see it and when the log learned of it.
+    """A candidate with its maker, its visibility, and the time when the log learned of it.
 
     recorded_at: when the newest interaction it rests on was recorded.
-    position: that interaction's place in the user's log; breaks ties of event time.
-    ordinal, ordinal_to: first and last place of its evidence in its session.
-    kept_as: the id it was first asserted under, which it keeps where its value was merged into
-        another since; None until it is kept.
-    verdict: of one that claims nothing itself, but decides between what others claim.
+    position: that interaction's position in the user's log; breaks ties of event time.
+    ordinal, ordinal_to: first and last ordinal of its evidence in its session.
+    kept_as: the id under which it was first stored; it keeps that id if its value was merged into
+        another one. None until it is stored.
+    verdict: set if it decides between the claims of others and claims nothing itself.
     """
 
     candidate: Candidate
@@ -53,23 +53,23 @@ class Assertion:
 
     @property
     def interactions(self) -> frozenset[str]:
-        """Every interaction it stands or falls with."""
+        """Every interaction it depends on."""
         rests_on = self.verdict.rests_on if self.verdict else ()
         return frozenset([*rests_on, *(e.interaction_id for e in self.candidate.evidence)])
 
     @property
     def order(self) -> tuple[datetime, int, str]:
-        """Event time first; what was recorded later wins a tie."""
+        """Event time first; of two equal times, the later recording wins."""
         return (self.candidate.occurred_at, self.position, self.candidate.value or "")
 
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """One value of a belief key and the time it held, with the assertions it stands on.
+    """One value of a belief key, the time it held, and the assertions that support it.
 
-    contested: other values of a single-valued attribute that nothing decides it against, in order;
+    contested: rival values of a single-valued attribute, in order, if nothing decides between them;
         see `timeline`.
-    decided_by: the verdict that put an end to such a conflict.
+    decided_by: the verdict that ended such a conflict.
     """
 
     value: str | None
@@ -82,12 +82,12 @@ class Belief:
 
     @property
     def newest(self) -> Assertion:
-        """The assertion whose wording the memory takes."""
+        """The assertion that gives the memory its wording."""
         return self.support[-1]
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """Everything that speaks for it, then what ended it; each span once."""
+        """All supporting evidence, then the evidence that ended it; each span once."""
         found: dict[tuple[str, int, Stance], Evidence] = {}
         for assertion in self.support:
             for item in assertion.candidate.evidence:
@@ -104,7 +104,7 @@ class Belief:
 
     @property
     def _deciding(self) -> tuple[Evidence, ...]:
-        """The words by which a verdict found that it holds."""
+        """The words on which a verdict confirmed it."""
         by = self.decided_by
         if by is None or by.verdict is None or self.value not in by.verdict.holds:
             return ()
@@ -112,13 +112,13 @@ class Belief:
 
     @property
     def sources(self) -> tuple[Assertion, ...]:
-        """Whatever its evidence is from; claims last."""
+        """The assertions its evidence is from; claims last."""
         decided = (self.decided_by,) if self.decided_by else ()
         return (*decided, *self.support, *(a for a in self.against if not a.verdict))
 
     @property
     def decision(self) -> Mapping[str, Any] | None:
-        """Which values a verdict found to hold, and what made it; None without one."""
+        """The values that a verdict confirmed, and its maker; None without one."""
         if self.decided_by is None or self.decided_by.verdict is None:
             return None
         made = self.decided_by.provenance
@@ -134,15 +134,15 @@ class Belief:
 
     @property
     def confidence(self) -> float:
-        """What its assertions give together."""
+        """The joint confidence of its assertions."""
         each = (a.candidate.confidence for a in self.support)
         return noisy_or(each, self.newest.candidate.confidence)
 
 
 def noisy_or(confidences: Iterable[float], newest: float) -> float:
-    """What several grounds give together: each is an independent chance to be right (Pearl 1988).
+    """Joins several confidences: each is an independent chance to be right (Pearl 1988).
 
-    At most `CONFIDENCE_CEILING`, or what the newest alone gives where that is more.
+    The result is at most `CONFIDENCE_CEILING`, or the newest confidence if that is higher.
     `compaction.unite` does the same in SQL.
     """
     doubt = math.prod(1.0 - confidence for confidence in confidences)
@@ -150,10 +150,10 @@ def noisy_or(confidences: Iterable[float], newest: float) -> float:
 
 
 def belief_key(candidate: Candidate, agent: str | None) -> bytes:
-    """What decides whether two candidates are about the same thing; 16 bytes.
+    """Returns the key under which candidates about the same thing meet; 16 bytes.
 
-    Free text (no attribute) is about itself and where it was said: its first evidence. Several
-    facts may be read off the same words; an episode or a summary of them there is but one.
+    Free text (no attribute) is identified by its first evidence, that is by where it was said. The
+    same words may give several facts, but only one episode or summary.
     """
     if candidate.attribute is not None:
         parts = ["attribute", agent, candidate.subject, candidate.attribute, candidate.context]
@@ -166,7 +166,7 @@ def belief_key(candidate: Candidate, agent: str | None) -> bytes:
 
 
 def assertion_id(assertion: Assertion) -> bytes:
-    """The same extractor saying the same on the same grounds says it once; 16 bytes."""
+    """Returns the id of an assertion: one per extractor, statement and evidence; 16 bytes."""
     if assertion.kept_as is not None:
         return assertion.kept_as
     said = assertion.candidate
@@ -178,7 +178,7 @@ def assertion_id(assertion: Assertion) -> bytes:
 
 
 def digest(parts: Sequence[str | None]) -> bytes:
-    """SHA-256 of a list of texts, each told from any other list; 32 bytes."""
+    """Returns the SHA-256 of a list of texts, different for every different list; 32 bytes."""
     # None and '' must differ, and no separator may occur inside a part.
     packed = b"".join(
         b"\x00" if part is None else b"\x01%d:%s" % (len(part.encode()), part.encode())

@@ -1,10 +1,10 @@
-"""What is believed, as a fold over what was asserted. Pure: values in, values out.
+"""Folds assertions into beliefs. Pure: values in, values out.
 
 Assertions meet under a belief key: one attribute of one subject in one context, of the user or of
 one agent's private view. Folding the assertions of a key in the order of event time gives its
 timeline: which values held from when until when, and on what evidence. So adding, reinforcing,
-superseding and retracting, a late arrival and a source that is taken away are one rule over
-different sets of assertions, and replay gives the same answer as having been there.
+superseding, retracting and late arrival are one rule over different sets of assertions, and replay
+gives the same result as live extraction.
 """
 
 from collections.abc import Container, Iterable, Sequence
@@ -21,35 +21,35 @@ from memory.beliefs.assertions import (
 from memory.models import DECISION, Candidate, Memory, Stance
 
 Stretch = tuple[datetime, datetime | None]
-"""From when until when, end exclusive; None is open-ended."""
+"""A span of time, end exclusive; None is open-ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Beliefs of one key of which the rules cannot say which hold: each is rivalled by another."""
+    """Beliefs of one key, each rivalled by another, between which the rules cannot decide."""
 
     beliefs: tuple[Belief, ...]
 
     @property
     def values(self) -> tuple[str, ...]:
-        """What is contested, in order."""
+        """The contested values, in order."""
         return tuple(sorted({b.value for b in self.beliefs if b.value is not None}))
 
     def claims(self, value: str | None = None) -> list[Assertion]:
-        """What is asserted of one of its values, or of all, in the order of events."""
+        """The assertions of one of its values, or of all, in the order of events."""
         found = [b.support for b in self.beliefs if value in (None, b.value)]
         return sorted({id(a): a for s in found for a in s}.values(), key=lambda a: a.order)
 
     @property
     def digest(self) -> str:
-        """The same for the same values on the same grounds, and for no others; hexadecimal."""
+        """A hexadecimal digest of the values and their evidence."""
         said = sorted(f"{a.candidate.value}\x1f{assertion_id(a).hex()}" for a in self.claims())
         return digest(said).hex()
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A belief to insert, and the memory whose place it takes."""
+    """A belief to insert, and the memory that it supersedes."""
 
     belief: Belief
     supersedes: int | None = None
@@ -57,9 +57,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """The difference between what is believed and what should be.
+    """The changes that turn the current beliefs into the target.
 
-    close: memories no longer believed, by id.
+    close: ids of memories that are no longer believed.
     insert: beliefs to add; a closed memory lives on in one that supersedes it.
     reinforce: memories that stay as they are and gain evidence.
     """
@@ -72,22 +72,23 @@ class Revision:
 def timeline(assertions: Iterable[Assertion]) -> tuple[Belief, ...]:
     """Folds the assertions of one belief key into beliefs, oldest first.
 
-    In the order of event time, each assertion has the last word on the stretch of time it speaks
-    of: from its `valid_from` (or when it was said) to its `valid_to`, if it names one. Supporting
-    its value joins what is believed of that value there; of a single-valued attribute it also
-    takes the stretch from the other values. Contradicting takes it from the value it names, or
-    from all. What keeps no time at all never held, and is left out. So one value holds at a time,
-    the order of arrival does not matter, and what was said of the past leaves the present alone.
+    In the order of event time, each assertion decides the stretch of time it speaks of: from its
+    `valid_from` (or when it was said) to its `valid_to`, if it names one. A supporting assertion
+    joins the belief in its value there; for a single-valued attribute it also takes the stretch
+    from the other values. A contradicting one takes the stretch from the value it names, or from
+    all values. A belief that keeps no time never held, and is left out. So one value holds at a
+    time, the order of arrival does not matter, and a statement about the past does not change the
+    present.
 
-    The exception is a contradiction that nothing decides: different values of a single-valued
-    attribute said of one event time in different sessions, so that neither followed the other.
-    Neither takes time from the other; both are believed, and each is contested by what holds
-    beside it to its end. The next newer event decides: what it supports takes all the time that
-    was disputed, and where it supports neither, both end.
+    There is one exception: a conflict, that is different values of a single-valued attribute with
+    one event time in different sessions, so that neither followed the other. Neither takes time
+    from the other; both are believed, and each is contested by the values that hold beside it to
+    its end. The next newer event decides: the value it supports takes all the disputed time, and if
+    it supports neither, both end.
 
-    Only what the rules leave contested is for a verdict to decide, if there is one on this very
-    conflict: what it says holds takes the time from the rest of it. So it does not matter either
-    when it was judged.
+    A verdict decides only what the rules leave contested, and only for the very conflict it was
+    given for: the values it confirms take the time from the others. So the time of the verdict does
+    not matter either.
     """
     claims, verdicts = _parted(assertions)
     beliefs, disputed = _folded(claims)
@@ -102,7 +103,7 @@ def timeline(assertions: Iterable[Assertion]) -> tuple[Belief, ...]:
 
 
 def open_conflicts(assertions: Iterable[Assertion]) -> list[Conflict]:
-    """What the rules cannot decide, and nobody has judged yet; by their values."""
+    """Returns the conflicts that have no verdict yet, in the order of their values."""
     claims, verdicts = _parted(assertions)
     beliefs, disputed = _folded(claims)
     found = _conflicts(beliefs) if disputed else []
@@ -110,7 +111,7 @@ def open_conflicts(assertions: Iterable[Assertion]) -> list[Conflict]:
 
 
 def _parted(assertions: Iterable[Assertion]) -> tuple[list[Assertion], dict[str, Assertion]]:
-    """What is claimed, and the verdicts by the conflict they judge."""
+    """Splits assertions into claims, and verdicts by the conflict they decide."""
     claims: list[Assertion] = []
     verdicts: list[Assertion] = []
     for assertion in assertions:
@@ -119,7 +120,7 @@ def _parted(assertions: Iterable[Assertion]) -> tuple[list[Assertion], dict[str,
 
 
 def _folded(claims: Iterable[Assertion]) -> tuple[list[Belief], bool]:
-    """The beliefs by the rules alone, and whether any can be contested."""
+    """Folds claims by the rules alone; also returns whether any belief can be contested."""
     beliefs: list[Belief] = []
     disputed = False
     ordered = sorted(claims, key=lambda a: a.order)
@@ -132,7 +133,7 @@ def _folded(claims: Iterable[Assertion]) -> tuple[list[Belief], bool]:
 
 
 def _conflicts(beliefs: Iterable[Belief]) -> list[Conflict]:
-    """The groups of beliefs that rival one another, directly or by way of others."""
+    """Groups the beliefs that rival one another, directly or through others."""
     groups: list[tuple[Belief, ...]] = []
     for belief in beliefs:
         near = [g for g in groups if any(_rival(belief, b) or _rival(b, belief) for b in g)]
@@ -142,7 +143,7 @@ def _conflicts(beliefs: Iterable[Belief]) -> list[Conflict]:
 
 
 def _decided(conflict: Conflict, by: Assertion) -> list[Belief]:
-    """A conflict's beliefs once what holds by a verdict took its time from the others."""
+    """A conflict's beliefs after a verdict: the confirmed values took the time of the others."""
     holds = by.verdict.holds if by.verdict else ()
     holding = [b for b in conflict.beliefs if b.value in holds]
     left = _others(conflict.beliefs, holding)
@@ -156,7 +157,7 @@ def _decided(conflict: Conflict, by: Assertion) -> list[Belief]:
 def _after(
     beliefs: list[Belief], assertion: Assertion, said_at_once: Sequence[Assertion]
 ) -> list[Belief]:
-    """The beliefs once an assertion had its say; `said_at_once`: all of its event time."""
+    """The beliefs after one more assertion; `said_at_once` has all assertions of its event time."""
     said = assertion.candidate
     stretch = _stretch(said)
     if said.stance is Stance.CONTRADICTS:
@@ -191,7 +192,7 @@ def _rivals(belief: Belief, beliefs: Iterable[Belief]) -> tuple[str, ...]:
 
 
 def _rival(belief: Belief, other: Belief) -> bool:
-    """Whether another value holds beside a belief to its end, and neither is to."""
+    """Whether another value holds beside a belief to its end, although only one can hold."""
     if belief.value == other.value or belief.valid_to == belief.valid_from:
         return False
     single = belief.newest.candidate.single_valued and other.newest.candidate.single_valued
@@ -245,7 +246,7 @@ def _united(joined: Sequence[Belief], stretch: Stretch, by: Assertion) -> Belief
 
 
 def _cut(beliefs: Sequence[Belief], stretch: Stretch, by: Assertion) -> list[Belief]:
-    """What is left of each belief outside the stretch; its end, if that is new, is laid to `by`."""
+    """The parts of each belief outside the stretch; a new end is attributed to `by`."""
     start, end = stretch
     left = []
     for belief in beliefs:
@@ -263,11 +264,11 @@ def _cut(beliefs: Sequence[Belief], stretch: Stretch, by: Assertion) -> list[Bel
 def revise(
     believed: Sequence[Memory], target: Sequence[Belief], renewed: Container[int] = ()
 ) -> Revision:
-    """What has to change for the memories of one belief key to say `target`.
+    """Computes the changes that make the memories of one belief key say `target`.
 
-    A memory and a belief are the same if value, validity, text and rivals agree and the same
-    verdict, if any, decided them, and the memory is not to be `renewed`. A closed memory is
-    superseded by the belief that took its value on, or else by the newest one.
+    A memory and a belief are the same if value, validity, text, rivals and verdict agree, and the
+    memory is not to be `renewed`. A closed memory is superseded by the belief that continues its
+    value, or else by the newest one.
     """
     open_memories = {
         _identity(

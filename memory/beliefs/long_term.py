@@ -1,7 +1,7 @@
-"""The long-term tier: plans what new assertions change, commits it, and reads it back.
+"""The long-term tier: plans the changes of new assertions, commits them, and reads memories.
 
 A plan is made outside any transaction, so that embedding holds no connection and no lock. It
-commits only if the user's change sequence is still where the plan found it.
+commits only if the user's change sequence has not moved since.
 """
 
 import hashlib
@@ -59,9 +59,9 @@ Vectors = Mapping[int, NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """How often a user's memories changed, and how often something was forgotten.
+    """The user's sequences: how often memories changed, and how often something was forgotten.
 
-    `seen` is false for a user of whom nothing was ever recorded.
+    `as_seen` is false for a user without interactions.
     """
 
     change_seq: int = 0
@@ -71,7 +71,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit changed: memories added, closed and reinforced."""
+    """The effect of a commit: memories added, closed and reinforced."""
 
     added: int = 0
     closed: int = 0
@@ -79,9 +79,9 @@ class Committed:
 
 
 async def seal(database: Database, scope: Scope, generation: int | None = None) -> int:
-    """Makes the blocks that recall reads whole ranges of the user's memories from.
+    """Builds the recall blocks of the user's memories, and returns how many it built.
 
-    Each commits on its own; how many were made. Without them recall finds the same, row by row.
+    Each block commits by itself. Without blocks, recall finds the same memories row by row.
     """
     made = 0
     while (await database.fetch(scope, "long_term.seal", {"generation": generation}))[0]["sealed"]:
@@ -90,7 +90,7 @@ async def seal(database: Database, scope: Scope, generation: int | None = None) 
 
 
 class LongTerm:
-    """One store's long-term memories, over one database role and one embedder."""
+    """The long-term memories of one store, over one database role and one embedder."""
 
     def __init__(self, database: Database, embedder: Embedder, language: str) -> None:
         self._database = database
@@ -100,14 +100,14 @@ class LongTerm:
 
     @property
     def embedder(self) -> Embedder:
-        """What makes the vectors."""
+        """The embedder that makes the vectors."""
         return self._embedder
 
     async def embedder_id(self) -> int:
-        """The id under which this embedder's vectors are kept; registers it in an empty store.
+        """Returns the id of this embedder's vectors; registers it in an empty store.
 
         Raises:
-            EmbedderMismatch: the store's vectors were made by another embedder.
+            EmbedderMismatch: another embedder made the store's vectors.
         """
         if self._embedder_id is None:
             params = {"name": self._embedder.name, "dimensions": self._embedder.dimensions}
@@ -131,12 +131,13 @@ class LongTerm:
         generation: int | None = None,
         after: Plan | None = None,
     ) -> Plan:
-        """What `assertions` change of what is believed of the user.
+        """Plans what `assertions` change in the beliefs about the user.
 
-        With `complete`, whatever else those extractors asserted is taken back. `forget_seq` is the
-        user's before the log was read: if anything was forgotten since, the plan may rest on it,
-        and will not commit. Without a `generation` it is the one that serves the user. A plan
-        `after` another, of another generation, commits in one transaction with it.
+        With `complete`, earlier assertions of those extractors that are missing now are withdrawn.
+        `forget_seq` is the user's value before the log was read: if anything was forgotten since,
+        the plan may rest on it and will not commit. `generation` defaults to the one that serves
+        the user. A plan `after` another one, of another generation, commits in the same
+        transaction.
         """
         seq, serving = await self._foundations(scope)
         seq = seq if after is None else after.end
@@ -172,7 +173,7 @@ class LongTerm:
         return plan
 
     async def embed(self, plan: Plan) -> Vectors:
-        """A vector for each memory the plan inserts.
+        """Returns a vector for each memory that the plan inserts.
 
         Raises:
             WrongDimension: the embedder made other vectors than it declares.
@@ -254,14 +255,14 @@ class LongTerm:
         return Committed(len(plan.memories), len(plan.closed), len(plan.reinforced))
 
     async def changes(self, scope: Scope) -> Changes:
-        """Where the user's changes stand."""
+        """Returns the user's current sequences."""
         rows = await self._database.fetch(scope, "long_term.changes")
         return Changes(**rows[0]) if rows else Changes(as_seen=False)
 
     async def apply(self, scope: Scope, propose: Callable[[], Awaitable[Assertion]]) -> Assertion:
-        """Plans, embeds and commits in one go; for callers that hold no lease.
+        """Plans, embeds and commits one assertion; for callers that hold no lease.
 
-        `propose` reads the log; it is asked again where another writer won.
+        `propose` reads the log; it is called again if another writer won.
 
         Raises:
             ConcurrentWrite: another writer won three times in a row.
@@ -280,10 +281,10 @@ class LongTerm:
         return await repeated(applied)
 
     async def believed(self, scope: Scope, assertion: Assertion) -> Memory:
-        """The current memory that stands on `assertion`.
+        """Returns the current memory that rests on `assertion`.
 
         Raises:
-            UnknownMemory: nothing does: a newer event already says otherwise.
+            UnknownMemory: there is none: a newer event says otherwise.
         """
         _, generation = await self._foundations(scope)
         key = belief_key(assertion.candidate, assertion.agent)
@@ -296,13 +297,13 @@ class LongTerm:
         raise UnknownMemory(f"{said.text!r} is not believed: a newer event says otherwise")
 
     async def believed_by(self, scope: Scope, extractor: str, generation: int) -> list[Memory]:
-        """What one extractor makes the user believe now in a generation."""
+        """Returns the current memories that one extractor made for the user in a generation."""
         params = {"generation": generation, "extractor": extractor}
         rows = await self._database.fetch(scope, "long_term.believed_by", params)
         return [memory_of(row) for row in rows]
 
     async def used(self, scope: Scope, memories: Sequence[int]) -> None:
-        """Notes that memories were of use now; what is used fades slower. Unknown ids count not."""
+        """Notes that memories were used now, so that they decay more slowly."""
         await self._database.fetch(scope, "compaction.used", {"memories": list(memories)})
 
     async def history(
@@ -316,7 +317,7 @@ class LongTerm:
         limit: int = 100,
         at: PointInTime | None = None,
     ) -> list[Memory]:
-        """The user's memories, newest belief first; see `AsyncMemoryClient.history`."""
+        """Lists the user's memories, newest belief first; see `AsyncMemoryClient.history`."""
         params = {
             **(at.params if at else NOW),
             "all": closed,
@@ -333,11 +334,11 @@ class LongTerm:
     async def explain(
         self, scope: Scope, memory: int, at: PointInTime | None = None
     ) -> Explanation:
-        """Where a memory comes from; see `AsyncMemoryClient.explain`.
+        """Explains a memory; see `AsyncMemoryClient.explain`.
 
         Raises:
-            UnknownMemory: the user has no such memory, or it is private to another agent; or it
-                was not believed by then, or to hold then.
+            UnknownMemory: the user has no such memory, it is private to another agent, or at that
+                time it was not believed or did not hold.
         """
         params = {"memory": memory}
         found, evidence, versions, successor, retractions = await self._database.fetch_all(
@@ -376,7 +377,7 @@ class LongTerm:
 
 
 async def repeated(attempt: Callable[[], Awaitable[T]]) -> T:
-    """What an attempt gives; made anew where another writer won, for callers that hold no lease.
+    """Repeats an attempt while another writer wins; for callers that hold no lease.
 
     Raises:
         ConcurrentWrite: another writer won three times in a row.
@@ -388,7 +389,7 @@ async def repeated(attempt: Callable[[], Awaitable[T]]) -> T:
 
 
 def _spoke(row: DictRow, at: PointInTime) -> bool:
-    """Whether a row of evidence was there already."""
+    """Whether a row of evidence existed at that time."""
     return at.was_known(row["recorded_at"]) and (
         at.as_of is None or bool(row["occurred_at"] <= at.as_of)
     )
@@ -418,7 +419,7 @@ def _closing(plan: Plan) -> list[dict[str, Any]]:
 
 
 def value_digest(value: str | None) -> bytes:
-    """What is kept of a value that is not to be believed again."""
+    """Returns the digest that is kept of a value that must not be believed again."""
     return hashlib.sha256((value or "").encode()).digest()
 
 

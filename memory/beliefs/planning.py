@@ -1,4 +1,4 @@
-"""Planning: what new assertions change of what is believed, before anything is written. Pure."""
+"""Plans the effect of new assertions on beliefs, before anything is written. Pure."""
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,9 +25,9 @@ from memory.models import Memory, Scope
 
 @dataclass(frozen=True, slots=True)
 class CompleteSet:
-    """Says that assertions are all that extractors make of the log as it stood at a time.
+    """Says that some assertions are all that their extractors make of the log at a given time.
 
-    interactions: the ids of those that the assertions are all of; None stands for the whole log.
+    interactions: the ids of the interactions they were made from; None stands for the whole log.
     """
 
     extractors: frozenset[str]
@@ -35,7 +35,7 @@ class CompleteSet:
     interactions: frozenset[str] | None = None
 
     def covers(self, assertion: Assertion) -> bool:
-        """Whether the assertion would be among them if it still held."""
+        """Whether a valid assertion would have to be among them."""
         if assertion.provenance.extractor not in self.extractors:
             return False
         evidence = assertion.candidate.evidence
@@ -46,7 +46,7 @@ class CompleteSet:
 
 @dataclass(slots=True)
 class Plan:
-    """What to write for one user, all or nothing.
+    """The rows to write for one user, all or nothing.
 
     Ids are final: the plan commits only if no other change took them.
     """
@@ -65,19 +65,19 @@ class Plan:
 
     @property
     def end(self) -> int:
-        """Where it moves the sequence to: on, also where it takes no id, since it wrote."""
+        """The new value of the sequence, which moves even if the plan takes no id."""
         return max(self.to_seq, self.from_seq + 1)
 
     @property
     def empty(self) -> bool:
-        """Whether committing it would change no belief."""
+        """Whether committing the plan would change no belief."""
         return not (self.memories or self.closed or self.reinforced or self.retracted)
 
 
 def planned_afresh(
     scope: Scope, generation: int, from_seq: int, assertions: Sequence[Assertion]
 ) -> Plan:
-    """What to write where nothing is believed yet under the keys of `assertions`."""
+    """Plans the beliefs under the keys of `assertions` as if nothing were believed there yet."""
     plan = Plan(scope, generation, from_seq, from_seq + 1)
     for key, kept in by_belief(assertions).items():
         plan_key(plan, key, kept, [], [])
@@ -92,10 +92,10 @@ def plan_key(
     believed: Sequence[Memory],
     complete: CompleteSet | None = None,
 ) -> None:
-    """Adds to the plan what proposed assertions change under one belief key.
+    """Adds to the plan what the proposed assertions change under one belief key.
 
-    Assertions are taken up in the order the log learned of them, so that what was believed at any
-    earlier time comes out the same however extraction was batched.
+    Assertions are applied in the order in which the log learned of them, so that what was believed
+    at any earlier time does not depend on how extraction was batched.
     """
     known = {assertion_id(a): a for a in stored}
     fresh = {assertion_id(a): a for a in proposed}
@@ -137,11 +137,11 @@ def plan_standing(
     resting: Container[int],
     at: datetime,
 ) -> None:
-    """Adds to the plan what it changes under one belief key that only `standing` still counts.
+    """Adds to the plan what changes under one belief key if only `standing` still counts.
 
-    History stays as it was: what no longer agrees, is supported differently, or is among those
-    `resting` on what stopped to count is closed `at` that time, and what takes its place is
-    believed from then on.
+    History stays as it was. A memory is closed `at` that time if it no longer agrees, has other
+    support, or is among those `resting` on what stopped counting. Its successor is believed from
+    then on.
     """
     target = timeline(standing)
     if not standing and all(m.attribute is None for m in believed):
@@ -189,7 +189,6 @@ def _plan_step(
 
 
 def by_belief(assertions: Sequence[Assertion]) -> dict[bytes, list[Assertion]]:
-    """Assertions by the belief key they meet under."""
     groups: dict[bytes, list[Assertion]] = {}
     for assertion in assertions:
         groups.setdefault(belief_key(assertion.candidate, assertion.agent), []).append(assertion)

@@ -1,4 +1,4 @@
-"""Rows and values: how memories, evidence and assertions are written down and read back."""
+"""Converts memories, evidence and assertions to rows and back."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -32,7 +32,6 @@ _RETRACTION = TypeAdapter(Retraction)
 
 
 def memory_of(row: Mapping[str, Any]) -> Memory:
-    """One row of `memories` as a value."""
     return Memory(
         id=row["memory_id"],
         tier=Tier.LONG_TERM,
@@ -71,7 +70,6 @@ def memory_of(row: Mapping[str, Any]) -> Memory:
 
 
 def evidence_of(row: Mapping[str, Any]) -> Evidence:
-    """One row of `evidence` as a value."""
     return Evidence(
         row["interaction_id"],
         row["quote"],
@@ -83,12 +81,11 @@ def evidence_of(row: Mapping[str, Any]) -> Evidence:
 
 
 def retraction_of(row: Mapping[str, Any]) -> Retraction:
-    """One row of `retractions` as a value, also where JSON carried it."""
+    """Makes a value of a row of `retractions`, or of the same row from JSON."""
     return _RETRACTION.validate_python(row)
 
 
 def assertion_of(row: Mapping[str, Any]) -> Assertion:
-    """One row of `assertions` as a value."""
     return Assertion(
         candidate=_CANDIDATE.validate_python(row["candidate"]["said"]),
         provenance=_PROVENANCE.validate_python(row["provenance"]),
@@ -110,7 +107,7 @@ def memory_row(
     supersedes: int | None,
     learned_at: datetime,
 ) -> dict[str, Any]:
-    """A belief as the row that `long_term.insert_memories` takes."""
+    """Returns a belief as the row that `long_term.insert_memories` takes."""
     newest = belief.newest
     said = newest.candidate
     made = newest.provenance
@@ -151,20 +148,19 @@ def memory_row(
 
 
 def _payload(belief: Belief) -> dict[str, Any]:
-    """What its newest claim brought, and what decided it; the key of that is nobody else's."""
+    """The payload of its newest claim, with the verdict under its own key."""
     brought = {k: v for k, v in belief.newest.candidate.payload.items() if k != DECISION}
     return {**brought, DECISION: belief.decision} if belief.decision else brought
 
 
 def memory_of_row(row: Mapping[str, Any]) -> Memory:
-    """A row of `memory_row`, whose times are text, as a value."""
+    """Makes a value of a row of `memory_row`, whose times are text."""
     times = ("occurred_at", "valid_from", "valid_to", "believed_from", "believed_to")
     moments = {name: datetime.fromisoformat(row[name]) if row[name] else None for name in times}
     return memory_of({**row, **moments})
 
 
 def evidence_rows(memory_id: int, belief: Belief) -> list[dict[str, Any]]:
-    """A belief's evidence as rows of the memory it became."""
     learned = {
         e.interaction_id: a.recorded_at for a in belief.sources for e in a.candidate.evidence
     }
@@ -184,7 +180,6 @@ def evidence_rows(memory_id: int, belief: Belief) -> list[dict[str, Any]]:
 
 
 def assertion_row(key: bytes, assertion: Assertion) -> dict[str, Any]:
-    """An assertion as `assertions` keeps it."""
     said = _CANDIDATE.dump_python(assertion.candidate, mode="json")
     return {
         "belief_key": key.hex(),
@@ -206,5 +201,4 @@ def assertion_row(key: bytes, assertion: Assertion) -> dict[str, Any]:
 
 
 def iso(moment: datetime | None) -> str | None:
-    """A time as JSON carries it."""
     return moment.isoformat() if moment is not None else None

@@ -1,7 +1,7 @@
-"""Which memories were of use: noted as contexts are assembled, written in batches beside them.
+"""Notes which memories contexts used, and writes the notes in batches in the background.
 
-Compaction lets fade what is never of use. A note that is lost lets a memory fade a little sooner,
-so notes wait in the process, and no context waits for them or fails with them.
+Compaction lets unused memories decay. A lost note only lets a memory decay a little sooner. So
+notes wait in the process, and no context waits for them or fails with them.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from memory.models import RecalledMemory, Scope, Tier
 logger = logging.getLogger(__name__)
 
 WAITING = 500
-"""Notes that wait before they are written together."""
+"""Notes that are collected before they are written together."""
 
 
 class UsageRecorder:
@@ -27,7 +27,7 @@ class UsageRecorder:
         self._writing: asyncio.Task[None] | None = None
 
     def note(self, scope: Scope, items: tuple[RecalledMemory, ...]) -> None:
-        """Notes that a context showed `items`; begins to write what waits once it is enough."""
+        """Notes that a context showed `items`, and starts writing once enough notes wait."""
         ids = {item.memory.id for item in items if item.memory.tier is Tier.LONG_TERM}
         noted = self._noted.setdefault(Scope(scope.tenant, scope.user), set())
         self._waiting += len(ids - noted)
@@ -36,14 +36,14 @@ class UsageRecorder:
             self._writing = asyncio.create_task(self._write())
 
     async def flush(self) -> None:
-        """Writes what waits."""
+        """Writes the waiting notes."""
         if self._writing is not None:
             await self._writing
             self._writing = None
         await self._write()
 
     async def _write(self) -> None:
-        """A statement a user."""
+        """Runs one statement for each user."""
         noted, self._noted, self._waiting = self._noted, {}, 0
         try:
             for scope, ids in noted.items():

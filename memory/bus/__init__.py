@@ -1,4 +1,4 @@
-"""How an interaction reaches the log: the `Bus` protocol, Postgres and Kafka behind it.
+"""Carries interactions to the log: the `Bus` protocol, with Postgres and Kafka behind it.
 
 May import `log`, `database` and what lies below them.
 Must never acknowledge an interaction that is not durable.

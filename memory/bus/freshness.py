@@ -1,8 +1,8 @@
-"""Freshness: waits until the store shows what a receipt names, wherever it was recorded.
+"""Freshness: waits until the store shows the interaction of a receipt.
 
-A receipt with a position in the log is waited for by that; so it is on a read replica. One with a
-place on the bus is waited for by its id, until it is in the log or its partition was applied past
-it.
+A receipt with a position waits for that position in the log; this also works on a read replica. A
+receipt with a place on the bus waits for its id, until it is in the log or ingestion has passed its
+place.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from memory.log.interactions import Position, position_of, settled_call
 from memory.models import Receipt, Scope
 
 TIMEOUT = 5.0
-"""Seconds that are waited where a caller names a receipt and no time."""
+"""Seconds to wait if a caller names a receipt and no time."""
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.002, 0.1
 """Seconds between two looks, as `backoff` spreads them; no connection is held in between."""
 
 
 class WaitUntil(StrEnum):
-    """What is waited for: the log holds it, or extraction has come past it."""
+    """The end of a wait: the log holds the interaction, or extraction has processed it."""
 
     RECORDED = "recorded"
     EXTRACTED = "extracted"
@@ -34,11 +34,11 @@ class WaitUntil(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WaitResult:
-    """How a wait ended.
+    """The result of a wait.
 
-    fresh: what was waited for is so; true where nothing was.
-    seconds: how long it took, or was waited in vain.
-    position: of the interaction in the user's log; 0 where it is not there.
+    fresh: whether the awaited state was reached; true without a wait.
+    seconds: how long the wait took.
+    position: of the interaction in the user's log; 0 if it is not there.
     """
 
     fresh: bool = True
@@ -58,7 +58,7 @@ class Freshness:
     async def wait(
         self, scope: Scope, after: Receipt | None, until: WaitUntil, timeout: float = TIMEOUT
     ) -> WaitResult:
-        """Returns once it is so, or after `timeout` seconds; always looks at least once."""
+        """Returns once the state is reached, or after `timeout` seconds; looks at least once."""
         if after is None:
             return NOT_WAITED
         began = monotonic()
@@ -73,7 +73,7 @@ class Freshness:
             looks += 1
 
     async def require(self, scope: Scope, receipt: Receipt, timeout: float) -> None:
-        """Waits until the log holds what was sent, or it is settled that it never will.
+        """Waits until the log holds the interaction, or certainly never will.
 
         Raises:
             NotApplied: neither within `timeout` seconds.
@@ -85,7 +85,7 @@ class Freshness:
             )
 
     async def _reached(self, scope: Scope, after: Receipt, until: WaitUntil) -> int | None:
-        """The interaction's position, 0 if it will never have one; None: not so far."""
+        """The interaction's position; 0 if it will never have one, None if not reached yet."""
         if after.position or after.place is None:
             rows = await self._database.fetch(scope, "log.position")
             return after.position if _has_come(position_of(rows), after.position, until) else None

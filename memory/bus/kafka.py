@@ -1,8 +1,8 @@
-"""The bus over Kafka: interactions go to a topic, and `memory ingest` brings them into the log.
+"""The Kafka bus: sends interactions to a topic, from which `memory ingest` writes them to the log.
 
 `publish` returns once every in-sync replica has a message. A user's messages share a partition and
-stand in it as they were given: what waits behind a message that failed fails with it, since it
-would otherwise overtake what is sent again.
+keep their order there. If a message fails, those waiting behind it fail too; otherwise they would
+overtake it when it is sent again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,21 +26,22 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 DELIVERY_SECONDS = 10.0
-"""How long brokers may take to acknowledge a message, and to answer at all before that."""
+"""Time limit for brokers to acknowledge a message, and to answer at all before that."""
 
 WINDOW_MESSAGES = 1_000
 WINDOW_BYTES = 1024 * 1024
-"""What of one call is under way at a time; the next part is sent once all of it is acknowledged."""
+"""The part of one call that is in flight at a time; the next part follows once it is
+acknowledged."""
 
 CALLS = 32
-"""Windows under way in one process, each in a thread of its own; other calls wait for a turn."""
+"""Windows in flight in one process, each in its own thread; other calls wait for a turn."""
 
 
 class KafkaBus:
-    """Writes to the topic of the settings; connects with the first message, not before.
+    """Writes to the configured topic; connects with the first message, not before.
 
-    Reading memory never needs the brokers. `delivery_seconds` bounds how long a call waits for
-    them, for each part of it that is under way at a time.
+    Reading memory never needs the brokers. `delivery_seconds` limits how long a call waits for
+    them, for each part in flight.
     """
 
     def __init__(self, settings: Settings, *, delivery_seconds: float = DELIVERY_SECONDS) -> None:
@@ -56,7 +57,7 @@ class KafkaBus:
     async def publish(
         self, interactions: Sequence[Interaction], *, traceparent: str | None = None
     ) -> list[Receipt]:
-        """See `Bus.publish`; each receipt has a place on the bus, and none in the log yet."""
+        """Publishes as `Bus.publish`; each receipt has a place on the bus and no position yet."""
         headers = _headers(traceparent)
         messages = [_message(interaction, headers) for interaction in interactions]
         if messages:
@@ -73,7 +74,7 @@ class KafkaBus:
         ]
 
     async def aclose(self) -> None:
-        """Waits for what is under way, and disconnects."""
+        """Waits for messages in flight, and disconnects."""
         self._closed = True
         if self._producer is not None:
             await to_thread.run_sync(self._producer.end, self._delivery_seconds)
@@ -102,7 +103,7 @@ class KafkaBus:
         return self._connected().deliver(window, deadline)
 
     def _connected(self) -> "Producer":
-        """The producer that is at work, or a new one in the place of one that gave up."""
+        """The current producer, or a new one if it has ended."""
         asked_at = monotonic()
         if not self._connecting.acquire(timeout=self._delivery_seconds):
             raise BusUnavailable(f"still connecting to {self._where()}")
@@ -138,7 +139,7 @@ def _message(interaction: Interaction, headers: list[tuple[str, bytes]]) -> Mess
 
 
 def _windows(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-    """Messages in their order, in parts that are under way one at a time."""
+    """Splits messages, in order, into parts that are in flight one at a time."""
     first = size = 0
     for n, message in enumerate(messages):
         size += message.size

@@ -1,6 +1,6 @@
-"""How kafka-python's clients are given the settings, and the place where its errors become ours.
+"""Gives the settings to kafka-python's clients, and translates their errors.
 
-Imports kafka-python: whoever imports this does so late, inside `extras.extra("kafka")`.
+Imports kafka-python: import this module late, inside `extras.extra("kafka")`.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _REFUSALS = (
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
-    """What every client of kafka-python is given: which brokers, and how to reach them."""
+    """Returns the options of every kafka-python client: the brokers, and how to reach them."""
     return {
         **settings.kafka_options.plain(),
         "bootstrap_servers": list(settings.kafka_servers or ()),
@@ -35,13 +35,13 @@ def client_options(settings: Settings) -> dict[str, Any]:
 
 
 def described(settings: Settings) -> str:
-    """The configured brokers, fit for a message."""
+    """Returns the configured brokers for a message."""
     return ", ".join(settings.kafka_servers or ())
 
 
 @contextmanager
 def translated(settings: Settings) -> Iterator[None]:
-    """Turns kafka-python's errors into ours, with its own as the cause."""
+    """Turns kafka-python's errors into ours, with the original as the cause."""
     where = described(settings)
     try:
         yield
@@ -56,16 +56,16 @@ def translated(settings: Settings) -> Iterator[None]:
 
 
 def unknown_topic(settings: Settings, topic: str) -> UnknownTopic:
-    """What to raise where the brokers do not know `topic`."""
+    """Returns the error for a topic that the brokers do not know."""
     return UnknownTopic(f"no topic {topic!r} at {described(settings)}; run: memory topics create")
 
 
 @contextmanager
 def administration(settings: Settings, seconds: float) -> Iterator[Any]:
-    """A connected `KafkaAdminClient`; waits at most so long for a broker, and for each answer.
+    """Yields a connected `KafkaAdminClient` that waits at most `seconds` for each answer.
 
     Raises:
-        BusUnavailable, BusRefused: as `translated`, also for what the block does with it.
+        BusUnavailable, BusRefused: as `translated`, also for errors inside the block.
     """
     patience = {"bootstrap_timeout_ms": int(seconds * 1000), "request_timeout_ms": 10_000}
     with (

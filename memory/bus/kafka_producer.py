@@ -1,4 +1,4 @@
-"""One connection that writes to a topic, until something goes wrong on it."""
+"""One connection that writes to a topic until something fails on it."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,7 +21,7 @@ from memory.models import Place
 from memory.settings import Settings
 
 FRAMING_BYTES = 200
-"""Of a batch with one message, beside its key and value."""
+"""Bytes of a batch with one message, beside its key and value."""
 
 _LEAST_SECONDS = 0.001
 _LEAST_CONNECT_SECONDS = 1.0
@@ -30,19 +30,19 @@ _LARGEST = "max.message.bytes"
 
 
 class Producer:
-    """A connected idempotent producer; with the first message that fails it ends for good.
+    """A connected idempotent producer; it ends with the first message that fails.
 
-    Whatever it still holds then fails as well. A message that waited behind the failed one would
-    otherwise be written before it, once its sender tries again.
+    Everything it still holds then fails as well. Otherwise a message that waited behind the failed
+    one would be written before it when its sender tries again.
     """
 
     def __init__(self, settings: Settings, delivery_seconds: float) -> None:
-        """Connects.
+        """Connects to the brokers.
 
         Raises:
             BusUnavailable: no broker answers within `delivery_seconds`.
             UnknownTopic: the brokers have no such topic.
-            BusRefused: they do not let this client in, or not write.
+            BusRefused: they refuse this client, or do not let it write.
         """
         self.ended = False
         self._settings = settings
@@ -72,7 +72,7 @@ class Producer:
         self._largest = _largest_message(admin, self._topic)
 
     def check_sizes(self, messages: Sequence[Message]) -> None:
-        """Lets messages pass that the topic takes.
+        """Checks that the topic takes messages of these sizes.
 
         Raises:
             InteractionTooLarge: it does not take one of them.
@@ -86,10 +86,10 @@ class Producer:
                 )
 
     def deliver(self, messages: Sequence[KeyedMessage], deadline: float) -> list[Place]:
-        """Sends messages in their order; where each stands once all are acknowledged.
+        """Sends messages in order and returns their places once all are acknowledged.
 
         Raises:
-            BusUnavailable: not acknowledged before `deadline`; a first part of them may be.
+            BusUnavailable: not acknowledged before `deadline`; the first part of them may be.
             BusRefused: the brokers do not let this client write.
         """
         with translated(self._settings):
@@ -109,7 +109,7 @@ class Producer:
         return sent
 
     def _end(self) -> None:
-        """Ends this producer from any thread: it sends no more, and what it holds fails."""
+        """Ends this producer from any thread: it sends no more, and everything it holds fails."""
         self.ended = True
         # Its own close() first waits for what it holds, and so would send it.
         self._kafka._sender.force_close()  # noqa: SLF001
@@ -120,7 +120,7 @@ class Producer:
         )
 
     def end(self, seconds: float) -> None:
-        """Waits for what is under way, at most for so long, and disconnects."""
+        """Waits at most `seconds` for messages in flight, and disconnects."""
         with suppress(theirs.KafkaError):
             self._kafka.close(timeout=0 if self.ended else seconds)
         self.ended = True
@@ -144,7 +144,7 @@ def _producer(settings: Settings, delivery_seconds: float) -> Any:
 
 
 def _largest_message(admin: Any, topic: str) -> int | None:
-    """What the topic says it takes, in bytes; None where this client may not ask."""
+    """The topic's message limit in bytes, or None if this client may not read it."""
     asked = ConfigResource(ConfigResourceType.TOPIC, topic, [_LARGEST])
     try:
         answer = admin.describe_configs([asked], config_filter="all")

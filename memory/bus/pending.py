@@ -1,7 +1,7 @@
-"""What one client recorded and the log does not hold yet: shown in its own contexts all the same.
+"""Pending interactions: recorded by this client and not in the log yet.
 
-Over a bus that takes time, an agent must not forget what it just heard. Other processes wait for it
-(`memory.bus.postgres.freshness`).
+On a bus that takes time, an agent must not forget what it has just heard, so this client's contexts
+show them. Other processes wait with `memory.bus.freshness`.
 """
 
 from collections import OrderedDict
@@ -15,7 +15,7 @@ from memory.log.interactions import WINDOW_LIMIT
 from memory.models import Interaction, Receipt, Scope
 
 MAX_PENDING_BYTES = 16 * 1024 * 1024
-"""Of content that is kept; past it the oldest are given up, and appear once they are applied."""
+"""The content that is kept; beyond it the oldest are dropped, and appear once they are applied."""
 
 _BESIDE_CONTENT = 1_000  # bytes that an interaction takes up at least, whatever its content
 
@@ -24,19 +24,19 @@ Key = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class PendingInteraction:
-    """An interaction on its way, and the receipt it was acknowledged with."""
+    """A pending interaction and its receipt."""
 
     interaction: Interaction
     receipt: Receipt
 
     @property
     def size(self) -> int:
-        """About how many bytes it takes up."""
+        """Its approximate size in bytes."""
         return _BESIDE_CONTENT + len(self.interaction.content) + len(str(self.interaction.payload))
 
 
 class PendingInteractions:
-    """One client's interactions on their way into the log, in the order they were recorded."""
+    """The pending interactions of one client, in the order they were recorded."""
 
     def __init__(self) -> None:
         self._pending: OrderedDict[Key, PendingInteraction] = OrderedDict()
@@ -44,7 +44,7 @@ class PendingInteractions:
         self._size = 0
 
     def add(self, interactions: Sequence[Interaction], receipts: Sequence[Receipt]) -> None:
-        """Keeps those that have a place on the bus and none in the log."""
+        """Keeps the interactions that have a place on the bus and no position in the log."""
         for interaction, receipt in zip(interactions, receipts, strict=True):
             if receipt.place is not None and not receipt.position:
                 self._keep(PendingInteraction(validated(interaction), receipt))
@@ -69,14 +69,14 @@ class PendingInteractions:
             del self._sessions[key[:3]]
 
     def pending(self, scope: Scope) -> tuple[PendingInteraction, ...]:
-        """The newest of the scope's session, oldest first; none without a session."""
+        """Returns the newest of the scope's session, oldest first; none without a session."""
         if scope.session is None:
             return ()
         kept = self._sessions.get((scope.tenant, scope.user, scope.session), {})
         return tuple(kept.values())[-WINDOW_LIMIT:]
 
     def of_user(self, scope: Scope) -> tuple[PendingInteraction, ...]:
-        """All of the scope's user, or of its session where it names one, oldest first."""
+        """Returns those of the scope's user, or of its session if it names one, oldest first."""
         return tuple(
             pending
             for (tenant, user, session, _), pending in self._pending.items()
@@ -86,9 +86,9 @@ class PendingInteractions:
     def settle(
         self, scope: Scope, pending: Sequence[PendingInteraction], rows: Sequence[DictRow]
     ) -> list[Interaction]:
-        """Lets go of what the rows of `log.settled` say is dealt with; the others are returned.
+        """Drops the interactions that the rows of `log.settled` name, and returns the others.
 
-        Of those, what is private to another agent than the scope's is left out, as in the log.
+        Interactions that are private to another agent are left out, as in the log.
         """
         settled = {row["nth"] for row in rows}
         left = []

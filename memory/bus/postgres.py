@@ -1,4 +1,4 @@
-"""Postgres itself as the bus: the embedded default needs no second system.
+"""Postgres as the bus: the default needs no second system.
 
 `interactions` is its topic, and extraction follows it by its progress in each session.
 `memory.bus.kafka` is the other bus.
@@ -12,7 +12,7 @@ from memory.models import Interaction, Receipt
 
 
 class PostgresBus:
-    """Appends to the log directly: what it accepts can be read at once."""
+    """Appends to the log directly, so that an accepted interaction can be read at once."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -20,8 +20,8 @@ class PostgresBus:
     async def publish(
         self, interactions: Sequence[Interaction], *, traceparent: str | None = None
     ) -> list[Receipt]:
-        """See `Bus.publish`; one transaction a user."""
+        """Publishes as `Bus.publish`, with one transaction for each user."""
         return await self._log.append(interactions, trace_context.given(traceparent))
 
     async def aclose(self) -> None:
-        """Holds nothing: the log is its owner's."""
+        """Does nothing: the log belongs to the caller."""

@@ -1,4 +1,4 @@
-"""What a bus is: how a recorded interaction reaches the log."""
+"""Defines the `Bus` protocol: the way of a recorded interaction to the log."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,24 +7,24 @@ from memory.models import Interaction, Receipt
 
 
 class Bus(Protocol):
-    """Takes interactions so that, once `publish` returns, none is lost and none counts twice."""
+    """Takes interactions; once `publish` returns, none is lost and none counts twice."""
 
     async def publish(
         self, interactions: Sequence[Interaction], *, traceparent: str | None = None
     ) -> list[Receipt]:
-        """Accepts interactions of any users, in order; a receipt for each.
+        """Accepts interactions of any users, in order, and returns a receipt for each.
 
         `traceparent` is the W3C trace context that they are part of.
 
         Raises:
             InvalidInteraction: before anything is accepted.
-            InteractionConflict, ForgottenId: naming what was refused; the others are accepted.
-                A bus that only carries interactions to the log cannot tell, and raises neither.
-            BusUnavailable: of each user a first part was accepted, perhaps none and perhaps all;
-                with the same ids the same call may be repeated until it succeeds.
+            InteractionConflict, ForgottenId: naming the refused ids; the others are accepted. A bus
+                that only carries interactions to the log cannot tell, and raises neither.
+            BusUnavailable: the first part of each user's interactions was accepted, perhaps none
+                and perhaps all. Repeat the call with the same ids until it succeeds.
         """
         ...
 
     async def aclose(self) -> None:
-        """Lets go of what it holds; calls under way end first."""
+        """Closes connections; running calls end first."""
         ...

@@ -1,7 +1,6 @@
-"""The topics of the bus: their names, what a message's key is, and how they are meant to be made.
+"""The topics of the bus: their names, message keys and planned configuration.
 
-A topic of interactions has two beside it: what of it could not be applied, and the changes that
-memories go through.
+A topic of interactions has two companions: one for dead letters, and one for changes of memories.
 """
 
 import json
@@ -13,19 +12,18 @@ from memory.log.envelope import MAX_ENVELOPE_BYTES
 from memory.models import Interaction, Scope
 
 PARTITIONS = 12
-"""Of interactions and of changes: how many processes can share a topic. Adding some later moves
-users to other partitions, and then nothing orders what a user did before and after.
-"""
+"""Partitions of the topics of interactions and of changes: how many processes can share a topic.
+Adding partitions later moves users to other partitions, and their order is lost."""
 
 ENVELOPE_ROOM = 65_536
-"""What a message may have beside its value: key, headers, the framing of a batch."""
+"""Bytes of a message beside its value: key, headers, the framing of a batch."""
 
 DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """How one topic is meant to be: what `memory topics create` makes, or compares with."""
+    """The planned configuration of a topic, for `memory topics create` to make or to compare."""
 
     name: str
     partitions: int
@@ -34,7 +32,7 @@ class Topic:
 
 
 class KeyedMessage(Protocol):
-    """What a topic holds: bytes under a key."""
+    """A message of a topic: bytes under a key."""
 
     @property
     def key(self) -> bytes: ...
@@ -48,7 +46,7 @@ class KeyedMessage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One interaction as it travels."""
+    """An interaction as a message."""
 
     interaction: Interaction
     key: bytes
@@ -62,12 +60,12 @@ class Message:
 
 
 def dead_letters(interactions: str) -> str:
-    """The topic beside `interactions` for what could not be applied."""
+    """Returns the name of the dead-letter topic beside `interactions`."""
     return f"{interactions}.dead-letters"
 
 
 def changes(interactions: str) -> str:
-    """The topic beside `interactions` for what became of memories."""
+    """Returns the name of the topic of changes beside `interactions`."""
     return f"{interactions}.changes"
 
 
@@ -79,7 +77,7 @@ def plan(
     retention_days: float = 7,
     dead_letter_days: float = 30,
 ) -> tuple[Topic, ...]:
-    """The three topics; with three replicas or more, two must have a message to acknowledge it."""
+    """Plans the three topics; with three or more replicas, two must acknowledge a message."""
     durable = {"min.insync.replicas": str(min(2, max(1, replication - 1)))}
     largest = MAX_ENVELOPE_BYTES + ENVELOPE_ROOM
     kept = {**durable, "cleanup.policy": "delete", "retention.ms": _ms(retention_days)}
@@ -98,9 +96,9 @@ def plan(
 
 
 def key_of(scope: Scope) -> bytes:
-    """The key of a user's messages: one partition for all of them, and no two users' keys alike.
+    """Returns the key of a user's messages, which keeps them in one partition.
 
-    A JSON array of tenant and user, in UTF-8, without spaces.
+    It is a JSON array of tenant and user, in UTF-8, without spaces.
     """
     parts = [scope.tenant, scope.user]
     return json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,7 +1,7 @@
-"""Abridging: of a long episode only the sentences that speak to a question.
+"""Excerpts: cuts a long episode to the sentences that speak to a question.
 
-What is left out is marked `…`, and every turn keeps at least one sentence, so that whatever the
-episode cites is still quoted. The whole text stays one call away, through the citation.
+Omissions are marked `…`. Every turn keeps at least one sentence, so that everything the episode
+cites is still quoted. The citation leads to the whole text.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,16 +18,16 @@ from memory.language.text import (
 from memory.language.turns import Turn, turns_of
 
 WORTHWHILE = 0.8
-"""A shortened text longer than this share of the text is not worth its gaps."""
+"""A shortened text longer than this share of the whole is not worth its gaps."""
 
 MATCH, NUMBERS, NAMES, PERSONAL, OPENING = 2.0, 0.5, 0.3, 0.3, 0.5
-"""What a sentence gains by each word of the question, and by what answers tend to hold."""
+"""The worth that a sentence gains by each word of the question, and by typical parts of answers."""
 
 REPLY = 0.6
-"""What an assistant's sentence is worth beside a person's."""
+"""The worth of an assistant's sentence relative to a person's."""
 
 STEM = 5
-"""Letters by which words are taken for forms of one another."""
+"""Letters by which words are taken as forms of one word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +39,17 @@ class _Sentence:
 
 
 def stems(words: Iterable[str]) -> frozenset[str]:
-    """The beginnings by which words are compared."""
+    """Returns the beginnings by which words are compared."""
     return frozenset(word[:STEM] for word in words)
 
 
 def excerpt(
     text: str, payload: Mapping[str, Any], question: frozenset[str], characters: int
 ) -> str | None:
-    """`text` in about `characters`; None where it has no turns, or little would be left out.
+    """Returns `text` in about `characters`, or None if it has no turns or little would be cut.
 
-    `payload` is the episode's, `question` the stems of the question's words. Sentences are taken by
-    worth over the square root of length; one that is longer than all the room is cut.
+    `payload` is the episode's; `question` has the stems of the question's words. Sentences are
+    taken by worth over the square root of length. One that is longer than all the room is cut.
     """
     turns = turns_of(payload)
     if not turns or len(text) <= characters:
@@ -83,7 +83,7 @@ def _sentences_of(text: str, n: int, turn: Turn, question: frozenset[str]) -> li
 
 
 def _kept(said: Sequence[Sequence[_Sentence]], room: int) -> frozenset[_Sentence]:
-    """The best sentence of every turn, and then the best of all while they fit."""
+    """The best sentence of every turn, then the best of the others while they fit."""
     kept = {max(of_turn, key=lambda s: s.worth) for of_turn in said if of_turn}
     left = room - sum(min(s.end - s.start, room) for s in kept)
     others = (s for of_turn in said for s in of_turn if s not in kept)

@@ -1,10 +1,11 @@
-"""Packing: which memories a context holds, so that a budget covers as much evidence as it can.
+"""Packing: chooses the memories of a context, to cover as much evidence as the budget allows.
 
-First what governs the answer whatever it is about: standing instructions, and preferences or facts
-near the question, within a share of the room each. Then, one after the other, the memory that adds
-most for its length: the log-odds of its score, more for what matters, less for length, and less
-where what it cites or says stands there already (budgeted maximum coverage by the greedy rule of
-Khuller, Moss & Naor 1999). Long episodes go in shortened, and whole where room is left.
+First come memories that govern the answer whatever its topic: standing instructions, and
+preferences or facts near the question, each within a share of the room. Then the memory that adds
+most for its length is added, one after another: by the log-odds of its score, more for important
+ones, less for long ones, and less if the context already holds its citations or words (budgeted
+maximum coverage by the greedy rule of Khuller, Moss & Naor 1999). Long episodes go in shortened,
+and whole if room is left.
 """
 
 import math
@@ -28,43 +29,43 @@ from memory.models import KIND_TRAITS, RecalledMemory, Tier
 TokenEstimator = Callable[[str], int]
 
 LENGTH = 0.6
-"""What each natural logarithm of tokens costs; 0 would rank by score, 1 by score per token."""
+"""The cost of each natural logarithm of tokens; 0 would rank by score, 1 by score per token."""
 
 SHORTEST = 20
-"""Tokens below which a memory is no cheaper."""
+"""Tokens below which a shorter memory costs no less."""
 
 IMPORTANCE = 2.0
-"""What importance from 0 to 1 adds to a score."""
+"""The score that an importance from 0 to 1 adds."""
 
 ODDS = 9.0
-"""How far below the best a score may lie; what is further away is filler, at any budget."""
+"""The largest distance of a score from the best; a memory further away is filler at any budget."""
 
 SMALL_TALK = 5
-"""Content words below which an episode says nothing, unless one is of the question."""
+"""Content words below which an episode says nothing, unless it has a word of the question."""
 
 NEW_WORDS = 0.1
-"""What words not yet said are worth, of a memory that cites nothing new."""
+"""The worth of new words in a memory that cites nothing new."""
 
 REPETITION = 0.15
-"""The share of new words under which a memory that cites nothing new is a repetition."""
+"""A memory that cites nothing new is a repetition under this share of new words."""
 
 GOVERNING, MENTIONED = 0.25, 0.08
-"""The share of the room that standing instructions may take: for a request, and otherwise."""
+"""The share of the room for standing instructions: for a request, and otherwise."""
 
 FEW = 3
-"""Standing instructions that go in whatever is asked."""
+"""Standing instructions that always go in."""
 
 PREFERRED, KNOWN = 0.15, 0.1
-"""The share kept for preferences in a request, and for facts and preferences otherwise."""
+"""The share for preferences in a request, and for facts and preferences otherwise."""
 
 EXCERPT_CHARACTERS = 480
 """An episode up to this length is never shortened: the answer is often beside the match."""
 
 EPISODES_IN_BUDGET = 16
-"""Longer ones are cut to a budget's part by this, until room is left over."""
+"""Longer episodes are cut to the budget divided by this, until room is left over."""
 
 BROAD_CHARACTERS, BROAD_IN_BUDGET = 240, 40
-"""The same two where a question is broad: many sessions answer it, each with a little."""
+"""The same two for a broad question: many sessions answer it, each a little."""
 
 _MARKER = 99
 
@@ -72,8 +73,8 @@ _MARKER = 99
 class Packing:
     """A choice of memories under construction, within `room` tokens by `estimate`.
 
-    `shown` are interactions that the reader sees anyway. Costs are added up line by line, which is
-    exact for an estimator that is additive; whoever prints the result has the last word.
+    `shown` are interactions that the reader sees anyway. Costs are added line by line, which is
+    exact for an additive estimator; the caller checks the final size.
     """
 
     def __init__(
@@ -118,14 +119,14 @@ class Packing:
         self._unabridge()
 
     def add_shared(self, collective: Iterable[RecalledMemory], most: int) -> None:
-        """Adds what others' experience says, in the order given, within `most` tokens."""
+        """Adds collective memories, in the order given, within `most` tokens."""
         for item in collective:
             cost = self._cost(Entry.whole(item))
             if cost <= most and self._put(Entry.whole(item)):
                 most -= cost
 
     def widen(self, left: int) -> None:
-        """Says how much room is really left."""
+        """Sets the room that is really left."""
         self._left = max(left, 0)
 
     def _small_talk(self, item: RecalledMemory) -> bool:
@@ -157,13 +158,13 @@ class Packing:
                 room -= cost
 
     def _governs(self, item: RecalledMemory, title: str) -> bool:
-        """Whether it may bear on an answer without a word in common with the question."""
+        """Whether a memory may matter to an answer without sharing a word with the question."""
         if item.memory.valid_to is not None:
             return False
         return title == INSTRUCTIONS or not self._request or KIND_TRAITS[item.memory.kind].governs
 
     def _cover(self, recalled: Sequence[RecalledMemory]) -> None:
-        """Greedily the memory that adds most for its length; worths only ever fall."""
+        """Adds greedily the memory that adds most for its length; its worth only ever falls."""
         heap = [(-self._worth(item), n) for n, item in enumerate(recalled)]
         heapify(heap)
         while heap and self._left >= SHORTEST // 2:
@@ -184,11 +185,11 @@ class Packing:
         return _value(item) - LENGTH * math.log(tokens) + math.log(new)
 
     def _shortest(self, item: RecalledMemory) -> int:
-        """About how many tokens it takes, shortened if it is long."""
+        """Its approximate size in tokens, shortened if it is long."""
         return min(item.tokens, self._excerpt_length // CHARACTERS_A_TOKEN)
 
     def _new(self, item: RecalledMemory) -> float:
-        """The share of what it cites that nothing cites yet, or a little for words not yet said."""
+        """The share of its citations that are new, or a little for new words."""
         if not item.citations:
             return 1.0
         uncited = sum(i not in self._said for i in item.citations) / len(item.citations)
@@ -207,7 +208,7 @@ class Packing:
         return Entry.whole(item) if text is None else Entry(item, text, excerpt=True)
 
     def _put(self, entry: Entry) -> bool:
-        """Adds an entry if it fits and its words do not stand there yet."""
+        """Adds an entry if it fits and its words are not in the context yet."""
         words = folded(entry.text)
         cost = self._cost(entry)
         if cost > self._left or words in self._texts:
@@ -229,7 +230,7 @@ class Packing:
         return self._estimate(f"{head}{line(entry, _MARKER)}\n")
 
     def _unabridge(self) -> None:
-        """Puts shortened episodes back in full, best first, where that fits."""
+        """Restores shortened episodes to full length, best first, while they fit."""
         for n in sorted(range(len(self.entries)), key=lambda n: -self.entries[n].item.score):
             entry = self.entries[n]
             if entry.excerpt:
@@ -241,10 +242,10 @@ class Packing:
 
 
 def only_repeats(item: RecalledMemory, shown: frozenset[str]) -> bool:
-    """Whether everything a memory rests on is shown anyway."""
+    """Returns whether the reader sees all the evidence of a memory anyway."""
     return bool(item.citations) and shown.issuperset(item.citations)
 
 
 def _value(item: RecalledMemory) -> float:
-    """A score in log-odds, and what importance adds to it."""
+    """A score in log-odds, plus the value of importance."""
     return item.score + IMPORTANCE * (item.memory.importance - 0.5)

@@ -1,7 +1,7 @@
-"""How a context reads: titled sections of marked lines, then the recent turns.
+"""Renders a context: titled sections of marked lines, then the recent turns.
 
-Sections stand in the order in which a reader needs them: what always holds, what is known, how
-things were done, what was said when, what worked for others, and the conversation itself.
+Sections stand in the order in which a reader needs them: standing instructions, facts, procedures,
+episodes, collective memories, and the conversation itself.
 """
 
 import json
@@ -27,10 +27,10 @@ _TITLES = {"profile": PROFILE, "workflows": WORKFLOWS, "episodes": EPISODES}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A memory and the words that stand for it.
+    """A memory and its text in the context.
 
-    text: the memory's own, or the sentences of it that were chosen where `abridged`; every
-        interaction that the memory cites is quoted in either.
+    text: the memory's own text, or its chosen sentences if `abridged`; both quote every interaction
+        that the memory cites.
     """
 
     item: RecalledMemory
@@ -39,20 +39,20 @@ class Entry:
 
     @classmethod
     def whole(cls, item: RecalledMemory) -> "Entry":
-        """The memory in its own words."""
+        """Returns an entry with the memory's full text."""
         return cls(item, item.memory.text)
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A titled part of a context, one line an entry."""
+    """A titled part of a context, with one line for each entry."""
 
     title: str
     lines: tuple[str, ...]
 
 
 def reading_order(entries: Iterable[Entry]) -> list[Entry]:
-    """Sections in their order, and within each the order in which things happened."""
+    """Sorts entries by section, and within a section by time."""
 
     def key(entry: Entry) -> tuple[Any, ...]:
         memory = entry.item.memory
@@ -62,7 +62,7 @@ def reading_order(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def title_of(item: RecalledMemory) -> str:
-    """The section a memory belongs to."""
+    """Returns the title of a memory's section."""
     memory = item.memory
     if memory.tier is Tier.COLLECTIVE:
         return COLLECTIVE
@@ -74,7 +74,7 @@ def title_of(item: RecalledMemory) -> str:
 def sections(
     entries: Iterable[Entry], state: Mapping[str, Any], summary: str
 ) -> tuple[Section, ...]:
-    """The sections that have something to say, with markers counted through all of them."""
+    """Returns the non-empty sections, with markers counted through all of them."""
     lines: dict[str, list[str]] = {title: [] for title in _OF_MEMORIES}
     for marker, entry in enumerate(reading_order(entries), 1):
         lines[title_of(entry.item)].append(line(entry, marker))
@@ -87,7 +87,7 @@ def sections(
 
 
 def line(entry: Entry, marker: int) -> str:
-    """One memory with its time, as far as that matters, and its marker."""
+    """Returns one memory with its marker and, if it matters, its time."""
     memory = entry.item.memory
     text = " ".join(entry.text.split())
     if title_of(entry.item) == EPISODES:
@@ -106,7 +106,7 @@ def _validity(entry: Entry) -> str:
 
 
 def rendered(parts: Sequence[Section], turns: Sequence[Interaction]) -> str:
-    """Sections, and turns under a heading of their own, as prompt text."""
+    """Returns sections, and turns under their own heading, as prompt text."""
     texts = [f"{heading(s.title)}{chr(10).join(s.lines)}" for s in parts]
     if turns:
         texts.append(heading(TURNS) + "\n".join(f"{speaker(t)}: {turn_text(t)}" for t in turns))
@@ -114,17 +114,16 @@ def rendered(parts: Sequence[Section], turns: Sequence[Interaction]) -> str:
 
 
 def heading(title: str) -> str:
-    """A section's first line."""
     return f"## {title}\n"
 
 
 def speaker(turn: Interaction) -> str:
-    """The name of who acted, or the role where there is none."""
+    """Returns the speaker's name, or the role if there is no name."""
     return turn.actor or turn.role.value.capitalize()
 
 
 def turn_text(turn: Interaction) -> str:
-    """What was said; of anything but a message also what it was."""
+    """Returns what was said; for anything but a message, also its kind."""
     if turn.kind is InteractionKind.MESSAGE:
         return turn.content
     said = turn.content or json.dumps(dict(turn.payload), ensure_ascii=False)
@@ -132,14 +131,12 @@ def turn_text(turn: Interaction) -> str:
 
 
 def chat_message(turn: Interaction) -> dict[str, str]:
-    """A turn as chat APIs take it."""
     # A tool's turn needs the id of its call, which chat APIs give out themselves.
     role = "assistant" if turn.role.value in ("assistant", "tool") else turn.role.value
     return {"role": role, "content": turn_text(turn)}
 
 
 def turn_json(turn: Interaction) -> dict[str, Any]:
-    """A turn as plain JSON values."""
     return {
         "id": turn.id,
         "role": turn.role,
@@ -151,7 +148,7 @@ def turn_json(turn: Interaction) -> dict[str, Any]:
 
 
 def entry_json(entry: Entry, marker: int) -> dict[str, Any]:
-    """A memory as plain JSON values: where it comes from, how sure it is, and what it rests on."""
+    """Returns a memory as plain JSON values: its origin, its confidence and its evidence."""
     memory = entry.item.memory
     return {
         "marker": marker,

@@ -1,7 +1,7 @@
-"""The working tier in a context: recent turns, task state, and a summary of what fell out.
+"""Fits the working tier into a context: recent turns, task state, and a summary of older turns.
 
-The stored summary ends where extraction last came. Whatever lies between it and the turns that are
-shown is summarised here, so that nothing said in a session is missing from its next context.
+The stored summary ends where extraction last stopped. The turns between it and the recent turns are
+summarised here, so that the next context misses nothing that was said.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,12 +19,12 @@ from memory.log.interactions import WorkingMemory
 from memory.models import Interaction
 
 SUMMARY = 0.3
-"""The share of the working tier's room that is kept for the summary where there is one to show."""
+"""The share of the working tier's room that is reserved for a summary, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What is shown of a session; `turns` oldest first, the last perhaps cut."""
+    """The visible part of a session; `turns` oldest first, the last perhaps cut."""
 
     turns: tuple[Interaction, ...] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
@@ -32,14 +32,14 @@ class Conversation:
 
 
 Measure = Callable[[Conversation], int]
-"""Tokens of a context that holds this conversation."""
+"""Measures the tokens of a context that holds this conversation."""
 
 
 def fitted(working: WorkingMemory, limit: int, tokens: Measure) -> Conversation:
-    """As much of the working tier as `tokens` says fits into `limit`.
+    """Returns as much of the working tier as fits into `limit` by `tokens`.
 
-    In this order: the newest turn, cut if need be; task state; older turns; and, within a share of
-    its own, the summary of everything before them.
+    In this order: the newest turn, cut if necessary; task state; older turns; and, within its own
+    share, the summary of everything before them.
     """
     shown = Conversation(turns=_newest(working.window, limit, tokens))
     if working.state:
@@ -57,7 +57,7 @@ def fitted(working: WorkingMemory, limit: int, tokens: Measure) -> Conversation:
 
 
 def _newest(window: Sequence[Interaction], limit: int, tokens: Measure) -> tuple[Interaction, ...]:
-    """The newest turn, or as much of its beginning as fits; nothing where not even a word does."""
+    """The newest turn, or the part of its beginning that fits; nothing if not even a word does."""
     if not window:
         return ()
     turn = window[-1]
@@ -90,7 +90,7 @@ def _older(
 def _summarised(
     working: WorkingMemory, shown: Conversation, limit: int, tokens: Measure
 ) -> Conversation:
-    """With a summary of all that is before the turns shown, as long as there is room for."""
+    """Adds a summary of everything before the visible turns, as long as there is room."""
     fallen = [*working.between, *working.window[: len(working.window) - len(shown.turns)]]
     # Without an ordinal it is on its way into the log, and so after all that was summarised.
     new = [i for i in fallen if not i.ordinal or i.ordinal > working.summary_through]

@@ -1,6 +1,6 @@
-"""The way into the log for callers without an event loop: they wait for the server themselves.
+"""Access to the log for callers without an event loop: they wait for the server themselves.
 
-To hand a call to another thread and be woken by it takes a third of what `record()` itself takes.
+Handing a call to another thread and waiting for it costs a third of `record()` itself.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from memory.settings import Settings
 
 
 class BlockingDatabase(StatementRunner):
-    """A pool for threads that wait themselves: what it is asked for is done when it returns.
+    """A pool for threads that wait themselves: a call has finished when it returns.
 
-    Its coroutines never suspend, so `Portal.call_here` may run what is made of them in any thread.
-    It connects when it is first asked, and reads no vectors.
+    Its coroutines never suspend, so `Portal.call_here` may run them in any thread. It connects at
+    the first call, and reads no vectors.
     """
 
     def __init__(self, settings: Settings, url: str, role: DatabaseRole) -> None:
@@ -42,7 +42,7 @@ class BlockingDatabase(StatementRunner):
         )
 
     def close(self) -> None:
-        """Closes the pool; calls under way still end."""
+        """Closes the pool; running calls still end."""
         self._pool.close()
 
     def _configure(self, connection: BlockingConnection) -> None:

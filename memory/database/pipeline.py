@@ -1,8 +1,8 @@
-"""The wire: named statements sent down a connection together, and their rows, in one round trip.
+"""The pipeline: sends several named statements and reads their rows in one round trip.
 
-psycopg's own pipeline sends and waits at every statement and makes a cursor for each. Here all are
-known beforehand, so they are sent at once and waited for once. Each is prepared the first time a
-connection sends it, with the types that the server infers for its parameters.
+psycopg's own pipeline sends and waits at every statement and makes a cursor for each. Here all
+statements are known beforehand, so they are sent together and waited for once. Each is prepared the
+first time a connection sends it, with the parameter types that the server infers.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -27,14 +27,14 @@ Rows = list[DictRow]
 Calls = Sequence[tuple[str, Params]]
 
 _BINARY = frozenset((bytes, HalfVector))
-"""Sent as they lie in memory. All else goes as text, which the server reads as what it needs."""
+"""Sent as they lie in memory. All other values go as text, which the server converts."""
 
 _Waiting = Generator[Any, Any, list[PGresult]]
 """Yields what it waits for on the socket; see `psycopg.AsyncConnection.wait`."""
 
 
 class _Sent(NamedTuple):
-    """A statement with its parameters as they are sent."""
+    """A statement with its encoded parameters."""
 
     name: str
     values: Sequence[Buffer | None]
@@ -42,7 +42,7 @@ class _Sent(NamedTuple):
 
 
 class _Exchange(BaseConnection[DictRow]):
-    """What both kinds of connection share: all but the waiting."""
+    """The common part of both kinds of connection: everything but the waiting."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -68,7 +68,7 @@ class _Exchange(BaseConnection[DictRow]):
         return _Sent(name, dumped, self._transformer.formats or ())
 
     def _exchanged(self, sent: Sequence[_Sent]) -> _Waiting:
-        """Sends all, up to a sync, and waits for the answer to each."""
+        """Sends all statements and a sync, and waits for the answer to each."""
         pgconn = self.pgconn
         new = [n for n in dict.fromkeys(s.name for s in sent) if n not in self._prepared_here]
         pgconn.enter_pipeline_mode()
@@ -108,7 +108,7 @@ class Connection(_Exchange, AsyncConnection[DictRow]):
     """A connection that runs named statements; see `memory.database.queries`."""
 
     async def run(self, calls: Calls) -> list[Rows]:
-        """The rows of each statement, [] where it has none; one transaction where none is open.
+        """Returns the rows of each statement, [] if it has none; one transaction if none is open.
 
         Raises:
             psycopg.Error: of the first statement that failed; those after it did not run.
@@ -119,7 +119,7 @@ class Connection(_Exchange, AsyncConnection[DictRow]):
 
 
 class BlockingConnection(_Exchange, _BlockingConnection[DictRow]):
-    """A `Connection` whose caller waits itself, without an event loop."""
+    """A `Connection` whose caller waits for the server itself, without an event loop."""
 
     def run(self, calls: Calls) -> list[Rows]:
         """See `Connection.run`."""
@@ -129,7 +129,7 @@ class BlockingConnection(_Exchange, _BlockingConnection[DictRow]):
 
 
 def _answers(pgconn: PGconn) -> _Waiting:
-    """The results up to that of the sync, or to where the connection broke."""
+    """The results up to that of the sync, or until the connection broke."""
     results: list[PGresult] = []
     while found := (yield from fetch_many(pgconn)):
         if found[-1].status == ExecStatus.PIPELINE_SYNC:

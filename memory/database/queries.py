@@ -1,4 +1,4 @@
-"""Finds `sql/` and hands out its named statements: the only way SQL reaches the database.
+"""Finds `sql/` and returns its named statements: the only way SQL reaches the database.
 
 A query file holds blocks that start with a line `-- name --`; the comment lines that follow say
 what the block is for and stay with it. A block whose last comment is `-- other, but for: text`
@@ -21,7 +21,7 @@ _PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%)")
 
 
 def sql_directory() -> Path:
-    """`sql/` inside the installed package, or beside it in a checkout."""
+    """Returns `sql/` inside the installed package, or beside it in a checkout."""
     package = Path(__file__).parent.parent
     inside = package / "sql"
     return inside if inside.is_dir() else package.parent / "sql"
@@ -29,7 +29,7 @@ def sql_directory() -> Path:
 
 @cache
 def load() -> Mapping[str, LiteralString]:
-    """Every statement of `sql/queries`, by `<file>.<name>`.
+    """Returns every statement of `sql/queries`, by `<file>.<name>`.
 
     Raises:
         ValueError: a name stands twice in one file, or what a block replaces is not there once.
@@ -86,13 +86,13 @@ def _written_out(key: str, body: str, named: Mapping[str, str]) -> str:
 
 
 def statement(name: str) -> LiteralString:
-    """The text of one statement, such as `log.append`."""
+    """Returns the text of one statement, such as `log.append`."""
     return load()[name]
 
 
 @cache
 def has_one_plan(name: str) -> bool:
-    """Whether a statement says `-- one plan: why`: it is planned once, not for each execution."""
+    """Returns whether a statement says `-- one plan: why`: it is planned only once."""
     return "\n-- one plan: " in statement(name)
 
 
@@ -105,7 +105,7 @@ class Numbered(NamedTuple):
 
 @cache
 def numbered(name: str) -> Numbered:
-    """A statement as the server reads it."""
+    """Returns a statement as the server reads it."""
     params: list[str] = []
 
     def number(match: re.Match[str]) -> str:

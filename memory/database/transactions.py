@@ -1,4 +1,4 @@
-"""Connections, transactions bound to a scope, and the one place where driver errors become ours."""
+"""Connections, transactions bound to a scope, and the translation of driver errors."""
 
 import json
 import re
@@ -57,7 +57,7 @@ _TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[ExperientialMemoryError]], 
 
 
 _NUMBERS = {1005: ">i2", 1007: ">i4", 1016: ">i8", 1021: ">f4", 1022: ">f8"}
-"""How an element is sent, by the oid of its array type in Postgres."""
+"""The encoding of array elements, by the oid of their array type in Postgres."""
 
 _ARRAY_HEADER = 20
 
@@ -68,7 +68,7 @@ class _NumberArrayLoader(Loader):
     format = Format.BINARY
 
     def load(self, data: Buffer) -> NDArray[Any]:
-        """The array's elements, in one dimension."""
+        """Returns the array's elements, in one dimension."""
         sent = np.dtype(_NUMBERS[self.oid])
         element = np.dtype([("size", ">i4"), ("value", sent)])
         offset = min(len(data), _ARRAY_HEADER)  # the header of an empty array is shorter
@@ -79,7 +79,7 @@ _decoded = json.JSONDecoder().raw_decode
 
 
 def _read_json(sent: str | bytes) -> Any:
-    """A value of jsonb, without what `json.loads` does beside: every row of a recall has one.
+    """Decodes a jsonb value faster than `json.loads`: every row of a recall has one.
 
     The server writes it without space around it, and in the connection's encoding, UTF-8.
     """
@@ -87,7 +87,7 @@ def _read_json(sent: str | bytes) -> Any:
 
 
 class DatabaseRole(StrEnum):
-    """What a process acts as: an app's client, or a worker that runs the loops and jobs."""
+    """The role of a process: an app's client, or a worker that runs the loops and jobs."""
 
     CLIENT = "memory_client"
     WORKER = "memory_worker"
@@ -113,9 +113,9 @@ def _translate(error: psycopg.Error) -> ExperientialMemoryError:
 
 
 def noticing(url: str) -> dict[str, Any]:
-    """What makes a connection notice in half a minute that the other side is gone.
+    """Returns options by which a connection notices within half a minute that the peer is gone.
 
-    What the URL says of it stays; the system's own defaults are hours.
+    Options in the URL take precedence; the system's own defaults are hours.
     """
     ours: dict[str, Any] = {
         "keepalives_idle": 10,
@@ -131,11 +131,11 @@ def noticing(url: str) -> dict[str, Any]:
 
 
 async def connect(url: str, timeout: float) -> Connection:
-    """One plain connection as the login role, in autocommit, outside any pool.
+    """Opens one plain connection as the login role, in autocommit, outside any pool.
 
     Raises:
         StoreUnavailable: the server does not answer, or not now.
-        ConfigurationError: it answers that it will not let us in, or the URL is none.
+        ConfigurationError: the server refuses the login, or the URL is not valid.
     """
     try:
         return await Connection.connect(
@@ -156,7 +156,7 @@ async def connect(url: str, timeout: float) -> Connection:
 
 
 def refused_or_unavailable(error: psycopg.OperationalError) -> ExperientialMemoryError:
-    """What an error of connecting is to us: a server that will not let us in, or not now."""
+    """Translates a connection error: the server refuses the login, or is not available now."""
     # While connecting the driver passes on a message and no SQLSTATE. A server that speaks another
     # language than English is taken to be unavailable, which is only a less helpful answer.
     message = str(error).strip()
@@ -166,7 +166,7 @@ def refused_or_unavailable(error: psycopg.OperationalError) -> ExperientialMemor
 
 
 async def resolve_url(settings: Settings) -> str:
-    """The configured URL, or that of the embedded server, which is started if need be."""
+    """Returns the configured URL, or that of the embedded server, which it starts if necessary."""
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
     # fcntl and pwd, which the embedded server needs, do not exist everywhere.
@@ -176,7 +176,7 @@ async def resolve_url(settings: Settings) -> str:
 
 
 def described(url: str) -> str:
-    """The URL's host, port and database: fit for a message, without its password."""
+    """Returns the URL's host, port and database for a message, without its password."""
     try:
         parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
@@ -185,13 +185,13 @@ def described(url: str) -> str:
 
 
 class Transaction:
-    """Statements that commit together, under one binding of tenant and user."""
+    """Statements that commit together, bound to one tenant and user."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def fetch(self, name: str, params: Params) -> Rows:
-        """Runs one named statement and returns its rows; [] where it has none."""
+        """Runs one named statement and returns its rows; [] if it has none."""
         return (await self._connection.run([(name, params)]))[0]
 
     async def fetch_all(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
@@ -218,7 +218,7 @@ def _of_a_connection(error: StoreUnavailable) -> bool:
 
 
 def connecting(settings: Settings, url: str) -> dict[str, Any]:
-    """How every pooled connection is made."""
+    """Returns the options of every pooled connection."""
     return {
         **noticing(url),
         "autocommit": True,
@@ -229,7 +229,7 @@ def connecting(settings: Settings, url: str) -> dict[str, Any]:
 
 
 def session_settings(settings: Settings, role: DatabaseRole) -> dict[str, str]:
-    """The parameters of `connection.settings`."""
+    """Returns the parameters of `connection.settings`."""
     timeout = f"{int(settings.statement_timeout * 1000)}ms"
     return {"role": role.value, "statement_timeout": timeout}
 
@@ -237,36 +237,36 @@ def session_settings(settings: Settings, role: DatabaseRole) -> dict[str, str]:
 class StatementRunner(ABC):
     """Runs named statements, each call as one transaction in one round trip.
 
-    Every statement runs with the tenant and user of its scope bound; row-level security lets
-    nothing else through.
+    Every statement runs bound to the tenant and user of its scope; row-level security hides all
+    other rows.
     """
 
     @abstractmethod
     async def _run(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
-        """The rows of each statement, run as one transaction under no binding but their own."""
+        """Runs the statements as one transaction, without binding a scope."""
 
     @abstractmethod
     async def _check(self) -> None:
-        """Replaces connections that are dead."""
+        """Replaces dead connections."""
 
     async def fetch(self, scope: Scope, name: str, params: Params | None = None) -> Rows:
         """Runs one named statement for `scope` in one round trip and returns its rows.
 
-        `tenant` and `user` are added to the parameters. The statement must be safe to repeat:
-        it is sent again, once, where the connection turned out to be dead.
+        `tenant` and `user` are added to the parameters. The statement must be safe to repeat: it is
+        sent again, once, if the connection was dead.
         """
         return (await self.fetch_all(scope, [(name, params or {})]))[0]
 
     async def fetch_binding(self, scope: Scope, name: str, params: Params) -> Rows:
-        """As `fetch`, for a statement that binds tenant and user itself: one function call."""
+        """Runs a statement that binds tenant and user itself, as one function call; see `fetch`."""
         bound = {"tenant": scope.tenant, "user": scope.user, **params}
         return (await self._retried([(name, bound)]))[0]
 
     async def fetch_all(self, scope: Scope, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
         """Runs named statements as one transaction in one round trip; see `fetch`.
 
-        Statements that say `-- one plan: why` make all of them run under plans without values.
-        Arrays of numbers in their rows arrive as numpy arrays.
+        If a statement says `-- one plan: why`, all of them run under plans without values. Arrays
+        of numbers in their rows arrive as numpy arrays.
         """
         one_plan = any(queries.has_one_plan(name) for name, _ in calls)
         bind = "scope.bind_read" if one_plan else "scope.bind"
@@ -280,7 +280,7 @@ class StatementRunner(ABC):
         return (await self._retried(bound))[1:]
 
     async def _retried(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
-        """As `_run`; run again, once, where the connection turned out to be dead."""
+        """Runs as `_run`, and once more if the connection was dead."""
         try:
             return await self._run(calls)
         except StoreUnavailable as error:
@@ -333,7 +333,7 @@ class Database(StatementRunner):
             await self._pool.open(wait=True, timeout=self._settings.connect_timeout)
 
     async def close(self) -> None:
-        """Closes the pool; calls under way end first."""
+        """Closes the pool; running calls end first."""
         await self._pool.close()
 
     async def _configure(self, connection: Connection) -> None:
@@ -356,7 +356,7 @@ class Database(StatementRunner):
 
     @asynccontextmanager
     async def transaction(self, scope: Scope) -> AsyncIterator[Transaction]:
-        """Statements that commit together for `scope`; rolled back if the block raises."""
+        """Runs statements that commit together for `scope`; rolls back if the block raises."""
         keys = {"tenant": scope.tenant, "user": scope.user}
         with translated():
             async with self._pool.connection() as connection, connection.transaction():
@@ -364,12 +364,12 @@ class Database(StatementRunner):
                 yield Transaction(connection)
 
     async def listen(self, name: str, beat: float) -> AsyncGenerator[None]:
-        """Runs a LISTEN on a connection of its own: yields once it does, then when notified.
+        """Runs a LISTEN on its own connection: yields once it listens, then at each notification.
 
-        After `beat` seconds of silence the connection is tried: one that was cut off says nothing.
+        After `beat` seconds of silence it checks the connection, since a broken one stays silent.
 
         Raises:
-            StoreUnavailable: the connection could not be made or broke; what was sent since is
+            StoreUnavailable: the connection could not be made, or broke; notifications since are
                 lost.
         """
         timeout = self._settings.connect_timeout
@@ -386,8 +386,8 @@ class Database(StatementRunner):
     async def fetch_system(self, name: str, params: Params | None = None) -> Rows:
         """Runs a statement on tables that belong to no tenant.
 
-        No user's rows are visible to it beyond what the role may always see. It is not sent again,
-        since it may lease something; but the next call will not meet what died with this one.
+        It sees no user's rows beyond those the role may always see. It is not sent again, since it
+        may acquire a lease; but dead connections are replaced before the next call.
         """
         try:
             return (await self._run([(name, params or {})]))[0]

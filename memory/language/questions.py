@@ -1,6 +1,6 @@
-"""What a question asks for, read off its words: whom, when, and what sort of answer.
+"""Reads a question: the person, the time and the kind of answer that it asks for.
 
-Rules on English text. They decide how signals are weighed and never leave a memory out.
+These are rules on English text. They decide how signals are weighed, and never leave a memory out.
 """
 
 import re
@@ -76,12 +76,12 @@ _FEWEST_WORDS = 3
 class Question:
     """A question as recall reads it.
 
-    searched: what is embedded and looked up word by word: without participants' names, and for a
-        broad question without its talk about the talk.
+    searched: the text to embed and to look up word by word: without participants' names and, for a
+        broad question, without words about the conversation itself.
     speaker: the one participant it names, if it names exactly one.
     request: it asks for help or advice, which a standing instruction may govern.
     broad: it asks for a summary or an order, which many sessions answer together.
-    months, years, days: of dates it names.
+    months, years, days: of the dates it names.
     """
 
     text: str
@@ -94,7 +94,7 @@ class Question:
     days: tuple[int, ...] = ()
 
     def date_match(self, moment: datetime) -> float:
-        """0 where no date is named or it differs; 1 for the month or year; 2 near the day."""
+        """Returns 2 near a named day, 1 in a named month or year, and 0 otherwise."""
         if not (self.months or self.years):
             return 0.0
         if self.years and moment.year not in self.years:
@@ -106,7 +106,7 @@ class Question:
 
 
 def understood(text: str, names: Sequence[str] = ()) -> Question:
-    """Reads a question; `names` are those of the people who speak in the user's log."""
+    """Reads a question; `names` are those of the speakers in the user's log."""
     low = text.casefold()
     named = [n for n in names if re.search(rf"\b{re.escape(n.casefold())}\b", low)]
     broad = bool(_BROAD.search(text))
@@ -126,7 +126,7 @@ def understood(text: str, names: Sequence[str] = ()) -> Question:
 
 
 def _without_names(text: str, names: Sequence[str]) -> str:
-    """A name says little about meaning and pulls the vector to every turn of its owner."""
+    """Removes names, which say little and pull the vector to all turns of their owners."""
     left = text
     for name in names:
         owned = rf"\b{re.escape(name)}(?:['\u2019]s)?(?=\W|$)"

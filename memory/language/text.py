@@ -1,4 +1,4 @@
-"""Text as the rest of the walk needs it: sentences, tokens, and what to keep when room is short.
+"""Splits text into sentences and tokens, and chooses what to keep when room is short.
 
 The same text always gives the same answer, and no model is asked. Function words and cues are
 English; in other languages sentences are chosen by their words alone.
@@ -54,17 +54,17 @@ NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")
 """A capital inside a sentence; `I` and what follows a full stop do not count."""
 
 LENGTH_EXPONENT = 0.8
-"""How much longer a line has to be worth more; 1 would choose by worth per character."""
+"""How strongly length counts against a line; 1 would choose by worth per character."""
 
 CHARACTERS_A_TOKEN = 4
-"""The usual estimate for English, wherever room in tokens is room for text."""
+"""The usual estimate for English, wherever tokens are converted to text."""
 
 AGENT = Role.ASSISTANT.capitalize()
-"""How an agent without a name is printed."""
+"""The printed name of an agent without a name."""
 
 
 def estimate_tokens(text: str) -> int:
-    """Tokens of `text`: a quarter of its characters, rounded up.
+    """Estimates the tokens of `text`: a quarter of its characters, rounded up.
 
     It is additive enough to budget with: the estimate of a join is never more than the sum.
     """
@@ -72,7 +72,7 @@ def estimate_tokens(text: str) -> int:
 
 
 def turn_tokens(content: str) -> int:
-    """Tokens of a turn in a session's window: those of its content and one line end.
+    """Returns the tokens of a turn in a session's window: those of its content and one line end.
 
     `log.window` and `past.window` count the same in SQL.
     """
@@ -80,15 +80,16 @@ def turn_tokens(content: str) -> int:
 
 
 def folded(text: str) -> str:
-    """`text` as texts are compared: in lower case, with single spaces."""
+    """Returns `text` for comparison: in lower case, with single spaces."""
     return " ".join(text.casefold().split())
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
-    """Where the sentences of `text` are: (start, end) in characters, end exclusive, in order.
+    """Returns the sentences of `text` as (start, end) in characters, end exclusive, in order.
 
     Spans do not overlap, start and end with no white space, and together hold every character that
-    is none. Abbreviations, initials and marks before a small letter do not end a sentence.
+    is not white space. Abbreviations, initials and marks before a small letter do not end a
+    sentence.
     """
     spans, start = [], 0
     for mark in _END.finditer(text):
@@ -116,23 +117,23 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:
 
 
 def content_words(text: str) -> list[str]:
-    """The words of `text` that carry meaning, in lower case and in their order, repeats included.
+    """Returns the words of `text` that carry meaning, in lower case and in order, with repeats.
 
-    Left out are function words, fillers and greetings of English, and single letters.
+    It leaves out English function words, fillers and greetings, and single letters.
     """
     return [word for word in map(_content_word, _WORD.findall(text)) if word]
 
 
 @lru_cache(maxsize=50_000)  # most of any text are words that came up before
 def _content_word(word: str) -> str:
-    """The word as `content_words` gives it; empty where it leaves it out."""
+    """The word as `content_words` returns it; empty if it leaves it out."""
     plain = _CONTRACTION.sub("", word.casefold())
     return plain if len(plain) > 1 and plain not in _STOPWORDS else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One sentence that a summary may keep, and who said it."""
+    """One sentence that a summary may keep, and its speaker."""
 
     speaker: str
     text: str
@@ -153,7 +154,7 @@ class QuotedLine:
 
 
 def spoken_lines(interactions: Iterable[Interaction]) -> list[QuotedLine]:
-    """The sentences that user and assistant said to each other, in order; all else is left out."""
+    """Returns the sentences that user and assistant said to each other, in order."""
     return [
         QuotedLine(
             Line(
@@ -173,9 +174,9 @@ def spoken_lines(interactions: Iterable[Interaction]) -> list[QuotedLine]:
 
 
 def rolling_summary(summary: str, lines: Sequence[Line], budget_tokens: int) -> str:
-    """`summary` (what this function returned before, or "") moved forward over `lines`.
+    """Moves `summary` (an earlier result of this function, or "") forward over `lines`.
 
-    One sentence a line, in the order they were said, within the budget.
+    It has one sentence on a line, in the order they were said, within the budget.
     """
     agents = {line.speaker for line in lines if not line.from_user} | {AGENT}
     kept = [
@@ -189,13 +190,13 @@ def rolling_summary(summary: str, lines: Sequence[Line], budget_tokens: int) -> 
 
 @dataclass(frozen=True, slots=True)
 class RollingSummary:
-    """A rolling summary, and for each of its lines the id of the interaction it quotes."""
+    """A rolling summary and, for each of its lines, the id of the interaction it quotes."""
 
     text: str = ""
     sources: tuple[str, ...] = ()
 
     def over(self, said: Sequence[QuotedLine], budget_tokens: int) -> "RollingSummary":
-        """This summary moved forward over what was said; see `rolling_summary`."""
+        """Moves this summary forward over `said`; see `rolling_summary`."""
         source = dict(zip(self.text.splitlines(), self.sources, strict=False))
         source |= {_in_one_line(quoted.line): quoted.interaction.id for quoted in said}
         text = rolling_summary(self.text, [quoted.line for quoted in said], budget_tokens)
@@ -210,15 +211,15 @@ def _in_one_line(line: Line) -> str:
 
 
 def extractive_summary(lines: Sequence[Line], budget_tokens: int) -> list[int]:
-    """Which of `lines` to keep: their indices in order, printed one a line within the budget.
+    """Returns the indices of the `lines` to keep, in order; one on a line, they fit the budget.
 
     Budgeted maximum coverage (Khuller, Moss & Naor 1999, Inf. Process. Lett. 70; for summaries
-    Takamura & Okumura 2009, EACL): every content word is worth the square root of how often the
-    text has it, once, so that a line is worth what it adds and nothing is said twice. The greedy
-    choice is by worth over a power of length (Lin & Bilmes 2010, NAACL), weighted by cues
-    (Edmundson 1969, J. ACM 16): statements of the user in the first person, decisions, numbers and
-    names up; questions, short replies and what the assistant says down. Lines longer than what is
-    left are passed over; ties go to the earlier line.
+    Takamura & Okumura 2009, EACL): every content word is worth the square root of its count in the
+    text, once, so that a line is worth what it adds and nothing is said twice. The greedy choice is
+    by worth over a power of length (Lin & Bilmes 2010, NAACL), weighted by cues (Edmundson 1969, J.
+    ACM 16): up for statements of the user in the first person, decisions, numbers and names; down
+    for questions, short replies and the assistant's words. Lines longer than the remaining room are
+    skipped; ties go to the earlier line.
     """
     words = [list(dict.fromkeys(content_words(line.text))) for line in lines]
     lengths = [len(str(line)) + 1 for line in lines]
@@ -235,7 +236,7 @@ def _cover(
     lengths: Sequence[int],
     room: int,
 ) -> Iterator[int]:
-    """Greedily the lines that add most, until none that fits into `room` has a word to add."""
+    """Yields greedily the lines that add most, until none that fits into `room` adds a word."""
     holders: dict[str, list[int]] = {}
     for index, line in enumerate(words):
         for word in line:
@@ -255,7 +256,7 @@ def _cover(
 
 
 def _cues(line: Line, words: int) -> float:
-    """What multiplies a line's worth; fitted by hand on which turns annotators took notes from."""
+    """The factor on a line's worth; fitted by hand to the turns that annotators took notes from."""
     factor = 1.0 if line.from_user else 0.6
     if line.from_user and FIRST_PERSON.search(line.text):
         factor *= 1.5

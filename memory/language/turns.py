@@ -1,7 +1,7 @@
-"""What an episode holds of a conversation: whose words stand where in its text.
+"""The turns of an episode: whose words stand where in its text.
 
-An episode's payload carries its turns as spans of its text, so that recall can tell the words from
-the names in front of them, and whose they are, without a second copy of either.
+An episode's payload carries its turns as spans of its text. So recall can separate the words from
+the names in front of them, without a second copy of either.
 """
 
 import re
@@ -33,7 +33,7 @@ STATED_PREFERENCE = re.compile(
     re.IGNORECASE,
 )
 INSTRUCTION_REACH = 300
-"""Characters from the start of a message in which a standing instruction is looked for."""
+"""Characters from the start of a message that are searched for a standing instruction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +47,26 @@ class Turn:
 
 
 def turns_payload(turns: Sequence[Turn]) -> list[list[Any]]:
-    """Turns as they are kept in a payload."""
+    """Returns turns as a payload holds them."""
     return [[t.speaker, t.assistant, t.start, t.end] for t in turns]
 
 
 def turns_of(payload: Mapping[str, Any]) -> list[Turn]:
-    """The turns of an episode's payload; none for any other memory."""
+    """Returns the turns of an episode's payload; none for any other memory."""
     return [Turn(*turn) for turn in payload.get(TURNS, ())]
 
 
 def by_assistant(payload: Mapping[str, Any]) -> list[bool]:
-    """For each turn of an episode's payload whether an assistant said it."""
+    """Returns for each turn of an episode's payload whether an assistant said it."""
     return [assistant for _, assistant, _, _ in payload.get(TURNS, ())]
 
 
 def embedded_text(text: str, payload: Mapping[str, Any]) -> str:
-    """What a memory's vector is made of.
+    """Returns the text from which a memory's vector is made.
 
     Names in front of turns pull a vector towards their owners, and an assistant's reply drowns the
-    question it answers: of an episode only the words count, and the user's where there are any.
+    question it answers. So of an episode only the words count, and only the user's if there are
+    any.
     """
     turns = turns_of(payload)
     mine = [turn for turn in turns if not turn.assistant] or turns

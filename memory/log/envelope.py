@@ -1,7 +1,7 @@
-"""The envelope: one interaction as it travels on the bus, and the only gate into the log.
+"""The envelope: one interaction as JSON on the bus, and the only gate into the log.
 
-Whatever brings an interaction (a client's `record()`, a line of a file, a message of a topic), it
-passes `validated` before it is written. So the limits stated here hold for every row of the log.
+Every interaction (from a client's `record()`, a line of a file, or a message of a topic) passes
+`validated` before it is written. So the limits stated here hold for every row of the log.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS), After
 class Incoming(NamedTuple):
     """A valid interaction on its way into the log.
 
-    `payload` is its payload as canonical JSON, `content_hash` what `content_hash` says of it.
+    `payload` is its payload as canonical JSON, and `content_hash` the result of `content_hash`.
     """
 
     interaction: Interaction
@@ -61,7 +61,7 @@ class Incoming(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """The user and the id it is known by."""
+        """The user and the interaction id."""
         scope = self.interaction.scope
         return (scope.tenant, scope.user, self.interaction.id)
 
@@ -69,10 +69,10 @@ class Incoming(NamedTuple):
 class Envelope(EnvelopeFields[Name]):
     """Version 1 of an interaction on the bus, as JSON.
 
-    Times are ISO 8601 with a zone; `payload` is a JSON object; `private` keeps what is derived
-    from the interaction to the agent that recorded it. A whole number written with a fraction
-    (`4.0`) is read as the integer: JSON does not tell the two apart, so an id redelivered by
-    another sender must not look changed.
+    Times are ISO 8601 with a zone; `payload` is a JSON object; `private` lets only the agent that
+    recorded the interaction see what is derived from it. A whole number written with a fraction
+    (`4.0`) is read as the integer: JSON does not distinguish the two, so an id that another sender
+    delivers again must not look changed.
 
     The model holds the schema; `from_json` also holds the limits.
     """
@@ -100,11 +100,11 @@ def _carried(envelope: Envelope | _ReadEnvelope) -> tuple[Interaction, str]:
 
 
 def validated(interaction: Interaction) -> Interaction:
-    """`interaction` as the log will hold it: its time in UTC, its payload a plain JSON object.
+    """Returns `interaction` as the log will hold it: time in UTC, payload a plain JSON object.
 
-    Content and payload must not both be empty; blank content counts as empty. No text holds a NUL
-    or half of a surrogate pair, which Postgres cannot store. `validated` of its own result is that
-    result.
+    Content and payload must not both be empty; blank content counts as empty. No text may hold a
+    NUL or half of a surrogate pair, which Postgres cannot store. Validating the result again
+    returns it unchanged.
 
     Raises:
         NaiveTime: `occurred_at` has no zone.
@@ -116,7 +116,7 @@ def validated(interaction: Interaction) -> Interaction:
 
 
 def incoming(interaction: Interaction) -> Incoming:
-    """`interaction` as `validated` gives it, ready for the log.
+    """Returns the validated `interaction` ready for the log.
 
     Raises:
         InvalidInput: as `validated`.
@@ -129,7 +129,7 @@ def _incoming(sound: Interaction, payload: str) -> Incoming:
 
 
 def _sound(interaction: Interaction) -> tuple[Interaction, str]:
-    """As `validated`, with the payload as canonical JSON."""
+    """Validates as `validated`; also returns the payload as canonical JSON."""
     _check_names(interaction)
     payload, written = written_object(interaction.payload, "payload")
     _check_content(interaction.content, alone=not payload)
@@ -148,7 +148,7 @@ def _sound(interaction: Interaction) -> tuple[Interaction, str]:
 
 
 def from_json(raw: str | bytes) -> Interaction:
-    """The interaction in one JSON envelope; `to_json` of it reads back equal.
+    """Reads one JSON envelope; `to_json` writes it back.
 
     Raises:
         NaiveTime, InteractionTooLarge, InvalidInteraction: as `validated`.
@@ -177,9 +177,9 @@ def _escapes_nul(raw: str | bytes) -> bool:
 
 
 def to_json(interaction: Interaction) -> str:
-    """The envelope of a valid interaction on one line; absent agent and actor are left out.
+    """Returns the envelope of a valid interaction on one line, without an absent agent or actor.
 
-    Ordinal, position and `recorded_at` belong to one log and do not travel.
+    Ordinal, position and `recorded_at` belong to one log and are not part of it.
 
     Raises:
         InvalidInput: as `validated`.
@@ -192,12 +192,12 @@ def to_json(interaction: Interaction) -> str:
 
 
 def content_hash(interaction: Interaction) -> bytes:
-    """SHA-256 of what makes the event itself, 32 bytes; equal for equal content under one id.
+    """Returns the SHA-256 of the event itself, 32 bytes; equal for equal content under one id.
 
-    Session, agent, kind, role, actor, content, payload and `private` count; who delivered it
-    (`source`) and where the log put it do not, nor does the order of a payload's keys. Neither
-    does `occurred_at`: a sender that stamps the time as it sends must be able to send again after
-    a failure, and the log keeps the time it learned first.
+    Session, agent, kind, role, actor, content, payload and `private` count. The sender (`source`),
+    the place in the log and the order of a payload's keys do not. Neither does `occurred_at`: a
+    sender that stamps the time as it sends must be able to send again after a failure, and the log
+    keeps the first time.
 
     Raises:
         InvalidInteraction: a payload that is not JSON.

@@ -1,6 +1,6 @@
-"""Plain JSON: values as Postgres hands them back, and what is wrong with those that are not.
+"""Plain JSON: converts values to what Postgres returns for them, and explains invalid ones.
 
-Errors name the place and show the value, cut to what fits a line.
+Errors name the place and show the value, cut to fit a line.
 """
 
 import json
@@ -28,16 +28,16 @@ _CANONICAL = json.JSONEncoder(
 
 
 def plain_object(value: object, place: str) -> dict[str, Any]:
-    """`value` as dicts, lists and scalars of JSON, copied; within the limits of a payload.
+    """Copies `value` as dicts, lists and scalars of JSON, within the limits of a payload.
 
     Raises:
-        InteractionTooLarge, InvalidInteraction: naming what is wrong, and where, from `place` on.
+        InteractionTooLarge, InvalidInteraction: naming the fault and its place, from `place` on.
     """
     return written_object(value, place)[0]
 
 
 def written_object(value: object, place: str) -> tuple[dict[str, Any], str]:
-    """As `plain_object`, with its canonical JSON."""
+    """Returns the plain object with its canonical JSON; see `plain_object`."""
     if not isinstance(value, Mapping):
         raise InvalidInteraction(f"{place} must be a JSON object, got {shown(value)}")
     if not value:
@@ -53,9 +53,9 @@ def written_object(value: object, place: str) -> tuple[dict[str, Any], str]:
 
 
 class _Fault(Exception):
-    """What is wrong with `got`, as a text with `{place}` and `{got}` in it.
+    """A fault of `got`, as a text with `{place}` and `{got}` in it.
 
-    The place is put together on the way out: most values have no fault, and need no name.
+    The place is put together only when the fault is raised: most values have none.
     """
 
     def __init__(self, text: str, got: object) -> None:
@@ -65,11 +65,11 @@ class _Fault(Exception):
         self._steps: list[str] = []
 
     def add(self, step: str) -> None:
-        """Says where in the next outer value it is: `.key` or `[n]`."""
+        """Adds a step of the next outer value: `.key` or `[n]`."""
         self._steps.append(step)
 
     def message(self, outermost: str) -> str:
-        """What is wrong and where, from `outermost` on."""
+        """Returns the fault and its place, from `outermost` on."""
         place = cut(outermost + "".join(reversed(self._steps)))
         return self._text.format(place=place, got=shown(self._got))
 
@@ -121,7 +121,7 @@ def _plain(value: object, depth: int) -> Any:
 
 
 def _plain_number(number: float) -> float:
-    """`number` as Postgres' jsonb hands it back: whole floats are the integers they print as."""
+    """`number` as Postgres' jsonb returns it: whole floats become integers."""
     if isinstance(number, int):
         if number.bit_length() > _BITS:
             raise _Fault("{place} must fit a double, got {got}", number)
@@ -134,13 +134,13 @@ def _plain_number(number: float) -> float:
 
 
 def check_size(field: str, size: int, limit: int) -> None:
-    """Raises InteractionTooLarge where `size` bytes are over the limit."""
+    """Raises InteractionTooLarge if `size` bytes are over the limit."""
     if size > limit:
         raise InteractionTooLarge(f"{field} has {size:,} bytes, the limit is {limit:,}")
 
 
 def fault_of(text: str) -> str | None:
-    """Why Postgres could not store `text`; None when it can."""
+    """Returns why Postgres cannot store `text`, or None if it can."""
     if "\x00" in text:
         return f"holds a NUL character at {text.index(chr(0))}"
     if not text.isascii():
@@ -152,10 +152,10 @@ def fault_of(text: str) -> str | None:
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it."""
+    """Returns a value for a message."""
     return cut(_brief.repr(value))
 
 
 def cut(text: str) -> str:
-    """As much of a text as a message shows."""
+    """Cuts a text to the length that a message shows."""
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

@@ -1,4 +1,4 @@
-"""W3C trace context: which request an interaction came with. It is no part of the event."""
+"""W3C trace context: the request that an interaction came with. It is not part of the event."""
 
 import re
 from typing import NamedTuple
@@ -9,7 +9,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Trace(NamedTuple):
-    """`traceparent` and `tracestate` as the headers of these names have them."""
+    """`traceparent` and `tracestate`, as in the headers of these names."""
 
     parent: str | None = None
     state: str | None = None
@@ -19,15 +19,15 @@ NO_TRACE = Trace()
 
 
 def is_traceparent(value: object) -> bool:
-    """Whether it is one, of any version that reads like the first."""
+    """Returns whether `value` is one, of any version that reads like the first."""
     return isinstance(value, str) and _TRACEPARENT.fullmatch(value) is not None
 
 
 def given(traceparent: str | None) -> Trace:
-    """The trace that an app named.
+    """Returns the trace that an app named.
 
     Raises:
-        InvalidInput: it is no `traceparent`.
+        InvalidInput: it is not a `traceparent`.
     """
     if traceparent is None:
         return NO_TRACE

@@ -1,6 +1,6 @@
 """Ranking: cheap signals about a question and a memory, and their weighted sum.
 
-The weights are in `ranking_weights.json`, fitted by `benchmarks/fit_recall.py`; they apply to the
+The weights are in `ranking_weights.json`, fitted by `benchmarks/fit_recall.py`. They apply to the
 signals as they are, with no further scaling.
 """
 
@@ -27,32 +27,32 @@ from memory.language.turns import (
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Positions = Mapping[str, Sequence[int]]
-"""Where each lexeme of the question stands in a memory."""
+"""The positions of each lexeme of the question in a memory."""
 
 _LEXEME = re.compile(r"'((?:[^']|'')*)':([0-9A-D,]+)")
 _DIGITS = re.compile(r"\d+")
 
 LIKELY = 200
-"""Memories taken from each of the two orders, by meaning and by words, to choose from."""
+"""Candidates taken from each of the two orders, by meaning and by words."""
 
 POOL, NEAREST = 70, 30
-"""How many are read in full: the best by what is known of them, and the first of each order."""
+"""Memories read in full: the best by the early signals, and the first of each order."""
 
 MOST_INSTRUCTIONS, FEW_INSTRUCTIONS = 40, 3
 """Standing instructions read for a request, and for any other question."""
 
 SPREAD = 0.5
-"""What each further memory of one session pays when a broad question wants many sessions heard."""
+"""The penalty on each further memory of one session, when a broad question needs many sessions."""
 
 K1, B = 1.2, 0.75
 CLEARLY_BETTER = 2.0
-"""By how much a statement has to beat the episode it was read from to be listed beside it."""
+"""The lead that a statement needs over the episode it was read from, to be listed beside it."""
 
 SESSION_BITS = 32
-"""By how much a session's hash is shifted in a place; the ordinal is in the bits below."""
+"""Bits by which a session's hash is shifted in a place; the ordinal is in the bits below."""
 
 MARKED_BITS = 14
-"""By how many bits of its hash a session is looked for first."""
+"""Bits of a session's hash by which it is looked up first."""
 
 _MEMBER = np.dtype(
     [("id", ">i8"), ("place", ">i8"), ("ordinal_to", ">i4"), ("words", ">i4"), ("instruction", "?")]
@@ -113,19 +113,20 @@ EARLY = {
     "session_words": 0.2,
 }
 EARLY_WORDS = 3.0
-"""What decides which memories are read: weights of the signals known before, and of BM25 over its
-best. They are near the fitted ones, but fixed, so that what is fitted to does not depend on it."""
+"""Weights that decide which memories are read: of the signals known before, and of BM25 over its
+best. They are near the fitted weights, but fixed, so that the training data does not depend on
+them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """All of a user's memories, by id, with how near each is to a question.
+    """All of a user's memories, by id, and their distance to a question.
 
     bm25: Robertson & Zaragoza 2009, k1 = K1, b = B, over the question's lexemes, OR-ed, each
-        counted once a memory: how often it stands there is looked up for the best alone.
-    places: the hash of the session, shifted left by 32 bits, plus the ordinal; 0 where unknown.
+        counted once for a memory: only the best memories have their counts looked up.
+    places: the hash of the session, shifted left by 32 bits, plus the ordinal; 0 if unknown.
     rarity: the question's lexemes that occur at all, with their inverse document frequency.
-    rarity_sum: of all of them; 1 if there are none.
+    rarity_sum: the sum over all of them; 1 if there are none.
     """
 
     ids: Indices
@@ -140,7 +141,7 @@ class Scores:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Scores":
-        """The row of `recall.scores`; empty where the user has no memories."""
+        """Reads the row of `recall.scores`; empty if the user has no memories."""
         sealed = np.frombuffer(row["sealed"] or b"", _MEMBER)
         given = np.concatenate((_array(row["ids"]), sealed["id"]))
         order = np.argsort(given, kind="stable")
@@ -170,12 +171,12 @@ class Scores:
 
 
 def _array(sent: NDArray[Any] | None) -> NDArray[Any]:
-    """An aggregate over no rows is NULL."""
+    """Replaces NULL, the aggregate over no rows, by an empty array."""
     return np.empty(0, dtype=np.int64) if sent is None else sent
 
 
 def _found(ids: Indices, looked_for: Indices) -> tuple[Indices, NDArray[np.bool_]]:
-    """Where in ascending `ids` each one stands, and whether it does."""
+    """The index of each id in ascending `ids`, and whether it is there."""
     if not len(ids):
         return np.zeros(len(looked_for), dtype=np.int64), np.zeros(len(looked_for), dtype=bool)
     at = np.minimum(np.searchsorted(ids, looked_for), len(ids) - 1)
@@ -185,7 +186,7 @@ def _found(ids: Indices, looked_for: Indices) -> tuple[Indices, NDArray[np.bool_
 def _lexical(
     row: Mapping[str, Any], sealed: NDArray[Any], memories: int, mean_words: float
 ) -> tuple[Floats, Indices, Floats]:
-    """The idf of each lexeme, 0 if none holds it; the memories that match, and their BM25."""
+    """The idf of each lexeme (0 if no memory holds it), the memories that match, and their BM25."""
     matched = _array(row["matched_ids"])
     hits = np.concatenate((_array(row["hit_rows"]), _array(row["sealed_hits"]) + len(matched))) - 1
     terms = np.concatenate((_array(row["hit_terms"]), _array(row["sealed_terms"]))) - 1
@@ -200,7 +201,7 @@ def _lexical(
 
 @cache
 def shipped_weights() -> Mapping[str, float]:
-    """The fitted weight of each signal."""
+    """Returns the fitted weight of each signal."""
     path = Path(__file__).with_name("ranking_weights.json")
     weights: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))["weights"]
     return weights
@@ -208,22 +209,22 @@ def shipped_weights() -> Mapping[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Which memories to read in full, and the signals that are known before.
+    """The memories to read in full, and the signals that are known before.
 
     at: indices into the scores, ascending.
-    known: those signals, and `place`: how many episodes of the session come before.
+    known: those signals, and `place`: the number of episodes before it in the session.
     """
 
     at: Indices
     known: Mapping[str, Floats]
 
     def only(self, kept: Sequence[int] | Indices | NDArray[np.bool_]) -> "Pool":
-        """Some of them."""
+        """Returns some of them."""
         return Pool(self.at[kept], {name: values[kept] for name, values in self.known.items()})
 
 
 def pool(scores: Scores, question: Question, size: int = POOL, nearest_size: int = NEAREST) -> Pool:
-    """The memories that are likely to rank best, and standing instructions."""
+    """Chooses the memories that are likely to rank best, and standing instructions."""
     nearest = np.union1d(_top(scores.dense, nearest_size), _top(scores.bm25, nearest_size))
     if len(scores.instructions):
         most = MOST_INSTRUCTIONS if question.request else FEW_INSTRUCTIONS
@@ -249,7 +250,7 @@ def _top(values: Floats, size: int) -> Indices:
 def signals(
     question: Question, scores: Scores, chosen: Pool, rows: Sequence[Mapping[str, Any]]
 ) -> Floats:
-    """The signals of the chosen memories, (chosen, SIGNALS); `rows` are theirs, in order."""
+    """Returns the signals of the chosen memories, (chosen, SIGNALS); `rows` in their order."""
     helds = [_positions(row["held"]) for row in rows]
     bm25 = np.array([_bm25(row, held, scores) for row, held in zip(rows, helds, strict=True)])
     found: dict[str, Sequence[float] | Floats] = {
@@ -262,7 +263,7 @@ def signals(
 
 
 def _positions(held: str) -> Positions:
-    """Where lexemes stand, from the text of a tsvector: `'deploy':3A,9A 'it''s':4A`."""
+    """Reads the positions of lexemes from the text of a tsvector: `'deploy':3A,9A 'it''s':4A`."""
     if not held:
         return {}
     return {
@@ -337,14 +338,14 @@ def _bm25(row: Mapping[str, Any], held: Positions, scores: Scores) -> float:
 
 
 AROUND = ("place", *SIGNALS[SIGNALS.index("words_before") : SIGNALS.index("session_words") + 1])
-"""What tells where a memory stands in the log: its place in the session, and signals."""
+"""The signals that tell where a memory stands in the log, and its place in the session."""
 
 
 def _around(scores: Scores, chosen: Indices, dense: Floats, words: Floats) -> dict[str, Floats]:
-    """The signals that come from where the chosen memories stand in the log, and their `place`s.
+    """The signals that depend on where the chosen memories stand in the log, and their `place`s.
 
-    Episodes of a session follow each other without overlap; what lies within one (a statement
-    from it, a reply it opens) has the neighbours of the one it lies in.
+    Episodes of a session follow each other without overlap. A memory within one (a statement from
+    it, a reply it opens) has the neighbours of that episode.
     """
     near = _same_sessions(scores, chosen)
     places = scores.places[near]
@@ -385,9 +386,9 @@ def _ordinals(places: Indices) -> Indices:
 
 
 def _same_sessions(scores: Scores, chosen: Indices) -> Indices:
-    """The memories with a place in the sessions of the chosen ones, in the order of those places.
+    """The memories of the chosen ones' sessions, in the order of their places.
 
-    Where several begin at one place, the one that reaches furthest is first.
+    If several begin at one place, the one that reaches furthest comes first.
     """
     sessions = scores.places >> SESSION_BITS
     near = _among(sessions, np.unique(sessions[chosen]))
@@ -397,9 +398,9 @@ def _same_sessions(scores: Scores, chosen: Indices) -> Indices:
 
 
 def _among(values: Indices, wanted: Indices) -> Indices:
-    """Where those of `values` stand that are in ascending `wanted`.
+    """The indices of those `values` that are in ascending `wanted`.
 
-    Looks each up by its last bits first: most are not wanted.
+    It looks each up by its last bits first: most are not wanted.
     """
     marked = np.zeros(1 << MARKED_BITS, dtype=bool)
     marked[wanted & len(marked) - 1] = True
@@ -431,7 +432,7 @@ def totals(
     sessions: Sequence[str | None],
     weights: Mapping[str, float] | None = None,
 ) -> Floats:
-    """One score a row of `table`: the weighted sum of its signals."""
+    """Returns one score for each row of `table`: the weighted sum of its signals."""
     weights = shipped_weights() if weights is None else weights
     scores = np.asarray(table @ np.array([weights.get(name, 0.0) for name in SIGNALS]))
     return _spread(scores, sessions) if question.broad else scores
@@ -440,10 +441,9 @@ def totals(
 def ranked(
     scores: Floats, cited: Sequence[frozenset[str]], table: Floats
 ) -> tuple[list[int], Floats]:
-    """Rows from best to worst, each of which cites something that the rows before it do not.
+    """Returns the rows from best to worst that each cite something new, and the scores of `lent`.
 
-    With them the scores of `lent`, by which they are ordered; statements that lent theirs are left
-    out.
+    Rows are ordered by those scores. Statements that lent theirs are left out.
     """
     shared, absorbed = lent(scores, cited, table)
     seen: set[str] = set()
@@ -458,10 +458,10 @@ def ranked(
 def lent(
     scores: Floats, cited: Sequence[frozenset[str]], table: Floats
 ) -> tuple[Floats, frozenset[int]]:
-    """The scores, with those of statements lent to their episodes, and which statements those are.
+    """Lends the scores of statements to their episodes; also returns which statements lent theirs.
 
-    A statement and the episode it was read from say the same. Where the statement is not clearly
-    better it lends the episode its score, since that also holds what was said around it.
+    A statement and the episode it was read from say the same. Unless the statement is clearly
+    better it lends the episode its score, since the episode also holds the words around it.
     """
     shared = scores.copy()
     statement = table[:, SIGNALS.index("statement")] > 0

@@ -1,7 +1,7 @@
-"""Recall: finds the memories that a question is near to, reads the best in full, and ranks them.
+"""Recall: finds the memories near a question, reads the best in full, and ranks them.
 
-Two statements: one scores all of the user's memories by meaning and by words, the other reads the
-pool of the best, which `memory.recall.ranking` then orders by all its signals.
+It takes two statements: one scores all of the user's memories by meaning and by words, the other
+reads the best. `memory.recall.ranking` then orders them by all signals.
 """
 
 from collections import OrderedDict
@@ -46,28 +46,28 @@ SHARED_FIT = 0.4
 """The least score, on its own scale, at which a collective memory is listed."""
 
 SHARED_PART = 0.2
-"""How much of an answer collective memories may take up."""
+"""The largest share of collective memories in an answer."""
 
 COLLECTIVE_THEN = 200
-"""Collective memories that are looked through for those that were there already."""
+"""Collective memories that are searched for those that existed at a past time."""
 
 NOTHING: Params = {}
 
 KNOWN_NAMES = 10_000
-"""Users whose participants' names are kept in mind."""
+"""Users whose participants' names are cached."""
 
 NAMES_SECONDS = 60.0
-"""How long a user's names are taken as known; a new speaker counts from then on."""
+"""How long a user's names are cached; a new speaker counts after that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A question under way: how it was read, and the statements that look for it.
+    """A running search: the question as it was read, and its statements.
 
     call: scores the user's memories; `Recaller.rank` takes its rows.
     shared_call: finds collective memories; `shared` takes its rows.
-    position_call: says up to which place of the log the answer reflects it.
-    then: the past that is looked at, if it is one.
+    position_call: reads the position in the log that the answer reflects.
+    then: the point in time that is searched, if any.
     """
 
     question: Question
@@ -77,7 +77,7 @@ class Search:
     at: PointInTime | None = None
 
     def shared(self, rows: Sequence[DictRow]) -> tuple[RecalledMemory, ...]:
-        """The collective memories in the rows of `shared_call`, best first."""
+        """Returns the collective memories in the rows of `shared_call`, best first."""
         found = recalled(rows)
         past = self.at
         return found if past is None else tuple(i for i in found if past.holds(i.memory))
@@ -86,7 +86,7 @@ class Search:
 class Recaller:
     """Ranks memories for a query, over one database role and one embedder.
 
-    `weights` overrides those that are shipped; `reranker` reorders the best.
+    `weights` overrides the shipped ones; `reranker` reorders the best.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Recaller:
         only_agent: bool = False,
         at: PointInTime | None = None,
     ) -> Recall:
-        """The `k` best memories for `query`, best first; see `AsyncMemoryClient.recall`."""
+        """Returns the `k` best memories for `query`, best first; see `AsyncMemoryClient.recall`."""
         search = await self.search(scope, query, kinds=kinds, only_agent=only_agent, at=at)
         calls = [search.call, search.position_call]
         # What is private to an agent is never shared, so looking only there leaves nothing to add.
@@ -141,8 +141,8 @@ class Recaller:
         """Reads and embeds a query; `rank` takes the rows of the search's statement.
 
         Raises:
-            InvalidInput: an empty query, one over MAX_QUERY_CHARACTERS, or `only_agent` without
-                an agent in the scope.
+            InvalidInput: an empty query, one over MAX_QUERY_CHARACTERS, or `only_agent` without an
+                agent in the scope.
         """
         if not query.strip() or len(query) > MAX_QUERY_CHARACTERS or "\x00" in query:
             raise InvalidInput(
@@ -181,7 +181,7 @@ class Recaller:
     async def within(
         self, scope: Scope, query: str, generation: int, *, k: int = 10
     ) -> tuple[RecalledMemory, ...]:
-        """The `k` best memories of a generation, whether or not it serves the user.
+        """Returns the `k` best memories of a generation, whether or not it serves the user.
 
         Raises:
             InvalidInput: as `search`.
@@ -200,7 +200,7 @@ class Recaller:
         *,
         merged: bool = True,
     ) -> tuple[RecalledMemory, ...]:
-        """The `k` best memories, from the row of the search's statement.
+        """Returns the `k` best memories, from the row of the search's statement.
 
         With `merged`, each has to cite something that better ones do not; see `ranking.ranked`.
         """
@@ -226,7 +226,7 @@ class Recaller:
         scored: Sequence[DictRow],
         sizes: tuple[int, int] = (POOL, NEAREST),
     ) -> tuple[list[DictRow], Floats]:
-        """The pool of the best memories in full, of the given sizes, and their signals."""
+        """Returns the pool of the best memories in full, of the given sizes, and their signals."""
         scores = Scores.of(scored[0])
         chosen = pool(scores, search.question, *sizes)
         ids = scores.ids[chosen.at].tolist()
@@ -245,9 +245,9 @@ class Recaller:
     async def reread(
         self, scope: Scope, search: Search, scored: Sequence[DictRow]
     ) -> tuple[Search, Sequence[DictRow]]:
-        """A search by the names that came with its rows, scored again where they matter.
+        """Repeats a search with the names that came with its rows, if they matter.
 
-        The first question about a user does not wait for the names of who speaks.
+        So the first question about a user does not wait for the speakers' names.
         """
         names = scored[0]["names"]
         if names is None:
@@ -263,7 +263,7 @@ class Recaller:
         return again, await self._database.fetch(scope, *again.call)
 
     def _known_names(self, scope: Scope) -> tuple[tuple[str, ...], bool]:
-        """The user's names as last read, and whether that is recent."""
+        """The user's cached names, and whether they are recent."""
         read_at, names = self._names.get((scope.tenant, scope.user), (-inf, ()))
         return names, monotonic() - read_at <= NAMES_SECONDS
 
@@ -278,10 +278,10 @@ class Recaller:
 def blended(
     own: Sequence[RecalledMemory], shared: Sequence[RecalledMemory], k: int
 ) -> tuple[RecalledMemory, ...]:
-    """The user's own memories, and below them what others found, in at most a share of `k`.
+    """Returns the user's own memories, then collective memories in at most a share of `k`.
 
-    A collective memory's score is put below the last of the user's, since the two are on scales of
-    their own.
+    The two have different scales, so a collective memory's score is put below the last of the
+    user's.
     """
     room = min(max(1, int(k * SHARED_PART)), k - 1 if own else k)
     fit = fitting(own, shared)[:room]
@@ -293,9 +293,9 @@ def blended(
 def fitting(
     own: Sequence[RecalledMemory], shared: Sequence[RecalledMemory]
 ) -> list[RecalledMemory]:
-    """The collective memories that fit the question well enough to be listed.
+    """Returns the collective memories that match the question well enough to be listed.
 
-    What the user has a memory of their own about is left to that, whatever others found.
+    It leaves out subjects on which the user has a memory of their own.
     """
     spoken_for = {_subject(item.memory) for item in own if item.memory.attribute}
     return [
@@ -306,7 +306,7 @@ def fitting(
 
 
 def _subject(memory: Memory) -> tuple[str | None, ...]:
-    """What a memory is about; instructions share an attribute, so each is about itself."""
+    """The subject of a memory; instructions share an attribute, so each is its own subject."""
     value = memory.value if memory.attribute == INSTRUCTION else None
     return (memory.attribute, memory.context, value)
 
