@@ -1,9 +1,9 @@
-"""Changes: publishes what became of memories, in the order of each user, at least once.
+"""Publishes the changes of memories, in the order of each user, at least once.
 
-The database's triggers keep every change in the transaction that makes it. A publisher sends what
-waits and deletes it once it is acknowledged. One publishes at a time, under a lease; another
-that took over sends again what the first had not deleted, so a change may come twice, under one
-`seq`.
+The database's triggers store every change in the transaction that makes it. A publisher sends the
+waiting changes and deletes them once they are acknowledged. One publishes at a time, under a lease.
+A publisher that takes over sends again what the first had not deleted, so a change may arrive
+twice, with the same `seq`.
 """
 
 import json
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SCHEMA = 1
-"""Version of a change as JSON; docs/changes.md describes it."""
+"""The version of a change as JSON; docs/changes.md describes it."""
 
 USERS_AT_ONCE = 200
 CHANGES_OF_A_USER = 100
-"""Sent and deleted together; who has more comes again after the others."""
+"""Changes of a user that are sent and deleted together; a user with more has another turn later."""
 
 LEASE_SECONDS = 30.0
-"""How long a publisher that vanished keeps others from publishing."""
+"""How long a publisher that crashed keeps others from publishing."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
 """Seconds between two tries while the store or the brokers are in trouble, doubling."""
@@ -54,7 +54,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change, as it travels."""
+    """One change, as it is published."""
 
     scope: Scope
     seq: int
@@ -63,13 +63,13 @@ class Change:
 
     @property
     def key(self) -> bytes:
-        """As of interactions: one partition for all of a user's."""
+        """The key of the user's messages; they share a partition."""
         return key_of(self.scope)
 
 
 @dataclass(slots=True)
 class Published:
-    """What a run did: changes sent, and batches they went in."""
+    """The result of a run: changes sent, and the number of batches."""
 
     changes: int = 0
     batches: int = 0
@@ -78,9 +78,10 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """Whether changes are kept and published, and what waits.
+    """Whether changes are stored and published, and how many wait.
 
-    enabled: changes are kept. published: a publisher is at work, or was until half a minute ago.
+    enabled: changes are stored.
+    published: a publisher is running, or was until half a minute ago.
     lag_seconds: how long the oldest change has waited.
     """
 
@@ -92,10 +93,10 @@ class StreamState:
 
 
 class Sink(Protocol):
-    """Where changes go."""
+    """A destination of changes."""
 
     async def send(self, changes: Sequence[Change]) -> None:
-        """Returns once all are safely there, a user's in the order given.
+        """Returns once all changes are durable there, each user's in the order given.
 
         Raises:
             BusUnavailable: some may be there; they are sent again.
@@ -103,18 +104,17 @@ class Sink(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Lets go of what it holds open."""
+        """Closes what it holds open."""
         ...
 
 
 class LineSink:
-    """Writes a JSON document a line to an open file; a file on disk is synced for each batch."""
+    """Writes one JSON document per line to an open file; syncs a disk file for each batch."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
     async def send(self, changes: Sequence[Change]) -> None:
-        """See `Sink.send`."""
         await to_thread.run_sync(self._write, b"".join(c.value + b"\n" for c in changes))
 
     def _write(self, lines: bytes) -> None:
@@ -124,11 +124,11 @@ class LineSink:
             os.fsync(self._file.fileno())
 
     async def aclose(self) -> None:
-        """See `Sink.aclose`; the file is its owner's to close."""
+        """Does nothing: the file belongs to the caller."""
 
 
 class KafkaSink:
-    """Writes to the topic of changes, as an idempotent producer that every replica acknowledges."""
+    """Writes to the topic of changes with an idempotent producer; every replica acknowledges."""
 
     def __init__(self, settings: Settings) -> None:
         """Connects with the first change, not before.
@@ -145,7 +145,6 @@ class KafkaSink:
         self._producer: Producer | None = None
 
     async def send(self, changes: Sequence[Change]) -> None:
-        """See `Sink.send`."""
         await to_thread.run_sync(self._deliver, changes)
 
     def _deliver(self, changes: Sequence[Change]) -> None:
@@ -156,13 +155,12 @@ class KafkaSink:
         self._producer.deliver(changes, monotonic() + DELIVERY_SECONDS)
 
     async def aclose(self) -> None:
-        """See `Sink.aclose`."""
         if self._producer is not None:
             await to_thread.run_sync(self._producer.end, DELIVERY_SECONDS)
 
 
 class Publisher:
-    """Sends what waits to a sink, while no other publisher does."""
+    """Sends waiting changes to a sink, while no other publisher does."""
 
     def __init__(self, database: Database, sink: Sink) -> None:
         self._database = database
@@ -171,10 +169,10 @@ class Publisher:
         self.done = Published()
 
     async def drain(self) -> Published:
-        """Publishes until nothing waits, or at once nothing where another publishes.
+        """Publishes until no changes wait; does nothing if another publisher is running.
 
         Raises:
-            StoreUnavailable, BusUnavailable: what was sent and not deleted is sent again.
+            StoreUnavailable, BusUnavailable: changes that were sent and not deleted are sent again.
         """
         async with self._leading():
             while await self._batch():
@@ -182,7 +180,7 @@ class Publisher:
         return self.done
 
     async def follow(self) -> None:
-        """Publishes for ever; trouble of the store or the brokers is waited out."""
+        """Publishes for ever; waits while the store or the brokers are away."""
         async with wakeups.listening(self._database, "changes.listen") as heard, self._leading():
             trouble, woken = 0, False
             while True:
@@ -211,7 +209,7 @@ class Publisher:
                 await self._database.fetch_system("changes.step_down", {"token": self._token})
 
     async def _batch(self) -> bool:
-        """Publishes one batch; whether there may be more."""
+        """Publishes one batch; returns whether there may be more."""
         lease = {"token": self._token, "lease": LEASE_SECONDS}
         if not await self._database.fetch_system("changes.lead", lease):
             return False
@@ -236,7 +234,7 @@ class Publisher:
 
 
 def change_of(row: DictRow) -> Change:
-    """One row of `changes` as it travels."""
+    """Makes a change of one row of `changes`."""
     told: dict[str, Any] = {
         "schema": SCHEMA,
         "tenant": row["tenant_id"],
@@ -254,7 +252,7 @@ def change_of(row: DictRow) -> Change:
 
 
 async def stream_state(database: Database) -> StreamState:
-    """Where the stream stands, over every tenant."""
+    """Reads the state of the stream, over every tenant."""
     (row,) = await database.fetch_system("changes.state")
     return StreamState(
         enabled=row["enabled_at"] is not None,
@@ -266,10 +264,10 @@ async def stream_state(database: Database) -> StreamState:
 
 
 async def snapshot(database: Database, tenant: str | None = None) -> int:
-    """Tells the stream all that is believed, for who begins to listen; of how many users.
+    """Adds all current beliefs to the stream, for a new listener; returns the number of users.
 
-    Each user's begins with a `reset`: what follows is everything. Changes that are not kept tell
-    nothing.
+    Each user's part begins with a `reset`: what follows is everything. It adds nothing if changes
+    are not stored.
     """
     told = 0
     async for name in tenants(database, tenant):
@@ -280,7 +278,7 @@ async def snapshot(database: Database, tenant: str | None = None) -> int:
 
 
 async def tell(database: Database, scope: Scope) -> None:
-    """As `snapshot`, of one user, such as one whom another generation serves now."""
+    """Adds the current beliefs of one user to the stream, as `snapshot` does for all."""
     keys = {"tenant": scope.tenant, "user": scope.user}
     async with database.transaction(scope) as transaction:
         await transaction.fetch("changes.hold", keys)
@@ -288,6 +286,6 @@ async def tell(database: Database, scope: Scope) -> None:
 
 
 async def drop(database: Database) -> None:
-    """Lets go of all that waits, unpublished."""
+    """Deletes all waiting changes without publishing them."""
     async for tenant in tenants(database):
         await database.fetch(Scope(tenant, NOBODY), "changes.drop")

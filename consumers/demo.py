@@ -1,7 +1,6 @@
-"""The demo: a sample of our own through the real path, into a store of its own.
+"""The demo: runs a sample through the whole system, in its own store.
 
-What `memory demo` shows is read back through the client and the worker, as an app and an operator
-would read it.
+`memory demo` shows what the client and the worker read back, as an app and an operator would.
 """
 
 import shutil
@@ -35,7 +34,7 @@ ASKING = Scope("northwind-talent", "ana", "scout", "ana-next")
 QUESTION = "What should I keep in mind for Ana's next shortlist?"
 BUDGET = 400
 MOVED = "lives_in"
-"""The attribute whose change is shown first: everybody knows what a move is."""
+"""The attribute whose change is shown first: a move is easy to understand."""
 
 # A store that is thrown away need not wait for the disk.
 SERVER_OPTIONS = {"fsync": "off", "synchronous_commit": "off", "shared_buffers": "128MB"}
@@ -43,7 +42,7 @@ SERVER_OPTIONS = {"fsync": "off", "synchronous_commit": "off", "shared_buffers":
 
 @dataclass(frozen=True, slots=True)
 class Cited:
-    """A marker of the context, and the words of the log it leads to; `score` is recall's."""
+    """A marker of the context and the quotes behind it; `score` is recall's."""
 
     marker: int
     memory: int
@@ -53,7 +52,7 @@ class Cited:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A belief that gave way: as first held, as held since, and the one that took its place."""
+    """A belief that was superseded: as first held, as held since, and its successor."""
 
     user: str
     first: Memory
@@ -71,7 +70,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Insight:
-    """What the collective tier says, and how many users support it, as published."""
+    """A collective memory, and its published number of supporters."""
 
     kind: str
     text: str
@@ -81,7 +80,7 @@ class Insight:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What came in: recorded in `seconds`, then extracted."""
+    """The recorded interactions: recorded in `seconds`, then extracted."""
 
     users: int
     sessions: int
@@ -93,7 +92,7 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """Everything the screen shows; None where the sample's memories hold no such thing."""
+    """The contents of the screen; None for a memory that the sample did not produce."""
 
     intake: Intake
     status: Status
@@ -108,7 +107,7 @@ class Demonstration:
 
 
 def sample_path() -> Path:
-    """The sample inside the installed package, or beside it in a checkout."""
+    """Returns the sample inside the installed package, or beside it in a checkout."""
     package = Path(__file__).parent
     inside = package / SAMPLE
     return inside if inside.exists() else package.parent / SAMPLE
@@ -116,7 +115,7 @@ def sample_path() -> Path:
 
 @contextmanager
 def own_store(settings: Settings, keep: Path | None = None) -> Iterator[Settings]:
-    """Settings for an embedded store that holds nothing else; removed after unless kept.
+    """Yields settings for an empty embedded store, which is removed afterwards unless kept.
 
     Raises:
         InvalidInput: the directory to keep it in is not empty.
@@ -143,11 +142,11 @@ async def demonstrate(
 ) -> Demonstration:
     """Records the sample, extracts, and reads back what an agent now knows.
 
-    The store of `settings` must hold nothing of the sample's tenant. `says` hears each step.
+    The store of `settings` must hold nothing of the sample's tenant. `says` is told each step.
 
     Raises:
-        ConfigurationError: no extractor is installed, or no embedding model; the message says
-            how to get it.
+        ConfigurationError: no extractor or no embedding model is installed; the message says how to
+            get it.
     """
     began = monotonic()
     embedder = create_embedder(settings)
@@ -181,7 +180,7 @@ async def demonstrate(
 
 
 def _compacted(reports: Sequence[JobReport]) -> dict[str, int]:
-    """What the jobs changed, and the breaches of invariants that `verify` found."""
+    """The changes that the jobs made, and the broken invariants that `verify` found."""
     done: dict[str, int] = {}
     for report in reports:
         for what, number in report.changed.items():
@@ -191,7 +190,7 @@ def _compacted(reports: Sequence[JobReport]) -> dict[str, int]:
 
 
 def _users(placed: Sequence[Located]) -> list[str]:
-    """The sample's users, the one the question is about first."""
+    """The sample's users, with the subject of the question first."""
     names = {one.interaction.scope.user for one in placed}
     return sorted(names, key=lambda name: (name != ASKING.user, name))
 
@@ -236,7 +235,7 @@ async def _citations(client: AsyncMemoryClient, context: Context) -> tuple[Cited
 
 
 async def _revision(client: AsyncMemoryClient, users: Sequence[str]) -> Revision | None:
-    """A belief with a single value that a later one ended; a move, where there is one."""
+    """A single-valued belief that a later one ended; preferably a move."""
     for user in users:
         scope = Scope(ASKING.tenant, user, ASKING.agent)
         held = [m for m in await client.history(scope, limit=1000) if m.single_valued]

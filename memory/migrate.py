@@ -104,7 +104,7 @@ async def check(url: str, timeout: float = 10.0) -> None:
             applied = await _ledger(connection) if row["present"] else []
         if _upgrades(applied, url):
             raise NotMigrated(
-                f"{described(url)} has the {len(applied)} migrations of before the baseline;"
+                f"{described(url)} has the {len(applied)} migrations from before the baseline;"
                 " run `memory migrate`"
             )
         _compare(applied, migrations())
@@ -184,7 +184,7 @@ def _upgrades(applied: Sequence[Applied], url: str) -> tuple[str, ...]:
     if len(applied) not in UPGRADES:
         ways = " or ".join(str(count) for count in UPGRADES)
         raise UnsupportedSchema(
-            f"{described(url)} has {len(applied)} of the {len(old)} migrations of before the"
+            f"{described(url)} has {len(applied)} of the {len(old)} migrations from before the"
             f" baseline; a way leads up from {ways} of them. Run `memory migrate` of the version"
             " that made the store first, and then this one"
         )

@@ -125,7 +125,7 @@ def test_every_tenant_or_one(client: MemoryClient, run: Compactor) -> None:
 
 
 def test_what_cannot_be_run_is_refused(run: Compactor) -> None:
-    with pytest.raises(InvalidInput, match="no job is called 'tidy'; there are sessions, merge"):
+    with pytest.raises(InvalidInput, match="no job is called 'tidy'; jobs: sessions, merge"):
         run("tidy")
     with pytest.raises(InvalidInput, match="batch must be at least 1, got 0"):
         run("verify", batch=0)

@@ -195,7 +195,7 @@ class Remote(str, Enum):  # noqa: UP042 - the older kind, whose str() is not its
         ({"private": 1}, "private must be true or false, got 1"),
         (
             {"scope": Scope("acme", "ana", None, "s1"), "private": True},
-            "private to whom? interaction 'm1'",
+            "private needs an agent; interaction 'm1'",
         ),
     ],
 )

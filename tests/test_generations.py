@@ -533,7 +533,7 @@ class TestMoves:
         [
             ("begun", lambda h: h.shift(10), "has derived 0 of 30 users"),
             ("begun", lambda h: h.portal.call(promote, h.database, "next"), "serves 0 %"),
-            ("begun", lambda h: h.portal.call(roll_back, h.database), "no shift is on"),
+            ("begun", lambda h: h.portal.call(roll_back, h.database), "no shift is active"),
             ("begun", lambda h: h.portal.call(retire, h.database, "first"), "is live"),
             ("begun", lambda h: h.shift(10, "first"), "is live, not a shadow"),
             ("begun", lambda h: h.shift(0), "percent must be 1 to 100, got 0"),
@@ -581,7 +581,7 @@ class TestMoves:
     def test_of_a_generation_there_is_none_of(
         self, house: House, move: Callable[[Database, str], Awaitable[object]]
     ) -> None:
-        with pytest.raises(UnknownGeneration, match="'nothing'; there are 'first'"):
+        with pytest.raises(UnknownGeneration, match="'nothing'; generations: 'first'"):
             house.portal.call(move, house.database, "nothing")
 
     def test_a_shadow_whose_extractors_are_missing_stops_nobody(

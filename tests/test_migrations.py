@@ -212,7 +212,7 @@ class TestBeforeTheBaseline:
     async def test_comes_up_equal_to_a_new_store(
         self, old: str, server: str, template: str
     ) -> None:
-        with pytest.raises(NotMigrated, match=r"of before the baseline; run `memory migrate`"):
+        with pytest.raises(NotMigrated, match=r"from before the baseline; run `memory migrate`"):
             await check(old)
         assert await migrate.migrate(old) == list(migrations())
         assert ledger(old) == [(m.version, m.name, m.sha256) for m in migrations()]

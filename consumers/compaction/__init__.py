@@ -1,4 +1,4 @@
-"""Compaction: the operators' jobs, which keep the memory of every tenant in order.
+"""Compaction: the operators' jobs, which maintain the memory of every tenant.
 
 `compact` runs them. Each job is idempotent, continues where it was stopped, works in bounded
 batches beside live traffic, supports a dry run, and returns a report.

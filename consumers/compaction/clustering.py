@@ -1,4 +1,4 @@
-"""`cluster`: brings one user's rows together on disk, so that recall reads few pages."""
+"""`cluster`: stores one user's rows together on disk, so that recall reads few pages."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,10 +9,10 @@ from memory.beliefs.long_term import seal
 from memory.models import Scope
 
 SCATTERED = 2.0
-"""Users whose rows lie on more than this many times the pages they would fill are moved."""
+"""A user's rows are moved if they lie on more than this many times the pages they would fill."""
 
 FEWEST_PAGES = 8
-"""Fewer pages than this are as good as together."""
+"""Rows on fewer pages than this count as together."""
 
 ROWS_AT_ONCE = 20_000
 USERS_AT_ONCE = 200
@@ -24,12 +24,11 @@ MOVES = (
 
 
 async def cluster(work: Work) -> None:
-    """Rewrites the memories, vectors and evidence of users whose rows lie scattered.
+    """Rewrites the memories, vectors and evidence of users whose rows are scattered.
 
-    Then makes the blocks that recall reads, for these and all other users. A batch of moves is one
-    transaction that keeps writers, not readers, away from its users. The pages it leaves behind are
-    free for others once they are vacuumed, which is autovacuum's.
-    Measured: pages of memories and vectors per moved user, before and after.
+    Then it builds recall blocks for all users. A batch of moves is one transaction that keeps
+    writers, not readers, away from its users. Autovacuum frees the pages left behind. Measured:
+    pages of memories and vectors per moved user, before and after.
     """
     moved: list[DictRow] = []
     after: list[DictRow] = []

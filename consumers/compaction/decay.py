@@ -1,15 +1,15 @@
-"""`decay`: lets fade what is neither supported nor used any more; archives it, deletes nothing."""
+"""`decay`: lowers the importance of unused memories and archives them; deletes nothing."""
 
 from consumers.compaction.work import Work
 
 
 async def decay(work: Work) -> None:
-    """Sets every memory's importance to what time left of it, and archives what is under the bar.
+    """Lowers every memory's importance with time, and archives memories below the threshold.
 
-    importance = what it was at first x 0.5 ^ (days / (half-life x (1 + ln(supported + used)))),
-    in days of the user's own event time since the memory was last supported or used: forgetting is
-    exponential and slower for what was repeated (Ebbinghaus 1885). Running it twice changes
-    nothing the second time. An archived memory that is supported or used again comes back.
+    importance = its initial value x 0.5 ^ (days / (half-life x (1 + ln(supported + used)))), in
+    days of the user's own event time since the memory was last supported or used: forgetting is
+    exponential and slower for repeated items (Ebbinghaus 1885). A second run changes nothing. An
+    archived memory that is supported or used again comes back.
     """
     policy = work.policy
     bounds = {

@@ -1,4 +1,4 @@
-"""`merge`: makes one memory of those that say the same of a user, with the evidence of all."""
+"""`merge`: merges memories of a user that say the same, and unites their evidence."""
 
 import re
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ from memory.database import Transaction
 from memory.errors import ConcurrentWrite
 
 NEAR = 0.97
-"""The least cosine between two memories that are worded differently."""
+"""The least cosine between two duplicates with different wording."""
 
 OVERLAP = 0.8
-"""The least share of words that they have in common (Jaccard)."""
+"""The least share of common words between them (Jaccard)."""
 
 DECISIVE = frozenset(
     (
@@ -23,12 +23,12 @@ DECISIVE = frozenset(
         "doesn't", "yes",
     )
 )  # fmt: skip
-"""Words that turn a sentence round: two memories that differ in one of them are not the same."""
+"""Words that reverse a sentence: two memories that differ in one of them are not the same."""
 
 CONNECTING = frozenset(
     ("a", "an", "and", "at", "by", "for", "from", "in", "my", "of", "on", "the", "to", "with")
 )
-"""Words of a value that may change without its meaning another thing."""
+"""Words of a value that may change without changing its meaning."""
 
 _WORDS = re.compile(r"[\w'+#]+")
 _CLEANED = re.compile(r"[^\w+#]+")
@@ -36,7 +36,7 @@ _CLEANED = re.compile(r"[^\w+#]+")
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Memories under one belief key of one user; `kept` is the newest and takes over the rest."""
+    """Memories under one belief key of one user; `kept` is the newest and absorbs the rest."""
 
     user: str
     generation: int
@@ -50,8 +50,8 @@ class Duplicates:
 async def merge(work: Work) -> None:
     """Closes near-duplicates in favour of the newest, and unites evidence, support and validity.
 
-    The assertions behind the older ones speak for the newest's value from then on, so that the
-    next fold gives one belief as well.
+    From then on the assertions of the older ones support the newest's value, so the next fold also
+    gives one belief.
     """
     embedder_id = await work.long_term.embedder_id()
     async for users in work.users():
@@ -66,7 +66,7 @@ async def merge(work: Work) -> None:
 
 
 def duplicates(pairs: Iterable[DictRow]) -> Iterable[Duplicates]:
-    """What to merge, from pairs of a newer and an older memory, newest first within a key."""
+    """Groups pairs of a newer and an older memory, newest first within a key, into duplicates."""
     groups: dict[tuple[str, int, bytes, int], list[DictRow]] = {}
     taken: set[tuple[str, int]] = set()
     for pair in pairs:
@@ -89,7 +89,7 @@ def duplicates(pairs: Iterable[DictRow]) -> Iterable[Duplicates]:
 
 
 def same(pair: DictRow) -> bool:
-    """Whether two memories say the same: one value written twice, or nearly the same words."""
+    """Returns whether two memories have the same value, or nearly the same words."""
     if cleaned(pair["newer_value"]) == cleaned(pair["older_value"]):
         return True
     if (_words(pair["newer_value"]) ^ _words(pair["older_value"])) - CONNECTING:
@@ -102,7 +102,7 @@ def same(pair: DictRow) -> bool:
 
 
 def cleaned(value: str) -> str:
-    """A value without case, spacing and punctuation; `+` and `#` stay (c, c++ and c# differ)."""
+    """Returns a value without case, spacing and punctuation, but with `+` and `#` (c++, c#)."""
     return _CLEANED.sub(" ", value.casefold()).strip()
 
 

@@ -1,4 +1,4 @@
-"""What a tenant lets the jobs do: kept in `tenants.policy`, read at the start of each job."""
+"""A tenant's policy for the jobs: stored in `tenants.policy`, read at the start of each job."""
 
 from enum import StrEnum
 from typing import Any
@@ -24,25 +24,25 @@ FAMILIES = (
 
 
 class Derived(StrEnum):
-    """What stays of interactions that retention purges: knowledge without quotes, or nothing."""
+    """What stays when retention purges interactions: knowledge without quotes, or nothing."""
 
     KEEP = "keep"
     DROP = "drop"
 
 
 class Policy(BaseModel):
-    """One tenant's policy; what it does not say keeps its default.
+    """One tenant's policy; unset fields have their default.
 
-    k, jitter: supporters that the collective tier asks for, and how far beyond that a secret draw
-        may move the number; jitter 0 makes promotion foreseeable.
+    k, jitter: supporters that the collective tier requires, and how far a secret draw may raise
+        that number; jitter 0 makes promotion predictable.
     families: attributes (up to the first dot) that may be promoted.
-    people: what supporters are called ("recruiters").
-    untrusted_sources: interaction sources whose evidence counts for nothing in promotion.
-    cooldown_days: how long what was withdrawn stays away.
-    half_life_days, archive_below, lasting: how importance fades; from `lasting` on it never does.
+    people: the word for supporters ("recruiters").
+    untrusted_sources: interaction sources whose evidence does not count in promotion.
+    cooldown_days: how long a withdrawn memory stays away.
+    half_life_days, archive_below, lasting: how importance decays; from `lasting` on it never does.
     retain_interactions_days, retain_derived: after how long interactions are purged, and what then
-        becomes of what was derived from them. None: never.
-    retain_closed_days: after how long what is no longer believed is purged. None: never.
+        stays of the memories derived from them. None: never.
+    retain_closed_days: after how long former beliefs are purged. None: never.
     summary_tokens: the length of a closed session's summary.
     """
 
@@ -64,20 +64,20 @@ class Policy(BaseModel):
 
 
 async def read_policy(database: Database, tenant: str) -> Policy:
-    """The tenant's policy, the default one where it has none.
+    """Returns the tenant's policy, or the default one.
 
     Raises:
-        ConfigurationError: what is stored is no policy.
+        ConfigurationError: the stored value is not a policy.
     """
     rows = await database.fetch(Scope(tenant, NOBODY), "compaction.policy")
     return _checked(tenant, rows[0]["policy"] if rows else {})
 
 
 async def write_policy(database: Database, tenant: str, **wanted: Any) -> Policy:
-    """Makes `wanted` the tenant's policy, in place of the one it had.
+    """Replaces the tenant's policy by `wanted`.
 
     Raises:
-        ConfigurationError: a name that is none of a policy's, or a value it cannot have.
+        ConfigurationError: an unknown name, or a value that it cannot have.
     """
     policy = _checked(tenant, wanted)
     params = {"policy": Jsonb(policy.model_dump(mode="json", exclude_unset=True))}

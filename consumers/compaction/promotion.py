@@ -1,8 +1,8 @@
-"""`promote`: publishes in the collective tier what k users support, and withdraws what they do not.
+"""`promote`: publishes what k users support in the collective tier, and withdraws the rest.
 
-Who supports a belief is counted by independent sources (`collective.groups`). What is published is
-worded from a template and held back if it could point at a person (`publishing`). The published
-count moves in coarse steps, each passed only by a secret margin (`collective_step` in SQL).
+Supporters are counted by independent sources (`collective.groups`). A published memory is worded
+from a template, and held back if it could identify a person (`publishing`). The published count
+moves in coarse steps, each passed only by a secret margin (`collective_step` in SQL).
 """
 
 from collections.abc import Sequence
@@ -36,10 +36,10 @@ EXTRACTOR = "promotion"
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a stretch of attributes should look like in the tier.
+    """The target state of the tier for a range of attributes.
 
     groups: beliefs that may be published, with their supporters; step None: not now.
-    gone: published memories that nothing bears any more, by id.
+    gone: ids of published memories that nothing supports any more.
     """
 
     generation: int
@@ -49,11 +49,11 @@ class Batch:
 
 
 async def promote(work: Work) -> None:
-    """Brings the collective tier up to what the tenant's users support now.
+    """Updates the collective tier to what the tenant's users support now.
 
-    Each batch of attributes commits in one transaction. Supporters are locked and counted again in
-    it, so that nobody who is forgotten meanwhile is counted. At last the blocks that recall reads
-    are made; without them it finds the same, row by row.
+    Each batch of attributes commits in one transaction. It locks supporters and counts them again,
+    so that nobody who is forgotten meanwhile is counted. Finally it builds recall blocks; without
+    them recall finds the same, row by row.
     """
     if not work.dry_run:
         await work.fetch("compaction.set_policy", {"policy": None})
@@ -168,7 +168,7 @@ async def _written(work: Work, batch: Batch, cursor: str) -> None:
 async def _held(
     work: Work, transaction: Transaction, batch: Batch
 ) -> dict[bytes, list[tuple[str, int]]]:
-    """For each belief the supporters that are still there, locked until the batch commits."""
+    """The remaining supporters of each belief, locked until the batch commits."""
     pairs = sorted(
         {
             pair
@@ -191,7 +191,7 @@ async def _held(
 async def _restate(
     work: Work, transaction: Transaction, batch: Batch, held: dict[bytes, list[tuple[str, int]]]
 ) -> list[int]:
-    """Writes new counts where they moved; returns what lost its support since it was counted."""
+    """Writes changed counts; returns the memories that lost their support meanwhile."""
     standing = [r for r in batch.groups if r["memory_id"] is not None and r["step"] is not None]
     lost = [r["memory_id"] for r in standing if len(held[r["belief_key"]]) < batch.k]
     people = work.policy.people

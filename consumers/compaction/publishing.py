@@ -1,4 +1,4 @@
-"""How a collective memory is worded, and what may not be in it. Pure: values in, values out."""
+"""Words collective memories, and decides what may not be in them. Pure: values in, values out."""
 
 import re
 from collections.abc import Collection
@@ -35,16 +35,16 @@ _INTIMATE = re.compile(
 GIVEN_NAMES = frozenset(
     Path(__file__).with_name("given_names.txt").read_text(encoding="utf-8").split()
 )
-"""Given names that are hardly ever another word; `mark`, `will` and their like are not there."""
+"""Given names that are hardly ever another word; `mark`, `will` and similar ones are left out."""
 
 
 def family(attribute: str) -> str:
-    """What decides whether an attribute may be promoted: all up to its first dot."""
+    """Returns an attribute up to its first dot, which decides whether it may be promoted."""
     return attribute.partition(".")[0]
 
 
 def worded(attribute: str, value: str, context: str | None) -> str:
-    """The memory in a sentence of ours: only the attribute's name, the value and the context."""
+    """Words the memory from a template: only the attribute's name, the value and the context."""
     head, _, rest = attribute.partition(".")
     if head == "procedure":
         steps = value.replace(" > ", ", then ").replace(" + ", " and ").replace("_", " ")
@@ -67,11 +67,11 @@ def worded(attribute: str, value: str, context: str | None) -> str:
 def revealing(
     attribute: str, value: str, context: str | None, named: Collection[str]
 ) -> str | None:
-    """Why a belief must stay among those who hold it, or None where it may be shared.
+    """Returns why a belief must not be published, or None if it may be.
 
-    `named` are those of `words(...)` that are names in this tenant. What is refused: names, links
-    and e-mail addresses, telephone and other long numbers, postal addresses, relatives, health,
-    faith and the like, and whatever is longer or stranger than a general rule would be.
+    `named` are those of `words(...)` that are names in this tenant. It refuses names, links and
+    e-mail addresses, telephone and other long numbers, postal addresses, relatives, health, faith
+    and similar topics, and anything longer or stranger than a general rule would be.
     """
     rest = attribute.partition(".")[2].replace("_", " ")
     for part in (rest, value.replace("_", " "), context or ""):
@@ -82,13 +82,13 @@ def revealing(
 
 
 def words(*parts: str | None) -> set[str]:
-    """The words of a belief, as names are looked for."""
+    """Returns the words of a belief in which names are looked for."""
     text = " ".join(part for part in parts if part).casefold()
     return {word for word in _SEPARATORS.split(text) if len(word) > 2}  # noqa: PLR2004
 
 
 def confidence(step: int) -> float:
-    """How sure the tier is of what at least `step` users support: 1 - 1 / (step + 2), at most 0.99.
+    """Returns the confidence in a belief of at least `step` users: 1 - 1 / (step + 2), up to 0.99.
 
     That is the rule of succession after `step` trials without a failure; the exact count plays no
     part.

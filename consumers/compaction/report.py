@@ -1,4 +1,4 @@
-"""What a job did, for people, for programs, and for a metrics collector."""
+"""The report of a job, for people, for programs, and for a metrics collector."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -9,7 +9,7 @@ MOST_FINDINGS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One breach of an invariant; `where` says which row, `repaired` whether it was put right."""
+    """One broken invariant; `where` names the row, `repaired` says whether it was repaired."""
 
     invariant: str
     user: str | None
@@ -23,12 +23,12 @@ class Finding:
 
 @dataclass(slots=True)
 class JobReport:
-    """What one job did in one tenant, or would do.
+    """The result of one job in one tenant; of a dry run, the result it would have.
 
-    examined: what it looked at: users, or attributes for `promote`.
-    changed: how many of what it changed, by name; in a dry run what it would change.
-    measured: numbers of the job's own, such as pages before and after.
-    findings: the first `MOST_FINDINGS` breaches that `verify` found; `found` counts all.
+    examined: users, or attributes for `promote`.
+    changed: numbers of changes, by name; in a dry run, of the changes it would make.
+    measured: the job's own numbers, such as pages before and after.
+    findings: the first `MOST_FINDINGS` broken invariants that `verify` found; `found` counts all.
     skipped: why it did not run; it then did nothing.
     """
 
@@ -47,26 +47,25 @@ class JobReport:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing was found, or all of it repaired."""
+        """Whether nothing was found, or all of it was repaired."""
         return self.found == self.repaired
 
     def count(self, what: str, number: int = 1) -> None:
-        """Adds to what was changed."""
+        """Adds to the changes."""
         self.changed[what] = self.changed.get(what, 0) + number
 
     def find(self, finding: Finding) -> None:
-        """Adds a breach of an invariant."""
+        """Adds a broken invariant."""
         self.found += 1
         self.repaired += finding.repaired
         if len(self.findings) < MOST_FINDINGS:
             self.findings.append(finding)
 
     def json(self) -> dict[str, Any]:
-        """The report as JSON values."""
         return asdict(self)
 
     def metrics(self) -> str:
-        """The report in Prometheus' text format, for a file that a collector reads."""
+        """Returns the report in Prometheus' text format, for a file that a collector reads."""
         return metrics([self])
 
     def __str__(self) -> str:
@@ -81,7 +80,7 @@ class JobReport:
 
 
 def metrics(reports: Iterable[JobReport]) -> str:
-    """Reports in Prometheus' text format; dry runs and skipped jobs have none."""
+    """Returns reports in Prometheus' text format; dry runs and skipped jobs have none."""
     ran = [r for r in reports if not (r.dry_run or r.skipped)]
     families: dict[str, list[str]] = {
         "memory_compaction_seconds": [],

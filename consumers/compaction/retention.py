@@ -1,4 +1,4 @@
-"""`retain`: purges what is older than the tenant's policy keeps."""
+"""`retain`: purges what is older than the tenant's policy allows."""
 
 from consumers.compaction.policy import Derived
 from consumers.compaction.work import Work
@@ -14,9 +14,9 @@ AT_ONCE = 1_000
 async def retain(work: Work) -> None:
     """Purges old interactions, which leave tombstones, and beliefs that ended long ago.
 
-    Age counts from when the log recorded an interaction. Of what was derived from purged ones
-    episodes and summaries go, being their words; the rest stays without its quotes where the
-    policy keeps derived knowledge, and goes as if its sources were forgotten where it does not.
+    Age counts from when the log recorded an interaction. Episodes and summaries derived from purged
+    interactions go, since they hold their words. Other memories stay without their quotes if the
+    policy keeps derived knowledge; otherwise they go as if their sources were forgotten.
     """
     policy = work.policy
     days = {

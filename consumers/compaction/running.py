@@ -1,4 +1,4 @@
-"""Runs jobs over tenants: each under its own lease, from where it was stopped."""
+"""Runs jobs over tenants, each under its own lease, from where it was stopped."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,11 +31,11 @@ JOBS: Mapping[str, Job] = {
 """Every job by name, in the order in which they run together."""
 
 STATEMENT_SECONDS = 300.0
-"""How long a statement over a batch of users may take, where an app's would have given up."""
+"""The time limit of a statement over a batch of users, longer than an app's."""
 
 
 def _quiet(_: JobReport) -> None:
-    """Takes no notice of progress."""
+    """Ignores progress."""
 
 
 async def compact(
@@ -49,15 +49,15 @@ async def compact(
     progress: Progress = _quiet,
     embedder: Embedder | None = None,
 ) -> list[JobReport]:
-    """Runs `jobs` (all of them, where None) in `tenant` or in every one; a report for each.
+    """Runs `jobs` (by default all) in one tenant or in every one; returns a report for each.
 
-    A job that another process runs in a tenant is skipped there, and its report says so. Stopped
-    at any time, the next run goes on from the last batch. With `dry_run` nothing is written.
-    `repair` lets `verify` put right what it safely can. `batch` bounds the users, or attributes,
-    that are worked on at a time; `progress` is told the job's report after each batch.
+    A job that another process runs in a tenant is skipped there, and its report says so. After a
+    stop, the next run continues from the last batch. With `dry_run` nothing is written. `repair`
+    lets `verify` repair what it safely can. `batch` limits the users, or attributes, that are
+    processed at a time. `progress` is given the job's report after each batch.
 
     Raises:
-        InvalidInput: a name that is no job's, or a batch under 1.
+        InvalidInput: an unknown job, or a batch under 1.
         ConfigurationError: a tenant's policy cannot be read.
         LeaseLost: a job took so long over a batch that another process took it over.
     """
@@ -92,7 +92,7 @@ async def compact(
 def _chosen(jobs: Sequence[str] | None) -> list[str]:
     unknown = [name for name in jobs or () if name not in JOBS]
     if unknown:
-        raise InvalidInput(f"no job is called {unknown[0]!r}; there are {', '.join(JOBS)}")
+        raise InvalidInput(f"no job is called {unknown[0]!r}; jobs: {', '.join(JOBS)}")
     return [name for name in JOBS if not jobs or name in jobs]
 
 

@@ -20,14 +20,14 @@ from memory.models import Scope
 from memory.settings import Settings
 
 LONGEST = 5_000
-"""Interactions of a session that its summary is chosen from: its first ones, in order."""
+"""Interactions of a session that its summary is chosen from: the first ones, in order."""
 
 
 async def close_sessions(work: Work) -> None:
     """Writes a summary of every idle session, and clears its rolling summary and task state.
 
-    A session that goes on while it is being closed stays open until it is idle again. One that
-    goes on after it was closed is summarised anew, in place of its old summary.
+    A session that continues while it is being closed stays open until it is idle again. One that
+    continues after it was closed gets a new summary in place of the old one.
     """
     async with create_abstractive(work.settings, work.database) as abstractive:
         await _close_idle(work, abstractive)
@@ -70,7 +70,7 @@ async def _close(
 async def _planned(
     work: Work, abstractive: AbstractiveSummaries | None, scope: Scope
 ) -> list[tuple[Plan, Vectors]]:
-    """The summary in every generation that is kept up, the live one first."""
+    """Plans the summary in every generation that is kept up, the live one first."""
     user = work.user(scope.user)
     changes = await work.long_term.changes(user)
     summary = await summary_of(work.database, scope, work.policy.summary_tokens, abstractive)
@@ -91,7 +91,7 @@ async def _planned(
 
 
 async def replace_summaries(transaction: Transaction, session: Params, plan: Plan) -> None:
-    """Ends what the plan's generation said of a session before, if the plan says something."""
+    """Ends the session's earlier summary in the plan's generation, if the plan has a new one."""
     if plan.memories:
         kept = {
             "generation": plan.generation,
@@ -105,7 +105,7 @@ async def replace_summaries(transaction: Transaction, session: Params, plan: Pla
 async def create_abstractive(
     settings: Settings, database: Database, generation: int | None = None
 ) -> AsyncIterator[AbstractiveSummaries | None]:
-    """Who summarises with a model for a generation (None: the serving one), or None."""
+    """Yields the model that summarises for a generation (None: the serving one), or None."""
     made = create(settings)
     if made is None:
         yield None
@@ -119,7 +119,7 @@ async def create_abstractive(
 async def summary_of(
     database: Database, scope: Scope, tokens: int, abstractive: AbstractiveSummaries | None
 ) -> list[Assertion]:
-    """What is to be kept of a session once it is closed; [] where there is nothing to say."""
+    """Returns the summary to keep of a closed session; [] if there is nothing to say."""
     params = {"session": scope.session, "after": 0, "limit": LONGEST}
     rows = await database.fetch(scope, "log.read_session", params)
     interactions = [interaction_of(row) for row in rows]

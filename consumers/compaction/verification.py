@@ -1,4 +1,4 @@
-"""`verify`: looks for what should never be, and puts right what it safely can."""
+"""`verify`: checks invariants, and repairs what it safely can."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ WRONG_BLOCK = "a block that says other than its memories"
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """One thing that should never be: the statement that finds it, how to tell it, how to mend it.
+    """One invariant: the statement that finds its breaches, their description, and a repair.
 
-    repair: None where only people can say what is right.
+    repair: None if only people can say what is right.
     """
 
     name: str
@@ -32,12 +32,12 @@ class Invariant:
 
 
 async def verify(work: Work) -> None:
-    """Checks every invariant over all users, then the collective tier; mends with `repair`.
+    """Checks every invariant over all users, then the collective tier; with `repair`, repairs.
 
-    Closing a memory without evidence, ending the older of two overlapping values, moving a
-    position or an extraction's progress to where the log is, removing and making vectors, removing
-    blocks and taking back collective support are safe. Gaps in the log, evidence that does not fit
-    it and interactions that came back are for people.
+    Safe repairs are: closing a memory without evidence, ending the older of two overlapping values,
+    moving a position or an extraction's progress to where the log is, removing and making vectors,
+    removing blocks, and withdrawing collective support. Gaps in the log, evidence that does not
+    match it, and interactions that came back are left to people.
     """
     embedder_id = await work.long_term.embedder_id()
     async for users in work.users():
@@ -163,7 +163,7 @@ async def _collective(work: Work, embedder_id: int) -> None:
 
 
 async def _recounted(work: Work, row: DictRow) -> None:
-    """Strikes off who supports it no more; withdraws it, or says what is still true."""
+    """Removes lost supporters of a collective memory, then withdraws it or corrects its count."""
     memory = {"memory": row["memory_id"]}
     if row["step"] is None:
         await work.fetch("collective.withdraw", {"memories": [row["memory_id"]]})

@@ -1,4 +1,4 @@
-"""What every job works with: a tenant under its lease, its users in batches, and a report."""
+"""The run of a job: a tenant under its lease, its users in batches, and a report."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from memory.settings import Settings
 
 Progress = Callable[[JobReport], None]
 LEASE_SECONDS = 900.0
-"""How long one batch may take before another process may take the job over."""
+"""How long one batch may take before another process may take over the job."""
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class Work:
         batch: int,
         progress: Progress,
     ) -> Self:
-        """Takes the job of the tenant, or says in its report that another process has it."""
+        """Takes the tenant's job, or notes in its report that another process has it."""
         policy = await read_policy(database, tenant)
         long_term = LongTerm(database, embedder, settings.language)
         report = JobReport(job, tenant, dry_run=dry_run)
@@ -71,28 +71,26 @@ class Work:
 
     @property
     def dry_run(self) -> bool:
-        """Whether nothing is to be written."""
+        """Whether nothing may be written."""
         return self.report.dry_run
 
     @property
     def tenant(self) -> Scope:
-        """The tenant, as a scope that is no user's."""
+        """The tenant, as a scope without a user."""
         return Scope(self.report.tenant, NOBODY)
 
     def user(self, user: str) -> Scope:
-        """One user of the tenant."""
         return Scope(self.report.tenant, user)
 
     def keys(self, user: str = NOBODY) -> dict[str, Any]:
-        """The parameters that `Transaction.fetch` does not add."""
+        """Returns the parameters that `Transaction.fetch` does not add."""
         return {"tenant": self.report.tenant, "user": user}
 
     async def fetch(self, name: str, params: Mapping[str, Any] | None = None) -> Rows:
-        """Runs one statement for the tenant."""
         return await self.database.fetch(self.tenant, name, params)
 
     async def users(self, *, at_most: int | None = None) -> AsyncIterator[list[str]]:
-        """The tenant's users in batches, after the cursor; it moves on when a batch is done."""
+        """Yields the tenant's users in batches after the cursor; moves it after each batch."""
         limit = min(self.batch, at_most or self.batch)
         while True:
             params = {"after": self.cursor, "limit": limit}
@@ -105,7 +103,7 @@ class Work:
             await self.advance(users[-1])
 
     async def advance(self, cursor: str, transaction: Transaction | None = None) -> None:
-        """Keeps the place up to which the job is done, within `transaction` if one is given.
+        """Stores the position up to which the job is done, within `transaction` if one is given.
 
         Raises:
             LeaseLost: another process runs the job now.
@@ -117,7 +115,7 @@ class Work:
         self.progress(self.report)
 
     async def renew(self) -> None:
-        """Holds the job for longer within a batch that takes its time.
+        """Extends the lease within a batch that takes long.
 
         Raises:
             LeaseLost: another process runs the job now.
@@ -142,7 +140,7 @@ class Work:
             )
 
     async def finish(self, *, done: bool) -> None:
-        """Gives the job back; the next run starts anew if this one came to its end."""
+        """Releases the job; the next run starts at the beginning if this one came to its end."""
         if self.token is not None:
             params = {"job": self.report.job, "token": self.token, "done": done}
             await self.fetch("compaction.finish", params)

@@ -1,4 +1,4 @@
-"""From the log to memories: workers lease users, run extractors, and commit with their progress.
+"""Derives memories from the log: workers lease users, run extractors, and commit with progress.
 
 May import `generations`, `runtime`, `extractors` and `memory`.
 Must never commit without checking its lease in the same transaction.

@@ -1,7 +1,7 @@
-"""Conflicts that the rules leave open go to a language model; its verdict is asserted.
+"""Asks a language model about conflicts that the rules leave open, and asserts its verdicts.
 
 A verdict is one more assertion under the belief key of the conflict, so the fold decides with it:
-on that conflict only, and only while the conflict stands as it was judged.
+on that conflict only, and only while its evidence is unchanged.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ MOST_KEYS = 100
 
 @dataclass(frozen=True, slots=True)
 class _OpenConflict:
-    """A conflict without a verdict, and the time since which it has stood as it does."""
+    """A conflict without a verdict, and the time since which it has been unchanged."""
 
     conflict: Conflict
     since: datetime
@@ -45,7 +45,7 @@ class _OpenConflict:
 async def verdicts(
     database: Database, resolver: ConflictResolver, scope: Scope, generation: int
 ) -> list[Assertion]:
-    """A verdict on each open conflict of the user that can be judged now.
+    """Returns a verdict on each open conflict of the user that can be decided now.
 
     Private and shared conflicts, and those of different agents, are never shown together.
     """
@@ -80,7 +80,7 @@ async def _opened(database: Database, scope: Scope, generation: int) -> list[_Op
 async def _questions(
     database: Database, scope: Scope, found: Sequence[_OpenConflict]
 ) -> list[tuple[_OpenConflict, ConflictQuestion]]:
-    """The conflicts that can be asked about: each value stands in a turn that is still there."""
+    """The conflicts that can be asked about: the log still holds a turn for each value."""
     ids = sorted({e.interaction_id for o in found for e in _newest(o.conflict.claims())})
     rows = await database.fetch(scope, "log.read_ids", {"ids": ids}) if ids else []
     turns = {row["interaction_id"]: interaction_of(row) for row in rows}

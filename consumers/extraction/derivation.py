@@ -1,7 +1,7 @@
-"""Derivation: a leased user's new interactions through a generation's extractors into memories.
+"""Derives memories: runs a leased user's new interactions through a generation's extractors.
 
-Every commit checks the lease; who was too slow commits nothing. An extractor's progress commits
-with the memories it made.
+Every commit checks the lease; a worker that was too slow commits nothing. An extractor's progress
+commits with the memories it made.
 """
 
 import logging
@@ -48,26 +48,26 @@ BATCH = 500
 """Interactions of one session that are extracted and committed together."""
 
 SUMMARY_TOKENS = 200
-"""Of the rolling summary of an open session."""
+"""The size of an open session's rolling summary."""
 
 Between = Callable[[int], Awaitable[None]]
 """Called after each commit with the interactions it took; may raise Yielded."""
 
 
 class Yielded(Exception):
-    """Something of more weight is due; what was committed stands, the rest waits."""
+    """Work with precedence is due; committed work stays, and the rest waits."""
 
 
 async def at_once(_: int) -> None:
-    """Goes on without a pause."""
+    """Continues without a pause."""
 
 
 @dataclass(slots=True)
 class ExtractionReport:
-    """What a run did.
+    """The result of a run.
 
     memories: how many were added, by extractor.
-    waiting: how often a session was left for later because a model cannot be asked before.
+    waiting: how often a session was postponed because a model does not accept requests.
     """
 
     users: int = 0
@@ -90,10 +90,10 @@ class ExtractionReport:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """How far a session was read, up to which place it is to be read, and what is read again.
+    """The part of a session to read, and the part to read again.
 
-    reread_through: places up to there were read before; 0 where none were.
-    reread_at: what is made of them again is believed from then on; None: as if for the first time.
+    reread_through: the last ordinal to read again; 0 if there is none.
+    reread_at: the memories from it are believed from then on; None: as if for the first time.
     """
 
     ordinal: int
@@ -103,16 +103,16 @@ class Due:
 
     @classmethod
     def of(cls, row: DictRow) -> "Due":
-        """A row of `leases.due_sessions`."""
         return cls(row["ordinal"], row["length"], row["reread_through"], row["reread_at"])
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is extracted and committed together: a session's next interactions that count.
+    """Interactions to extract and commit together: the next ones of a session that count.
 
-    through: up to which place it is then read; what does not count or was forgotten has a place.
-    again: whether it begins with what was read before.
+    through: the ordinal up to which the session is then read; interactions that do not count or
+        were forgotten have ordinals too.
+    again: whether it begins with interactions that were read before.
     """
 
     before: Sequence[Interaction]
@@ -122,7 +122,7 @@ class Page:
 
 
 class Derivation:
-    """Derives memories of one generation, of one leased user after another."""
+    """Derives memories of one generation, for one leased user after another."""
 
     def __init__(
         self,
@@ -135,10 +135,10 @@ class Derivation:
         progress: Callable[[ExtractionReport], None] = lambda _: None,
         resolver: ConflictResolver | None = None,
     ) -> None:
-        """Chooses the generation's extractors of those installed; `resolver`: decides conflicts.
+        """Chooses the generation's extractors from those installed; `resolver` decides conflicts.
 
         Raises:
-            GenerationMismatch: they are not all installed, or not as the generation has them.
+            GenerationMismatch: they are not all installed, or in another version.
         """
         self._database = database
         self._long_term = long_term
@@ -151,7 +151,7 @@ class Derivation:
         self._progress = progress
 
     async def user(self, lease: Lease, between: Between = at_once) -> float | None:
-        """Seconds after which to try again what failed now; None where nothing did."""
+        """Derives the user's memories; returns the seconds to the next retry, None without one."""
         generation = {"generation": self._generation.id}
         due = await self._database.fetch(lease.scope, "leases.due_sessions", generation)
         # What ends its worker says nothing: who comes after one notes each thing before it begins.
@@ -171,7 +171,7 @@ class Derivation:
     async def _read_users(
         self, lease: Lease, due: Sequence[DictRow], *, after_crash: bool
     ) -> list["_Attempt"]:
-        """Attempts at what reads all of the user, noted first where wary."""
+        """Runs the extractors that read a whole user; after a crash, notes the start first."""
         readers = [e for e in self._extractors if e.reading is Reading.USER]
         noted = after_crash and bool(readers or self._resolver)
         if noted and not await self._begun(lease, lease.scope):
@@ -187,7 +187,7 @@ class Derivation:
         return read
 
     async def _begun(self, lease: Lease, scope: Scope) -> bool:
-        """Notes that something is begun; False: it ended too many processes, and is set aside."""
+        """Notes that work begins; returns False if it crashed too many workers and is set aside."""
         generation = self._generation.id
         begun = await begin(
             self._database, self._settings, lease, generation=generation, session=scope.session
@@ -198,9 +198,9 @@ class Derivation:
         return begun
 
     async def note(self, lease: Lease) -> bool:
-        """Notes that all the lease saw is derived, for a generation beside the live one.
+        """Notes that everything the lease saw is derived, for a generation beside the live one.
 
-        Not while something that failed is to be tried again.
+        It does nothing while failed work waits for a retry.
         """
         come_to = {
             "generation": self._generation.id,
@@ -222,7 +222,7 @@ class Derivation:
         )
 
     async def _attempt(self, lease: Lease, scope: Scope, work: Awaitable[None]) -> "_Attempt":
-        """A failure counts as one attempt, and does not stop the neighbours of what failed."""
+        """Runs `work`; a failure counts as one attempt, and does not stop other sessions."""
         try:
             await work
         except Yielded:
@@ -308,7 +308,7 @@ class Derivation:
         self._progress(self._done)
 
     async def _proposed(self, scope: Scope, page: Page) -> tuple[list[Assertion], frozenset[str]]:
-        """What the extractors that read sessions make of a page, and their names."""
+        """The assertions that the session readers make of a page, and the readers' names."""
         readers = [e for e in self._extractors if e.reading is not Reading.USER]
         known = [*page.before, *page.interactions]
         assertions: list[Assertion] = []
@@ -323,7 +323,7 @@ class Derivation:
     async def _known(
         self, scope: Scope, extractor: Extractor, seen: Sequence[Interaction]
     ) -> list[Memory]:
-        """What a KNOWING reader is shown of what is believed, as the session's agent may see it."""
+        """The current memories that a KNOWING reader sees, as far as the session's agent may."""
         if extractor.reading is not Reading.KNOWING or not seen:
             return []
         params = {
@@ -336,10 +336,10 @@ class Derivation:
         return sorted(map(memory_of, rows), key=lambda m: (m.occurred_at, m.text))
 
     async def _rolled(self, scope: Scope, through: int) -> list[Params]:
-        """The session's rolling summary moved forward to where its window begins; [] if it stays.
+        """Moves the session's rolling summary to the start of its window; returns [] if it stays.
 
-        The window ends at the ordinal `through`. What is private to an agent is left out: a summary
-        is shown to every agent.
+        The window ends at the ordinal `through`. Interactions that are private to an agent are left
+        out: every agent sees a summary.
         """
         session = {"session": scope.session}
         found = await self._database.fetch(scope, "log.session", session)
@@ -390,7 +390,7 @@ class Derivation:
             await self._commit(lease, plan)
 
     async def _resolve(self, lease: Lease, resolver: ConflictResolver) -> None:
-        """Asks about what is contested and was not judged; the verdicts commit like all else."""
+        """Asks about conflicts without a verdict, and commits the verdicts."""
         found = await verdicts(self._database, resolver, lease.scope, self._generation.id)
         if found:
             await self._commit(lease, await self._plan(lease, found))
@@ -405,16 +405,17 @@ class Derivation:
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """Whether it was done, and if not the seconds until it is tried again; None: set aside."""
+    """Whether work was done; if not, the seconds until its retry, or None if it is set aside."""
 
     done: bool
     retry: float | None = None
 
 
 def _is_trouble(error: Exception) -> bool:
-    """Whether an error is no fault of the session that was read when it came up.
+    """Whether an error is not the fault of the session that was being read.
 
-    What the store refuses under the user's own lock is the session's: nobody else writes then.
+    A statement that the store refuses under the user's own lock is the session's fault: nobody else
+    writes then.
     """
     if isinstance(error, ConfigurationError):
         return True
@@ -423,7 +424,7 @@ def _is_trouble(error: Exception) -> bool:
 
 
 def learned_after(assertions: Sequence[Assertion], moment: datetime | None) -> list[Assertion]:
-    """Assertions as the log knows them since a retraction had their sources read again, if any."""
+    """Dates assertions not before the retraction that made their sources be read again, if any."""
     return [replace(a, recorded_at=_latest(a.recorded_at, moment)) for a in assertions]
 
 
@@ -432,7 +433,7 @@ def _latest(moment: datetime, other: datetime | None) -> datetime:
 
 
 def _learned(interactions: Sequence[Interaction], believed: Sequence[Memory] = ()) -> datetime:
-    """When the log last learned something that a reader of it can have drawn on."""
+    """When the log last learned something that a reader of it can have used."""
     times = [i.recorded_at for i in interactions] + [m.believed_from for m in believed]
     return max(at for at in times if at is not None)
 
@@ -443,7 +444,7 @@ def asserted(
     interactions: Sequence[Interaction],
     scope: Scope,
 ) -> list[Assertion]:
-    """Candidates with what the log knows about their evidence.
+    """Adds to candidates what the log knows about their evidence.
 
     A candidate that rests on anything private to an agent is private to that agent.
     """

@@ -1,8 +1,8 @@
-"""Leases: which worker may write to which user, for how long, and who comes next.
+"""Leases: acquires, renews and releases a worker's exclusive right to write to a user.
 
-There is one lease for each user, in the user's own row. Whatever a worker writes checks the token
-of its lease in the same statement or transaction, so a worker whose lease was taken over, however
-slow it is, changes nothing.
+There is one lease for each user, in the user's own row. Every write of a worker checks the token of
+its lease in the same statement or transaction. So a worker whose lease was taken over changes
+nothing, however slow it is.
 """
 
 from collections.abc import AsyncIterator
@@ -37,18 +37,18 @@ BACKFILL_EVERY = 8
 """Every Nth lease goes to backfill, so that a steady live load cannot starve it."""
 
 FIRST_RETRY, LONGEST_RETRY = 5.0, 300.0
-"""Seconds between a session's attempts: doubling from the one to the other."""
+"""Seconds between a session's attempts: doubling from the first to the second."""
 
 MIN_RETRY = 1.0
-"""Seconds before a user is leased again when a retry was due and did not happen."""
+"""Seconds before a user is leased again if a retry was due and did not happen."""
 
 RELEASE_SECONDS = 5.0
-"""How long a stopping worker tries to release its user, in seconds."""
+"""How long a stopping worker tries to release its user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A user this worker may write to, until `token` is taken over.
+    """The right to write to one user, until another worker takes over `token`.
 
     abandoned: how many leases of this user in a row ended without a release before this one.
     """
@@ -63,7 +63,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class UserFilter:
-    """Which users to extract: all, those of one tenant, or one user."""
+    """Selects the users to extract: all, those of one tenant, or one user."""
 
     tenant: str | None = None
     user: str | None = None
@@ -82,8 +82,8 @@ class Leases:
     async def acquire(self, quiet: float) -> Lease | None:
         """Leases the next due user that was quiet for `quiet` seconds; None if there is none.
 
-        Live users come before backfill, except for every `BACKFILL_EVERY`th lease, so that
-        neither waits for ever.
+        Live users come before backfill, except for every `BACKFILL_EVERY`th lease, so that neither
+        waits for ever.
         """
         await self._settle()
         self._acquired += 1
@@ -95,7 +95,7 @@ class Leases:
         return None
 
     async def seconds_until_due(self, quiet: float, longest: float) -> float:
-        """Seconds until somebody can be taken, as far as the store can tell, up to `longest`."""
+        """Returns the seconds until a user can be leased, as far as known, up to `longest`."""
         (row,) = await self._database.fetch_system("leases.next", self._turns(quiet))
         return longest if row["seconds"] is None else min(longest, row["seconds"])
 
@@ -105,7 +105,7 @@ class Leases:
 
     @asynccontextmanager
     async def renewing(self, lease: Lease) -> AsyncIterator[None]:
-        """Renews the lease while the block runs, and ends the block where it was taken over.
+        """Renews the lease while the block runs, and ends the block if the lease is taken over.
 
         Raises:
             LeaseLost: another worker holds the user now.
@@ -130,10 +130,10 @@ class Leases:
                 raise lease_lost(lease)
 
     async def release(self, lease: Lease, retry: float | None = None) -> None:
-        """Gives the user back; one that was taken over is left alone.
+        """Releases the user; does nothing if another worker holds it.
 
-        `retry`: the work broke off, and is to be taken up again after so many seconds. Sessions
-        that failed say for themselves when they are tried again.
+        `retry`: the work was interrupted, and is retried after this many seconds. Failed sessions
+            have their own time for a retry.
         """
         params = {
             "lease": lease.token,
@@ -162,7 +162,7 @@ class Leases:
 
 
 def lease_of(scope: Scope, row: DictRow) -> Lease:
-    """The lease that a row of `leases.acquire` or `generations.hold` gives."""
+    """Makes a lease of a row of `leases.acquire` or `generations.hold`."""
     return Lease(
         scope,
         token=row["lease_token"],
@@ -174,7 +174,7 @@ def lease_of(scope: Scope, row: DictRow) -> Lease:
 
 
 def renewal(lease: Lease, settings: Settings) -> Params:
-    """The parameters of `leases.renew`, which a commit runs as well."""
+    """Returns the parameters of `leases.renew`, which a commit also runs."""
     return {"lease": lease.token, "seconds": settings.lease}
 
 
@@ -187,9 +187,9 @@ async def fail(
     session: str | None,
     error: Exception,
 ) -> float | None:
-    """Counts an attempt at a session, or at all of the user; the seconds until the next.
+    """Counts a failed attempt at a session, or at the whole user; returns the seconds to the next.
 
-    None: it was the last, and the session is set aside.
+    None: it was the last attempt, and the session is set aside.
 
     Raises:
         LeaseLost: another worker holds the user now; nothing was counted.
@@ -212,9 +212,9 @@ async def fail(
 async def begin(
     database: Database, settings: Settings, lease: Lease, *, generation: int, session: str | None
 ) -> bool:
-    """Notes that a session, or all of the user, is begun, in case it ends this process.
+    """Notes that work on a session, or on the whole user, begins, in case it crashes this process.
 
-    False: it has ended as many as may be, and is set aside.
+    False: it began too often without finishing, and is set aside.
 
     Raises:
         LeaseLost: another worker holds the user now; nothing was noted.
@@ -235,7 +235,7 @@ async def begin(
 async def defer(
     database: Database, lease: Lease, *, generation: int, session: str | None, wait: ExtractionWaits
 ) -> None:
-    """Leaves a session for later without counting an attempt.
+    """Postpones a session without counting an attempt.
 
     Raises:
         LeaseLost: another worker holds the user now; nothing was changed.
@@ -252,7 +252,7 @@ async def defer(
 
 
 def lease_lost(lease: Lease) -> LeaseLost:
-    """The error for a lease that another worker took over."""
+    """Returns the error for a lease that another worker took over."""
     return LeaseLost(f"lease {str(lease.token)!r} of user {lease.scope.user!r} was taken over")
 
 

@@ -1,4 +1,4 @@
-"""Which extractors made which memories, which generation serves whom, and its quality.
+"""Tracks generations: their extractors, the users they serve, and their quality.
 
 May import `runtime`, the extractors' protocol and `memory`.
 Must never delete the memories of a generation that serves anybody.

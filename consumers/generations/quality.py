@@ -1,7 +1,7 @@
-"""Quality: memories held against what they quote, a few at every look, all of them in a diff.
+"""Checks memories against the quotes they cite: a sample for a status, all of them for a diff.
 
-The rule needs no model: a memory is sound where each of its quotes is still in the log at its
-place, and where the words it quotes, if any, have one in common with it.
+The rule needs no model. A memory is sound if each of its quotes is still in the log at its place,
+and if the quoted words, if any, share a word with it.
 """
 
 from collections.abc import Sequence
@@ -14,21 +14,21 @@ from memory.database import Database
 from memory.models import Scope
 
 USERS_AT_ONCE = 20
-"""Users of a tenant that one look takes a sample of; the next look takes the next ones."""
+"""Users of a tenant that one sample covers; the next sample covers the next users."""
 
 MEMORIES_EACH = 10
 ROWS_EACH = 200
-"""How far into one user's memories a look goes for them, in each direction."""
+"""Rows of one user's memories that a sample reads, in each direction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How memories bear looking at.
+    """The result of checking the memories of one maker.
 
-    maker: extractor and version, and prompt and version where there is one.
-    quotes: how often they quote the log; `standing` of those are in it at their place, `purged`
+    maker: extractor and version, and prompt and version if there is one.
+    quotes: how often they quote the log. `standing` of those are in it at their place; `purged`
         ones went with retention.
-    sound: memories whose quotes all stand and support them by the rule above.
+    sound: memories whose quotes are all in place and support them by the rule above.
     """
 
     maker: str
@@ -40,11 +40,11 @@ class Quality:
 
     @property
     def score(self) -> float:
-        """The part of the memories that is sound; 1 where there are none."""
+        """The share of sound memories; 1 if there are none."""
         return self.sound / self.memories if self.memories else 1.0
 
     def plus(self, other: "Quality") -> "Quality":
-        """Both together, under this one's name."""
+        """Returns the sum of both, under this one's name."""
         return replace(
             self,
             memories=self.memories + other.memories,
@@ -56,9 +56,9 @@ class Quality:
 
 
 async def sampled(database: Database, tenant: str, language: str) -> list[Quality]:
-    """A sample of the tenant's memories, checked, by what made them; bounded, however many it has.
+    """Checks a bounded sample of the tenant's memories, grouped by what made them.
 
-    Each call takes the users after those of the last one.
+    Each call takes the users after those of the last call.
     """
     scope = Scope(tenant, NOBODY)
     turn = await database.fetch(scope, "quality.turn", {"limit": USERS_AT_ONCE})
@@ -75,7 +75,7 @@ async def sampled(database: Database, tenant: str, language: str) -> list[Qualit
 async def checked(
     database: Database, tenant: str, memories: Sequence[tuple[str, int]], language: str
 ) -> list[tuple[int, Quality]]:
-    """Memories of a tenant, by user and id, checked: by generation and what made them."""
+    """Checks memories of a tenant, named by user and id, grouped by generation and maker."""
     if not memories:
         return []
     params = {

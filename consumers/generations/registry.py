@@ -1,4 +1,4 @@
-"""Generations: which set of extractors makes which memories, and which of them serves whom.
+"""The registry of generations: their extractors, their states, and the users they serve.
 
     begun ──► shadow ──► serves 1..100 % of the users ──► live ──► shadow, kept up ──► retired
                  ▲                    │
@@ -28,7 +28,7 @@ DELETED_AT_ONCE = 1_000
 
 
 class State(StrEnum):
-    """What becomes of a generation: tried beside the live one, serving, or gone."""
+    """The state of a generation: a shadow beside the live one, live, or retired."""
 
     SHADOW = "shadow"
     LIVE = "live"
@@ -36,7 +36,7 @@ class State(StrEnum):
 
 
 def unreplaced(installed: Sequence[Extractor]) -> list[Extractor]:
-    """Whatever is installed, without what another one replaces."""
+    """Returns the installed extractors without those that another one replaces."""
     asking = [e for e in installed if isinstance(e, AsksModels)]
     replaced = frozenset(name for e in asking for name in e.replaces)
     return [e for e in installed if e.name not in replaced]
@@ -46,9 +46,9 @@ def unreplaced(installed: Sequence[Extractor]) -> list[Extractor]:
 class Generation:
     """All memories made by one set of extractors.
 
-    percent: of the users whom it serves; a shadow's come off the live one's.
-    followed: what is recorded goes through it as soon as through the live one.
-    extractors: versions by name; empty stands for whatever is installed.
+    percent: the share of users it serves; a shadow's share is taken from the live one's.
+    followed: new interactions go through it as soon as through the live one.
+    extractors: versions by name; empty stands for all installed ones.
     """
 
     id: int
@@ -59,10 +59,11 @@ class Generation:
     extractors: Mapping[str, str]
 
     def chosen(self, installed: Sequence[Extractor]) -> list[Extractor]:
-        """The extractors that derive this generation, of those installed here.
+        """Chooses the extractors that derive this generation, from those installed here.
 
-        The live one goes on under other versions of them; a shadow, which is to be compared, does
-        not. Where whatever is installed is meant, it is without what another one replaces.
+        The live generation continues with other versions of them; a shadow, which is to be
+        compared, does not. If all installed ones are meant, those that another one replaces are
+        left out.
 
         Raises:
             GenerationMismatch: one is not installed, or for a shadow in another version.
@@ -75,14 +76,14 @@ class Generation:
             if self.state is State.SHADOW and extractor.version != made_by:
                 raise GenerationMismatch(
                     f"generation {self.name!r} is made by {extractor.name!r} {made_by!r},"
-                    f" installed is {extractor.version!r}; derive that under another name"
+                    f" but {extractor.version!r} is installed; use another name for that"
                 )
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many users have a log, a generation has derived, and has derived as far as the live."""
+    """Counts of users: with a log, derived by a generation, and derived as far as the live one."""
 
     users: int = 0
     derived: int = 0
@@ -95,7 +96,7 @@ class Coverage:
 
 
 def named(installed: Sequence[Extractor], names: Sequence[str], whose: str) -> list[Extractor]:
-    """The installed extractors with these names, in the order in which they run.
+    """Returns the installed extractors with these names, in the order in which they run.
 
     Raises:
         GenerationMismatch: one is not installed here.
@@ -105,13 +106,12 @@ def named(installed: Sequence[Extractor], names: Sequence[str], whose: str) -> l
     if missing:
         known = ", ".join(sorted(e.name for e in installed))
         raise GenerationMismatch(
-            f"{whose} is made by {missing[0]!r}, which is not installed here; there are {known}"
+            f"{whose} is made by {missing[0]!r}, which is not installed here; installed: {known}"
         )
     return found
 
 
 def generation_of(row: DictRow) -> Generation:
-    """One row of `generations` as a value."""
     return Generation(
         row["generation"],
         row["name"],
@@ -123,25 +123,25 @@ def generation_of(row: DictRow) -> Generation:
 
 
 async def read_generations(database: Database) -> list[Generation]:
-    """Every generation, in the order they were begun."""
+    """Returns every generation, in the order they were begun."""
     return [generation_of(row) for row in await database.fetch_system("generations.all")]
 
 
 def shares_of(generations: Sequence[Generation]) -> dict[str, int]:
-    """The percent of the users that each generation serves, by name; the live one first."""
+    """Returns the percentage of users that each generation serves, by name; the live one first."""
     taken = {g.name: g.percent for g in generations if g.state is State.SHADOW and g.percent}
     live = {g.name: WHOLE - sum(taken.values()) for g in generations if g.state is State.LIVE}
     return {**live, **taken}
 
 
 async def followed_generations(database: Database) -> list[Generation]:
-    """Those that new interactions go through: the live one first."""
+    """Returns the generations that new interactions go through, the live one first."""
     kept_up = [g for g in await read_generations(database) if g.followed]
     return sorted(kept_up, key=lambda g: g.state is not State.LIVE)
 
 
 async def find_generation(database: Database, name: str) -> Generation:
-    """The generation of a name.
+    """Returns the generation of this name.
 
     Raises:
         UnknownGeneration: there is none.
@@ -151,34 +151,34 @@ async def find_generation(database: Database, name: str) -> Generation:
         if generation.name == name:
             return generation
     names = ", ".join(repr(g.name) for g in known if g.state is not State.RETIRED)
-    raise UnknownGeneration(f"no generation is called {name!r}; there are {names}")
+    raise UnknownGeneration(f"no generation is called {name!r}; generations: {names}")
 
 
 async def begin(database: Database, name: str, extractors: Mapping[str, str]) -> Generation:
-    """The shadow of this name, added if there is none.
+    """Returns the shadow of this name; adds it if there is none.
 
     Raises:
-        IllegalMove: the name is the live generation's, or of one that was retired.
-        GenerationMismatch: the shadow is made by other extractors, or other versions of them.
+        IllegalMove: the name belongs to the live generation, or to a retired one.
+        GenerationMismatch: the shadow has other extractors, or other versions of them.
     """
     params = {"name": name, "extractors": Jsonb(dict(extractors))}
     await database.fetch_system("generations.begin", params)
     generation = await find_generation(database, name)
     if generation.state is not State.SHADOW:
-        raise IllegalMove(f"generation {name!r} is {generation.state}; derive under another name")
+        raise IllegalMove(f"generation {name!r} is {generation.state}; use another name")
     if generation.extractors and dict(generation.extractors) != dict(extractors):
         raise GenerationMismatch(
-            f"generation {name!r} is made by {extractor_list(generation.extractors)}, asked for is"
+            f"generation {name!r} is made by {extractor_list(generation.extractors)}, not by"
             f" {extractor_list(extractors)}; derive that under another name"
         )
     return generation
 
 
 async def pin(database: Database, extractors: Mapping[str, str]) -> None:
-    """Says by which extractors the live generation stays to be made, whatever else is installed.
+    """Fixes the live generation's extractors, whatever else is installed later.
 
     Raises:
-        IllegalMove: it is made by others, as was said before.
+        IllegalMove: other extractors were fixed before.
     """
     params = {"extractors": Jsonb(dict(extractors))}
     if not await database.fetch_system("generations.pin", params):
@@ -191,7 +191,7 @@ async def pin(database: Database, extractors: Mapping[str, str]) -> None:
 async def coverage(
     database: Database, generation: Generation, tenant: str | None = None
 ) -> Coverage:
-    """How far a generation beside the live one has come, in one tenant or in all."""
+    """Counts how far a generation beside the live one has come, in one tenant or in all."""
     total = Coverage()
     async for each in tenants(database, tenant):
         params = {"generation": generation.id}
@@ -201,11 +201,11 @@ async def coverage(
 
 
 async def follow(database: Database, name: str) -> Generation:
-    """Lets what is recorded go through a shadow, too; what was recorded before is `Replay`'s.
+    """Sends new interactions through a shadow, too; `Replay` derives the earlier ones.
 
     Raises:
-        UnknownGeneration: there is none of the name.
-        IllegalMove: it is no shadow, or another shadow serves already.
+        UnknownGeneration: there is none of this name.
+        IllegalMove: it is not a shadow, or another shadow already serves.
     """
     generation = await find_generation(database, name)
     if generation.state is not State.SHADOW:
@@ -214,14 +214,14 @@ async def follow(database: Database, name: str) -> Generation:
         if other.state is State.SHADOW and other.percent and other.name != name:
             raise IllegalMove(
                 f"generation {other.name!r} serves {other.percent} % of the users;"
-                " `memory rollback` or `memory promote` comes first"
+                " run `memory rollback` or `memory promote` first"
             )
     await database.fetch_system("generations.follow", {"name": name, "followed": True})
     return await find_generation(database, name)
 
 
 async def unfollow(database: Database, name: str) -> None:
-    """Leaves a shadow that serves nobody as it is, until it is replayed again."""
+    """Stops keeping up a shadow that serves nobody, until it is replayed again."""
     await database.fetch_system("generations.follow", {"name": name, "followed": False})
 
 
@@ -229,17 +229,17 @@ async def serve(database: Database, name: str, percent: int) -> Generation:
     """Lets a shadow that is kept up serve `percent` of the users; one row.
 
     Raises:
-        IllegalMove: a percent outside 1 to 100, or it is not kept up.
+        IllegalMove: the percentage is outside 1 to 100, or the shadow is not kept up.
     """
     checked_percent(percent)
     params = {"name": name, "percent": percent}
     if not await database.fetch_system("generations.shift", params):
-        raise IllegalMove(f"generation {name!r} is no shadow that is kept up")
+        raise IllegalMove(f"generation {name!r} is not a shadow that is kept up")
     return await find_generation(database, name)
 
 
 def checked_percent(percent: int) -> None:
-    """Raises IllegalMove for what is no share of the users to shift."""
+    """Raises IllegalMove for a percentage that no shift can have."""
     if not 0 < percent <= WHOLE:
         raise IllegalMove(f"percent must be 1 to 100, got {percent!r}; `memory rollback` is for 0")
 
@@ -248,25 +248,25 @@ async def roll_back(database: Database) -> Generation:
     """Gives every user back to the live generation, at once; the shadow stays as it is.
 
     Raises:
-        IllegalMove: no shift is on.
+        IllegalMove: no shift is active.
     """
     rows = await database.fetch_system("generations.rollback")
     if not rows:
         raise IllegalMove(
-            "no shift is on; after `memory promote` the generation before is still kept up:"
-            " `memory shift` to it"
+            "no shift is active; after `memory promote`, `memory shift` to the former generation"
+            " goes back"
         )
     return await find_generation(database, rows[0]["name"])
 
 
 async def promote(database: Database, name: str) -> tuple[Generation, Generation]:
-    """Makes a shadow that serves everybody the live generation; returns it and the one before.
+    """Makes a shadow that serves all users the live generation; returns it and the former one.
 
-    The one before is kept up as a shadow, so that going back stays possible until it is retired.
+    The former one is kept up as a shadow, so that going back stays possible until it is retired.
 
     Raises:
-        UnknownGeneration: there is none of the name.
-        IllegalMove: it does not serve everybody.
+        UnknownGeneration: there is none of this name.
+        IllegalMove: it does not serve all users.
     """
     generation = await find_generation(database, name)
     refused = IllegalMove(
@@ -290,7 +290,7 @@ async def promote(database: Database, name: str) -> tuple[Generation, Generation
 
 @dataclass(slots=True)
 class Retired:
-    """What retiring a generation removed."""
+    """The result of retiring a generation."""
 
     generation: str
     memories: int = 0
@@ -300,17 +300,17 @@ class Retired:
 async def retire(
     database: Database, name: str, progress: Callable[[Retired], None] = lambda _: None
 ) -> Retired:
-    """Takes a shadow out and removes all it made, a batch at a time; run again it goes on.
+    """Takes a shadow out of use and removes its memories in batches; run it again to continue.
 
     Raises:
-        UnknownGeneration: there is none of the name.
+        UnknownGeneration: there is none of this name.
         IllegalMove: it is live, or serves some users.
     """
     generation = await find_generation(database, name)
     if not await database.fetch_system("generations.retire", {"name": name}):
         raise IllegalMove(
             f"generation {name!r} is {generation.state} and serves {generation.percent} % of the"
-            " users; `memory rollback`, or promoting another, comes first"
+            " users; run `memory rollback` or promote another generation first"
         )
     done, removed = Retired(name), -1
     while removed != done.memories:  # a worker that had not heard of it may have written meanwhile
@@ -333,6 +333,6 @@ async def _removed(database: Database, scope: Scope, generation: int) -> int:
 
 
 def extractor_list(extractors: Mapping[str, str]) -> str:
-    """Extractors with their versions, in the order of their names."""
+    """Lists extractors with their versions, in the order of their names."""
     made_by = ", ".join(f"{name} {version}" for name, version in sorted(extractors.items()))
     return made_by or "whatever is installed"

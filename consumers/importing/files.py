@@ -1,4 +1,4 @@
-"""Files for importing: lines and JSON elements one at a time, and texts made fit for the log."""
+"""Reads files for importing, one line or JSON element at a time, and cleans texts for the log."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """An interaction and where it stands: the file, and a place in it such as `line 12`."""
+    """An interaction and its place: the file, and a position in it such as `line 12`."""
 
     interaction: Interaction
     path: Path
@@ -33,7 +33,7 @@ class Located:
 
 @contextmanager
 def refusing(path: Path, place: str = "") -> Iterator[None]:
-    """Turns whatever is wrong inside into InvalidImport that names the file and the place."""
+    """Turns any error inside into InvalidImport, which names the file and the place."""
     try:
         yield
     except InvalidImport:
@@ -44,7 +44,7 @@ def refusing(path: Path, place: str = "") -> Iterator[None]:
 
 
 def beginning(path: Path) -> str:
-    """The first characters of the text in `path`, white space left out."""
+    """Returns the first characters of the text in `path`, without leading white space."""
     for file in _texts(path):
         with refusing(path):
             return file.read(_CHUNK).lstrip()
@@ -52,7 +52,7 @@ def beginning(path: Path) -> str:
 
 
 def lines(path: Path) -> Iterator[bytes]:
-    """Lines with their ends. One longer than any envelope comes in parts that are each too large.
+    """Yields lines with their ends; one over the envelope's limit comes in parts too large.
 
     Raises:
         InvalidImport: the file cannot be read.
@@ -65,9 +65,9 @@ def lines(path: Path) -> Iterator[bytes]:
 
 
 def elements(path: Path) -> Iterator[Any]:
-    """The objects and arrays of the JSON array in `path`, or in each export file of a zip.
+    """Yields the objects and arrays of the JSON array in `path`, or in each export file of a zip.
 
-    One is in memory at a time.
+    Only one is in memory at a time.
 
     Raises:
         InvalidImport: at the first broken element, after those before it.
@@ -92,7 +92,7 @@ def _texts(path: Path) -> Iterator[TextIO]:
 
 
 class _Window:
-    """The part of a text that is being read; what lies before `at` is done with."""
+    """The part of a text that is being read; the part before `at` is done."""
 
     def __init__(self, file: TextIO) -> None:
         self.text = ""
@@ -101,7 +101,7 @@ class _Window:
         self._file = file
 
     def grow(self) -> bool:
-        """Drop what is done with and read on; false at the end of the file."""
+        """Drops the part that is done and reads on; returns False at the end of the file."""
         # Twice as much each time, so that trying an element again costs its length twice at most.
         more = self._file.read(max(_CHUNK, len(self.text) - self.at))
         self._lines_before += self.text.count("\n", 0, self.at)
@@ -109,7 +109,7 @@ class _Window:
         return bool(more)
 
     def next_character(self, skipped: str) -> str:
-        """The next character not in `skipped`; empty at the end of the file."""
+        """Returns the next character not in `skipped`; empty at the end of the file."""
         while True:
             while self.at < len(self.text):
                 if self.text[self.at] not in skipped:
@@ -150,13 +150,13 @@ def _elements(file: TextIO, path: Path) -> Iterator[Any]:
 
 
 def storable(text: str) -> str:
-    """`text` with U+FFFD for what Postgres cannot store: NUL, half a surrogate pair."""
+    """Returns `text` with U+FFFD for what Postgres cannot store: NUL, half a surrogate pair."""
     joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return joined.replace("\x00", "\ufffd")
 
 
 def pieces(text: str, limit: int = MAX_CONTENT_BYTES) -> list[str]:
-    """`text` cut into pieces of at most `limit` bytes of UTF-8, after white space where it can.
+    """Cuts `text` into pieces of at most `limit` bytes of UTF-8, after white space if possible.
 
     The pieces joined are the text; `limit` is at least 4.
     """

@@ -1,7 +1,7 @@
-"""Conversations in the formats of others: LoCoMo, BEAM and ChatGPT's data export.
+"""Reads conversations in foreign formats: LoCoMo, BEAM and ChatGPT's data export.
 
-Each reader yields what stands before a broken place, then raises InvalidImport naming it. Ids come
-from the file alone, so reading it again doubles nothing.
+Each reader yields everything before a broken place, then raises InvalidImport naming it. Ids come
+from the file alone, so reading it again adds nothing twice.
 """
 
 import re
@@ -56,9 +56,9 @@ class _LocomoSample(BaseModel):
 
 
 def read_locomo(path: Path, *, tenant: str, agent: str | None = None) -> Iterator[Located]:
-    """A list of samples; user is the sample, session `session_N`, id `<sample_id>:<dia_id>`.
+    """Reads a list of samples; user is the sample, session `session_N`, id `<sample_id>:<dia_id>`.
 
-    Both speakers have role user and are told apart by actor. A picture's caption is in
+    Both speakers have role user and are distinguished by actor. A picture's caption is in
     `payload["caption"]`. Sessions are dated in UTC, each turn TURN_SECONDS after the last.
     """
     for number, element in enumerate(elements(path), start=1):
@@ -122,10 +122,10 @@ class _BeamBatch(BaseModel):
 def read_beam(
     path: Path, *, tenant: str, user: str | None = None, agent: str | None = None
 ) -> Iterator[Located]:
-    """A `chat.json` or its folder; user defaults to the folder's name, id is `<user>:<id>`.
+    """Reads a `chat.json` or its folder; user defaults to the folder's name, id is `<user>:<id>`.
 
     Session is `batch_N`. A time anchor dates its message or batch at noon UTC and holds until the
-    next one, each message TURN_SECONDS after the last; markers at the end of a message are cut off.
+    next one, each message TURN_SECONDS after the last. Markers at the end of a message are cut off.
     """
     path = path / CHAT_FILE if path.is_dir() else path
     user = user or path.resolve().parent.name
@@ -213,11 +213,11 @@ class _Conversation(BaseModel):
 def read_chatgpt(
     path: Path, *, tenant: str, user: str, agent: str | None = None
 ) -> Iterator[Located]:
-    """The export's zip, or its `conversations.json`; one session per conversation.
+    """Reads the export's zip, or its `conversations.json`; one session per conversation.
 
-    Of every tree the branch last shown is taken; regenerated answers, system, hidden and empty
-    messages are left out. What the assistant sent to a tool is a tool call, with the answer as
-    tool result. A message without a time has that of the one before it.
+    It takes the branch of every tree that was shown last, and leaves out regenerated answers and
+    system, hidden and empty messages. What the assistant sent to a tool becomes a tool call, and
+    the answer its tool result. A message without a time has that of the one before it.
     """
     for number, element in enumerate(elements(path), start=1):
         talk = _parsed(_Conversation, element, path, f"conversation {number}")
@@ -253,7 +253,7 @@ def _shown_branch(talk: _Conversation, path: Path) -> list[_Message]:
 def _chatgpt_interaction(
     message: _Message, scope: Scope, seconds: float | None
 ) -> Interaction | None:
-    """`message` as an interaction; None for what the conversation did not show."""
+    """`message` as an interaction; None if the conversation did not show it."""
     text, attachments = _parts(message.content or {})
     hidden = (message.metadata or {}).get("is_visually_hidden_from_conversation")
     if hidden or message.author.role not in set(Role) - {Role.SYSTEM}:
@@ -284,7 +284,7 @@ def _chatgpt_kind(message: _Message) -> tuple[InteractionKind, dict[str, Any]]:
 
 
 def _parts(content: dict[str, Any]) -> tuple[str, list[str]]:
-    """The text of a message's content, and pointers to what is not text."""
+    """The text of a message's content, and pointers to its other parts."""
     if content.get("content_type") in {"thoughts", "reasoning_recap", "user_editable_context"}:
         return "", []
     parts = content.get("parts") or [content.get("text")]
@@ -305,10 +305,10 @@ def _parsed(model: type[_Model], element: object, path: Path, place: str) -> _Mo
 
 
 def _placed(interaction: Interaction, path: Path, place: str) -> Iterator[Located]:
-    """`interaction` ready to record; none for an empty one, several for one too large.
+    """`interaction` ready to record; none if it is empty, several if it is too large.
 
-    The files of others keep other limits than the log. So what Postgres cannot store becomes
-    U+FFFD, and content over the limit goes on in interactions `<id>/2`, `<id>/3`, ...
+    Foreign files have other limits than the log. So characters that Postgres cannot store become
+    U+FFFD, and content over the limit continues in interactions `<id>/2`, `<id>/3`, ...
     """
     first, *others = pieces(storable(interaction.content))
     parts = [replace(interaction, content=first)] + [

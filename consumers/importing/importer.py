@@ -1,7 +1,8 @@
-"""Files into the walk: interactions out of four formats, and the loop that records them.
+"""Imports interactions from four formats: reads a file and records what it holds.
 
 A reader is lazy and pure. It yields every interaction up to the first broken place, then raises
-InvalidImport naming that place; ids come from the file alone, so importing again doubles nothing.
+InvalidImport naming that place. Ids come from the file alone, so importing again adds nothing
+twice.
 """
 
 import json
@@ -34,17 +35,17 @@ from memory.log.envelope import from_json
 from memory.models import Interaction, Receipt
 
 BATCH_SIZE = 2_000
-"""Interactions handed to the recorder at a time: each batch is planned and synced to disk once."""
+"""Interactions given to the recorder at a time: each batch is planned and synced to disk once."""
 
 BATCH_CHARACTERS = 4_000_000
-"""After so many a batch is handed over as it is: the server reads it as one value."""
+"""The characters at which a batch is sent early: the server reads it as one value."""
 
 Batch = tuple[list[Located], InvalidImport | None]
-"""What a reader gave next, nothing at its end, and what is wrong with what comes after it."""
+"""The next interactions of a reader, none at its end, and the error of what follows them."""
 
 
 class Format(StrEnum):
-    """What a file to import can be."""
+    """The format of a file to import."""
 
     JSONL = "jsonl"
     LOCOMO = "locomo"
@@ -54,10 +55,10 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """How many interactions were new to the log, how many it already had, and what it refused.
+    """Counts of interactions: new to the log, already there, and refused.
 
-    Each of `refused` names the place and the reason: an id that is there with other content, or
-    was forgotten. In a batch that holds one, what was new is counted with what was already there.
+    Each of `refused` names the place and the reason: the id has different content in the log, or
+    was forgotten. In a batch with a refused one, new interactions count as already there.
     """
 
     accepted: int = 0
@@ -66,7 +67,7 @@ class ImportReport:
 
     @property
     def read(self) -> int:
-        """All interactions the reader gave."""
+        """All interactions that the reader gave."""
         return self.accepted + self.duplicates + len(self.refused)
 
     def __add__(self, other: "ImportReport") -> "ImportReport":
@@ -82,10 +83,10 @@ class ImportReport:
 
 
 class Recorder(Protocol):
-    """What an import writes to; `memory.client.AsyncMemoryClient` is one."""
+    """The target of an import; `memory.client.AsyncMemoryClient` is one."""
 
     async def record_many(self, interactions: Sequence[Interaction], /) -> Sequence[Receipt]:
-        """Append interactions of any scopes, one receipt each, in order.
+        """Appends interactions of any scopes and returns one receipt each, in order.
 
         Raises:
             InteractionConflict, ForgottenId: some were refused; the others are in the log.
@@ -100,13 +101,13 @@ async def import_interactions(
     batch_size: int = BATCH_SIZE,
     progress: Callable[[ImportReport], None] = lambda _: None,
 ) -> ImportReport:
-    """Record what a reader yields, up to `batch_size` at a time; `progress` hears of every batch.
+    """Records the interactions of a reader, in batches; calls `progress` after every batch.
 
-    An interaction that the log refuses for its id is reported and does not stop the others. While
-    a batch is recorded the next one is read.
+    An interaction whose id the log refuses is reported and does not stop the others. While a batch
+    is recorded, the next one is read.
 
     Raises:
-        InvalidImport: the file breaks; everything before the named place has been recorded.
+        InvalidImport: the file has a bad place; everything before it has been recorded.
     """
     report = ImportReport()
     send, receive = anyio.create_memory_object_stream[Batch]()
@@ -188,11 +189,11 @@ def read(
     agent: str | None = None,
     form: Format | None = None,
 ) -> Iterator[Located]:
-    """Every interaction of a file or folder in any known format, in the file's order.
+    """Yields every interaction of a file or folder in any known format, in the file's order.
 
     Raises:
         InvalidScope: the format names no tenant or no user, and none was given.
-        InvalidImport: at the first broken place, after all before it was yielded.
+        InvalidImport: at the first broken place, after everything before it.
     """
     form = form or detect_format(path)
     match form:
@@ -210,7 +211,7 @@ def read(
 
 
 def detect_format(path: Path) -> Format:
-    """What `path` holds, told by its first line or first element.
+    """Detects the format of `path` by its first line or first element.
 
     Raises:
         InvalidImport: the file cannot be read or is in none of the formats.
@@ -235,9 +236,9 @@ def detect_format(path: Path) -> Format:
 def read_jsonl(
     path: Path, *, tenant: str | None = None, user: str | None = None, agent: str | None = None
 ) -> Iterator[Located]:
-    """One envelope a line, blank lines left out; memory stays that of one line.
+    """Reads one envelope per line, without blank lines; it holds one line in memory.
 
-    `tenant`, `user` and `agent` fill in for lines that lack theirs.
+    `tenant`, `user` and `agent` are the defaults for lines without theirs.
     """
     given = {"tenant": tenant, "user": user, "agent": agent}
     defaults = {name: value for name, value in given.items() if value is not None}

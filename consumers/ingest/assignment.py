@@ -1,4 +1,4 @@
-"""Which partitions are this process's, since when, and up to where it has come in each."""
+"""Tracks the partitions of this process, their epochs, and their positions."""
 
 import logging
 from collections.abc import Callable, Collection
@@ -16,10 +16,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class OwnedPartition:
-    """One partition under one epoch; another object for it is another ownership.
+    """One partition under one epoch; a later ownership is another object.
 
-    `applied` is what the log holds everything before, `next_offset` what was read up to and is in
-    the log or on its way there.
+    The log holds everything before `applied`. Records before `next_offset` were read, and are in
+    the log or on their way there.
     """
 
     partition: TopicPartition
@@ -29,11 +29,11 @@ class OwnedPartition:
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Takes partitions over in Postgres as the group hands them to this process, and seeks there.
+    """Takes over partitions in Postgres as the group assigns them, and seeks to their positions.
 
-    Called by kafka-python in its own thread while `poll()` waits for it. `quiet` returns once no
-    batch is under way on the store's connection. A failure here must end the consumer, which would
-    otherwise go on from the broker's offsets; `failure` is what it was.
+    kafka-python calls it in its own thread while `poll()` waits for it. `quiet` returns once no
+    batch is in progress on the store's connection. A failure here must end the consumer, which
+    would otherwise continue from the broker's offsets; `failure` holds the error.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self._unbegun: dict[TopicPartition, int] = {}
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Raises the epoch of each, and reads on from where Postgres says."""
+        """Raises the epoch of each partition, and reads on from its position in Postgres."""
         try:
             self._quiet()
             numbers = [p.partition for p in assigned]
@@ -71,7 +71,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         logger.info("took over %s of %s", sorted(numbers), self._topic.name)
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Lets go of them: what was read of them and not committed is read by their next owner."""
+        """Releases them: their next owner reads what was read and not committed."""
         self._quiet()
         for partition in revoked:
             self.owned.pop(partition, None)
@@ -79,11 +79,11 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         logger.info("gave up %s of %s", sorted(p.partition for p in revoked), self._topic.name)
 
     def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
-        """As when revoked; that somebody else may have them already is what the epoch is for."""
+        """Releases them as when revoked; the epoch fences off an owner that has them already."""
         self.on_partitions_revoked(lost)
 
     def begin(self) -> None:
-        """Notes for partitions that nobody had read where they begin, and starts reading them.
+        """Notes the start of partitions that nobody had read, and starts reading them.
 
         Raises:
             PositionLost: one was taken over meanwhile.
@@ -101,7 +101,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self._unbegun = {}
 
     def stand_where_committed(self, store: IngestStore) -> None:
-        """Goes back to what the log holds, with a new connection, after a commit of unknown end.
+        """Returns to the log's position, on a new connection, after a commit of unknown outcome.
 
         Raises:
             PositionLost: a partition was taken over meanwhile.
@@ -122,7 +122,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer.seek(partition, next_offset)
 
     def _wait(self, partition: TopicPartition, epoch: int) -> None:
-        """Where the partition begins is for the broker to say, which cannot be asked from here."""
+        """Postpones a partition without a position: the broker cannot be asked here."""
         self._unbegun[partition] = epoch
         self._consumer.seek(partition, 0)
         self._consumer.pause(partition)

@@ -1,9 +1,9 @@
-"""CloudEvents 1.0 over Kafka, structured and binary mode, as fields of the envelope.
+"""Reads CloudEvents 1.0 over Kafka, in structured and binary mode, as fields of the envelope.
 
-`data` is a JSON object with the envelope's own fields. What it leaves out the event fills in:
-`time` is when it occurred, `source` who sent it, `subject` the session, and the extensions
-`tenant`, `user`, `agent`, `session`, `kind` and `role` what they say. An event is known by its
-source and id together, so its id here is both.
+`data` is a JSON object with the envelope's own fields. The event supplies the missing ones: `time`
+is when it occurred, `source` the sender, `subject` the session, and the extensions `tenant`,
+`user`, `agent`, `session`, `kind` and `role` the fields of these names. Source and id together
+identify an event, so both make the interaction id.
 """
 
 import hashlib
@@ -21,10 +21,10 @@ _EXTENSIONS = ("tenant", "user", "agent", "session", "kind", "role")
 
 
 def attributes_of(record: Record) -> dict[str, Any] | None:
-    """The event with its `data`, in either mode; None where the record is no CloudEvent.
+    """Returns the event with its `data`, in either mode, or None if it is not a CloudEvent.
 
     Raises:
-        Unreadable: it says it is one and cannot be read as one.
+        Unreadable: the record claims to be one and cannot be read as one.
     """
     headers = dict(record.headers)
     kind = _text(headers.get("content-type")).partition(";")[0].strip().lower()
@@ -51,10 +51,10 @@ def attributes_of(record: Record) -> dict[str, Any] | None:
 
 
 def envelope_fields(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The envelope's fields that the event carries.
+    """Returns the envelope's fields that the event carries.
 
     Raises:
-        Unreadable: `data` is no JSON object, or the event has no id or source.
+        Unreadable: `data` is not a JSON object, or the event has no id or source.
     """
     data = event.get("data")
     if not isinstance(data, dict):

@@ -1,4 +1,4 @@
-"""A batch on its way into the log, in a thread of its own, while the next one is read."""
+"""Commits a batch in its own thread while the next one is read."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
@@ -9,7 +9,7 @@ from consumers.ingest.store import Counts
 
 
 class Committing:
-    """One batch that is being applied; `ends` is where its part of each partition ends.
+    """A batch that is being applied; `ends` holds its end in each partition.
 
     Nothing else may use the connection until it is over.
     """
@@ -21,11 +21,11 @@ class Committing:
         Thread(target=self._run, args=(apply,), name="ingest-commit", daemon=True).start()
 
     def wait(self) -> None:
-        """Returns once it is over, however it went."""
+        """Returns once the commit has succeeded or failed."""
         wait([self._done])
 
     def result(self) -> Counts:
-        """What became of its records, once it is over; raises what it failed with."""
+        """Returns the counts of its records once it is over, or raises its error."""
         counts = self._done.result()
         for owned, end in self._ends.items():
             owned.applied = end

@@ -1,7 +1,8 @@
-"""Which topic records are of: a name can come to mean another topic while it is read.
+"""Identifies the topic of records: a name can be given to another topic while it is read.
 
-kafka-python fetches by name, so records do not tell. But an id never comes back: where brokers
-still give the name the old id after they handed records out, the records are of the old topic.
+kafka-python fetches by name, so records do not tell their topic. But a topic id is never used
+again: if brokers still give the name the old id after they returned records, the records are of the
+old topic.
 """
 
 from collections.abc import Collection
@@ -24,7 +25,7 @@ _FIRST_WITH_IDS = 10
 
 
 def identity(consumer: Any, settings: Settings) -> TopicId:
-    """The topic that has the name now.
+    """Returns the topic that has the name now.
 
     Raises:
         UnknownTopic: there is none.
@@ -38,7 +39,7 @@ def identity(consumer: Any, settings: Settings) -> TopicId:
 
 
 class TopicGuard:
-    """Asks brokers over connections of its own: one that a fetch waits on answers nothing else."""
+    """Asks brokers on its own connections: one with a waiting fetch answers nothing else."""
 
     def __init__(self, consumer: Any, topic: TopicId, settings: Settings) -> None:
         self.topic = topic
@@ -50,24 +51,24 @@ class TopicGuard:
         )
 
     def ask(self, partitions: Collection[TopicPartition]) -> "TopicCheck":
-        """Whether what was read of these partitions before is of the topic."""
+        """Starts a check that what was read of these partitions before is of the topic."""
         return TopicCheck(self, partitions)
 
     def knows(self, name: str) -> bool:
-        """Whether there is a topic of this name; raises KafkaError where nobody answers."""
+        """Returns whether a topic of this name exists; raises KafkaError if no broker answers."""
         (found,) = self.client.describe_topics([name])
         return not found["error_code"]
 
     def close(self) -> None:
-        """Disconnects."""
         self.client.close()
 
 
 class TopicCheck:
-    """Asks the brokers, from now on, which topic has the name; `confirm` is what they said.
+    """Asks the brokers which topic has the name now; `confirm` evaluates their answers.
 
-    Those are asked that lead `partitions`, whose own view is what they answered fetches by: another
-    broker's may be older. So if it is confirmed, what was read before it was made is of the topic.
+    It asks the leaders of `partitions`, since their own view decided the answers to fetches;
+    another broker's view may be older. So if it is confirmed, everything read before the check is
+    of the topic.
     """
 
     def __init__(self, guard: TopicGuard, partitions: Collection[TopicPartition]) -> None:
@@ -78,11 +79,11 @@ class TopicCheck:
         self._asked = self._ask()
 
     def confirm(self) -> None:
-        """Waits for the answers; a broker that is away is asked again for a while.
+        """Waits for the answers; asks a broker that is away again for a while.
 
         Raises:
             TopicRecreated: another topic has the name now.
-            KafkaError: there is no such topic any more, or no answer.
+            KafkaError: the topic is gone, or no broker answers.
         """
         for answer in self._answers():
             self._confirm(answer)
@@ -105,7 +106,7 @@ class TopicCheck:
         return self._manager.call_soon(self._sent)
 
     async def _sent(self) -> list[Any]:
-        """In the client's own thread: to all at once, then waits for each."""
+        """Runs in the client's own thread: sends to all at once, then waits for each."""
         leaders = {self._leaders_in.leader_for_partition(p) for p in self._partitions}
         if leaders & {None, -1}:
             raise theirs.LeaderNotAvailableError(self._topic.name)

@@ -1,4 +1,4 @@
-"""How far ingestion is behind the topic: in messages, and in seconds that the oldest has waited."""
+"""Measures how far ingestion is behind the topic: in messages, and in seconds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from memory.optional import extra
 from memory.settings import Settings
 
 LOOK_SECONDS = 5.0
-"""How long brokers may take to say where a topic ends, and to hand out what waits first."""
+"""Time limit for brokers to say where a topic ends, and to return the first waiting records."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """One partition of the topic.
+    """The lag of one partition of the topic.
 
     waiting: messages from the position to the topic's end; offsets have holes, so it may be fewer.
-    seconds: since the oldest message that waits was written; 0 where none waits.
-    Both are None where the brokers could not be asked.
+    seconds: age of the oldest waiting message; 0 if none waits.
+    Both are None if the brokers could not be asked.
     """
 
     partition: int
@@ -39,7 +39,7 @@ class PartitionLag:
 
 @dataclass(frozen=True, slots=True)
 class IngestState:
-    """Ingestion of the configured topic. `unknown` says why the brokers could not be asked."""
+    """The ingestion of the configured topic. `unknown` says why the brokers could not be asked."""
 
     topic: str
     partitions: tuple[PartitionLag, ...]
@@ -48,21 +48,21 @@ class IngestState:
 
     @property
     def waiting(self) -> int | None:
-        """Messages that wait, of all partitions."""
+        """Waiting messages of all partitions."""
         if self.unknown:
             return None
         return sum(p.waiting or 0 for p in self.partitions)
 
     @property
     def seconds(self) -> float | None:
-        """How long the one that has waited longest has waited."""
+        """The longest wait of all partitions."""
         if self.unknown:
             return None
         return max((p.seconds or 0.0 for p in self.partitions), default=0.0)
 
 
 async def ingest_state(database: Database, settings: Settings) -> IngestState | None:
-    """How ingestion stands; None where no brokers are configured."""
+    """Reads the state of ingestion, or returns None if no brokers are configured."""
     if not settings.kafka_servers:
         return None
     rows = await database.fetch_system("ingest.positions", {"topic": settings.kafka_topic})
@@ -77,7 +77,7 @@ async def ingest_state(database: Database, settings: Settings) -> IngestState | 
 
 
 def _behind(settings: Settings, rows: Sequence[Mapping[str, Any]]) -> list[PartitionLag]:
-    """Asks the brokers, as a consumer of no group."""
+    """Asks the brokers, as a consumer without a group."""
     with extra("kafka"):
         from kafka import KafkaConsumer, TopicPartition
 
@@ -122,7 +122,7 @@ def _start(row: Mapping[str, Any] | None, begin: int) -> int:
 
 
 def _oldest(consumer: Any, starts: Mapping[Any, int]) -> dict[Any, float]:
-    """For each partition how long its first record from there on has waited, as far as seen."""
+    """The age of the first record from each start on, as far as seen."""
     consumer.assign(list(starts))
     for partition, offset in starts.items():
         consumer.seek(partition, offset)

@@ -1,7 +1,7 @@
-"""A mapping file: lets a topic whose fields have other names be read as envelopes.
+"""Mapping files: read a topic whose fields have other names as envelopes.
 
-Each field of the envelope names the place where messages have it, or what it always is; the models
-here are the file's schema, in TOML or JSON.
+Each field of the envelope names its place in the messages, or a constant. The models here are the
+file's schema, in TOML or JSON.
 """
 
 import json
@@ -42,7 +42,7 @@ def _spelled_out(source: object) -> object:
 
 
 class Source(BaseModel):
-    """Where one field's value comes from: a dotted path into the message, or a constant.
+    """The source of one field's value: a dotted path into the message, or a constant.
 
     Paths that begin with @ read the record: `@key`, `@timestamp` (milliseconds), `@place` (topic,
     partition and offset in one text), `@headers.<name>`.
@@ -84,7 +84,7 @@ class Source(BaseModel):
         return zone
 
     def read(self, event: Mapping[str, Any], record: Record, topic: str) -> Any:
-        """The value in this message; `_ABSENT` where there is none."""
+        """Returns the value in this message, or `_ABSENT`."""
         if self.constant is not None:
             return self.constant
         found = _of_record(self.path or "", record, topic) or _at(event, self.path or "")
@@ -94,16 +94,16 @@ class Source(BaseModel):
             return found
         if (translated := self.values.get(str(found), self.default)) is None:
             known = ", ".join(self.values)
-            raise Unreadable(Reason.INVALID, f"{self.path} is {found!r}, and not one of {known}")
+            raise Unreadable(Reason.INVALID, f"{self.path} is {found!r}, not one of {known}")
         return translated
 
     def moment(self, found: object) -> str:
-        """A time as the envelope writes it."""
+        """Returns a time as the envelope writes it."""
         try:
             return self._moment(found).isoformat()
         except (ValueError, OverflowError, OSError) as error:
             raise Unreadable(
-                Reason.INVALID, f"{self.path} is no time as {self.time}: {found!r}"
+                Reason.INVALID, f"{self.path} is not a time in format {self.time}: {found!r}"
             ) from error
 
     def _moment(self, found: object) -> datetime:
@@ -124,10 +124,10 @@ Spelled = Annotated[Source, BeforeValidator(_spelled_out)]
 
 
 class FieldMapping(BaseModel):
-    """Where each field of the envelope stands in the messages of another topic.
+    """The place of each field of the envelope in the messages of another topic.
 
-    `payload` builds the payload from single values; without it `fields.payload` may name an object.
-    `keys` says whether records must have our key; with other producers they rarely do.
+    `payload` builds the payload from single values; without it, `fields.payload` may name an
+    object. `keys` says whether records must have our key; other producers rarely send it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -147,10 +147,10 @@ class FieldMapping(BaseModel):
         return self
 
     def fields_of(self, event: Mapping[str, Any], record: Record, topic: str) -> dict[str, Any]:
-        """The envelope's fields in one message.
+        """Returns the envelope's fields in one message.
 
         Raises:
-            Unreadable: a value that has no translation, or is no time.
+            Unreadable: a value has no translation, or is not a time.
         """
         found: dict[str, Any] = {}
         for name, source in self.fields.items():
@@ -165,7 +165,7 @@ class FieldMapping(BaseModel):
         return found
 
     def names_of(self, event: Mapping[str, Any], record: Record, topic: str) -> dict[str, Any]:
-        """Whose message it is, as far as it can be told."""
+        """Returns the owner of a message, as far as it can be read."""
         found: dict[str, Any] = {}
         for name in _NAMES:
             with suppress(Unreadable):
@@ -174,10 +174,10 @@ class FieldMapping(BaseModel):
 
 
 def read_mapping(path: Path) -> FieldMapping:
-    """The mapping in a TOML or JSON file.
+    """Reads a mapping from a TOML or JSON file.
 
     Raises:
-        ConfigurationError: it cannot be read, or is none; the message names the place.
+        ConfigurationError: it cannot be read, or is not a mapping; the message names the place.
     """
     load: Callable[[str], Any] = json.loads if path.suffix == ".json" else tomllib.loads
     try:
@@ -192,7 +192,7 @@ def read_mapping(path: Path) -> FieldMapping:
 
 
 def _of_record(path: str, record: Record, topic: str) -> Any:
-    """What a path beginning with @ names; None for any other."""
+    """The value of a path that begins with @; None for any other."""
     match path.partition("."):
         case ("@key", _, _):
             return None if record.key is None else record.key.decode(errors="replace")
@@ -220,6 +220,6 @@ def _at(event: Mapping[str, Any], path: str) -> Any:
 
 
 def _fitting(name: FieldName, value: Any) -> Any:
-    """Numbers as the text they print as, where the envelope wants text."""
+    """Numbers as text, if the envelope wants text."""
     plain_number = isinstance(value, int) and not isinstance(value, bool)
     return str(value) if plain_number and name not in ("payload", "private") else value

@@ -1,4 +1,4 @@
-"""How one process ingests."""
+"""Defines the options of an ingesting process."""
 
 import os
 import socket
@@ -15,13 +15,13 @@ def _this_process() -> str:
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """How one process ingests.
+    """The options of an ingesting process.
 
     group: processes of one group share the topic's partitions.
     instance_id: makes this a static member, whose partitions wait for it while it restarts.
-    drain: ends once this process's partitions are read to their end.
-    accept_loss: goes on where the topic begins now, where it does not go on where the log stands.
-    owner: what positions say of who has them.
+    drain: stop once this process's partitions are read to their end.
+    accept_loss: if the topic does not continue at the log's position, continue at its beginning.
+    owner: the name of this process in the positions.
     """
 
     group: str = GROUP

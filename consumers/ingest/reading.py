@@ -1,4 +1,4 @@
-"""Reads a record: which envelope it is in, whose it is, and whether it may enter the log."""
+"""Reads a record: its envelope, its owner, and whether it may enter the log."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ MAX_AHEAD = timedelta(days=1)
 """How far a message's own time may lie ahead of this machine's clock."""
 
 MAX_TRACESTATE = 512
-"""Characters of `tracestate` that every system must pass on, by W3C's recommendation."""
+"""Characters of `tracestate` that every system must pass on, as W3C recommends."""
 
 _NAMES = ("tenant", "user", "session", "id")
 
@@ -38,10 +38,10 @@ def _now() -> datetime:
 
 
 class Reader:
-    """Turns records of a topic into arrivals, or into dead letters that say why they are none.
+    """Turns records of a topic into interactions, or into dead letters with a reason.
 
-    Unless the mapping says otherwise a record must have the key of its tenant and user, since
-    nothing else keeps a user's messages in one partition and so in order.
+    Unless the mapping says otherwise, a record must have the key of its tenant and user: nothing
+    else keeps a user's messages in one partition, and so in order.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Reader:
         self._now = now
 
     def read(self, record: Record) -> Accepted | Rejected:
-        """The record as an arrival; a dead letter where it cannot be one."""
+        """Returns the record as accepted, or as a dead letter."""
         try:
             incoming, trace = self._incoming(record)
             self._check(record, incoming.interaction)
@@ -67,7 +67,7 @@ class Reader:
         return Accepted(record, incoming, traced, staged_row(incoming, traced))
 
     def _incoming(self, record: Record) -> tuple[Incoming, Mapping[str, Any]]:
-        """What the record brings, and the attributes beside it that may hold a trace context."""
+        """The record's interaction, and the attributes beside it that may hold a trace context."""
         if record.value is None:
             raise Unreadable(Reason.NO_VALUE, "the record has no value: it deletes nothing here")
         if len(record.value) > MAX_ENVELOPE_BYTES:
@@ -105,7 +105,7 @@ class Reader:
             )
 
     def _whose(self, record: Record) -> RecordOwner:
-        """What the message or its key tells of whose it is, so that forgetting can reach it."""
+        """The owner, from the message or its key, so that forgetting can reach a dead letter."""
         found: dict[str, str] = {}
         with suppress(Unreadable, RecursionError):
             event = cloudevents.attributes_of(record) if record.headers else None
@@ -161,7 +161,7 @@ def _key(tenant: str, user: str) -> bytes:
 
 
 def _named_by(key: bytes | None) -> dict[str, str]:
-    """Tenant and user, where the key is one of ours."""
+    """Tenant and user of a key, if it is one of ours."""
     with suppress(ValueError, RecursionError):
         match json.loads(key or b""):
             case [tenant, user] if _is_name(tenant) and _is_name(user):
@@ -174,7 +174,7 @@ def _is_name(value: object) -> bool:
 
 
 def _trace_context(record: Record, event: Mapping[str, Any]) -> Trace:
-    """What travels with it, from the headers or an event's extension of that name."""
+    """The trace context, from the headers or an event's extension of that name."""
     found = {name: event.get(name) for name in ("traceparent", "tracestate")}
     for name, value in record.headers:
         if name in found and value is not None:
@@ -192,5 +192,5 @@ def _shown(value: object) -> str:
 
 
 def _storable(text: str) -> str:
-    """The text without what Postgres cannot store."""
+    """The text without characters that Postgres cannot store."""
     return text.replace("\x00", "\ufffd").encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""What a record of the topic turns into: an interaction on its way, or a reason why not."""
+"""Defines the results of reading a record: an accepted interaction, or a reason against it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from memory.log.trace_context import Trace
 
 
 class Record(Protocol):
-    """A record as kafka-python hands it over; `timestamp` in milliseconds since 1970, or -1."""
+    """A record as kafka-python returns it; `timestamp` in milliseconds since 1970, or -1."""
 
     @property
     def partition(self) -> int: ...
@@ -28,7 +28,7 @@ class Record(Protocol):
 
 
 class Reason(StrEnum):
-    """Why a message is a dead letter."""
+    """The reason why a message is a dead letter."""
 
     OVERSIZE = "oversize"
     NOT_JSON = "not_json"
@@ -43,7 +43,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecordOwner:
-    """What could be told of a message that was not accepted: whose it is, and its id."""
+    """The owner and the id of a rejected message, as far as they could be read."""
 
     tenant: str | None = None
     user: str | None = None
@@ -64,7 +64,7 @@ class Rejected:
 class Accepted(NamedTuple):
     """A message that can be applied, with the W3C trace context it came with.
 
-    row: how it is staged, but for its number in the batch.
+    row: its staged row, without its number in the batch.
     """
 
     record: Record
@@ -73,7 +73,6 @@ class Accepted(NamedTuple):
     row: bytes
 
     def rejected(self, reason: Reason, detail: str) -> Rejected:
-        """The same message as a dead letter."""
         interaction = self.incoming.interaction
         scope = interaction.scope
         whose = RecordOwner(scope.tenant, scope.user, scope.session, interaction.id)
@@ -81,14 +80,14 @@ class Accepted(NamedTuple):
 
 
 def record_time(record: Record) -> datetime | None:
-    """When the broker, or the producer, says the record was written; None where nobody did."""
+    """Returns when the broker or producer says the record was written; None if neither does."""
     if record.timestamp < 0:
         return None
     return datetime.fromtimestamp(record.timestamp / 1000, UTC)
 
 
 class Unreadable(Exception):
-    """A record cannot be applied, and why."""
+    """A record cannot be applied, for the given reason."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)

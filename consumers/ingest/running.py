@@ -1,4 +1,4 @@
-"""The loop: polls a consumer group, applies what came, and waits out what passes by itself."""
+"""The ingestion loop: polls a consumer group, applies records, and waits out passing failures."""
 
 import logging
 from collections.abc import Callable
@@ -19,21 +19,21 @@ FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0
 
 
 class Trouble:
-    """Failures in a row: how long to wait after each, and what to say once they are over."""
+    """Failures in a row: how long to wait after each, and what to log once they are over."""
 
     def __init__(self) -> None:
         self._failures = 0
         self._since = 0.0
 
     def again(self) -> float:
-        """Seconds to wait now."""
+        """Returns the seconds to wait now."""
         if not self._failures:
             self._since = monotonic()
         self._failures += 1
         return backoff(self._failures - 1, first=FIRST_WAIT, longest=LONGEST_WAIT)
 
     def over(self) -> None:
-        """The work goes on."""
+        """Ends the row of failures."""
         if self._failures:
             seconds = monotonic() - self._since
             logger.warning("ingest goes on after %d tries, %.1f s", self._failures, seconds)
@@ -43,7 +43,7 @@ class Trouble:
 class Ingest:
     """Applies a topic to the log until it is stopped; `stop` may be called from anywhere.
 
-    `locate` says where the database is, and that it is at this release.
+    `locate` returns the database's URL, checked to be at this release.
     """
 
     def __init__(
@@ -62,17 +62,17 @@ class Ingest:
         self._trouble = Trouble()
 
     def stop(self) -> None:
-        """Lets the batch under way finish, then ends `run`."""
+        """Lets the current batch finish, then ends `run`."""
         self._stopping.set()
 
     def run(self) -> Counts:
-        """Ingests; what came of the records once it was stopped, or drained.
+        """Ingests; returns the counts of records once it was stopped or drained.
 
-        Trouble that passes by itself is waited out for ever.
+        It waits out passing failures for ever.
 
         Raises:
-            BrokenStream: the topic does not go on where the log stands.
-            ConfigurationError: brokers or database will not let this process work.
+            BrokenStream: the topic does not continue at the log's position.
+            ConfigurationError: brokers or database do not let this process work.
         """
         while not self._stopping.is_set():
             try:
@@ -86,7 +86,7 @@ class Ingest:
         return self.done
 
     def _membership(self) -> None:
-        """Follows the topic as one member of the group, to the end or to what ends the session."""
+        """Follows the topic as one member of the group, until the session ends."""
         session = open_session(self._settings, self._locate(), self._options, self._count)
         try:
             while not self._stopping.is_set():

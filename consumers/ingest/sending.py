@@ -1,4 +1,4 @@
-"""Dead letters on their way to the topic beside the one they came from, at least once each."""
+"""Sends dead letters to the dead-letter topic, at least once each."""
 
 import logging
 from base64 import b64decode
@@ -20,17 +20,17 @@ logger = logging.getLogger(__name__)
 
 LETTERS_AT_ONCE = 100
 LOOK_SECONDS = 30.0
-"""Between two looks for letters that an earlier process left unsent."""
+"""Seconds between two looks for dead letters that an earlier process left unsent."""
 
 AGAIN_SECONDS = 60.0
 SEND_SECONDS = 5.0
 
 
 class Sender:
-    """Sends what the table has and the topic lacks; the table stays what counts.
+    """Sends the dead letters that the topic lacks; the table stays the source of truth.
 
-    Trouble here never stops ingestion: it is logged, and tried again later. `known` says whether
-    there is a topic of a name; a producer would hold ingestion up until it gave up.
+    A failure here never stops ingestion: it is logged, and retried later. `known` says whether a
+    topic exists; without that check, a producer would hold up ingestion until it gave up.
     """
 
     def __init__(self, settings: Settings, topic: TopicId, known: Callable[[str], bool]) -> None:
@@ -43,7 +43,7 @@ class Sender:
         self._failing = False
 
     def send(self, store: IngestStore, partitions: Collection[int], *, new: bool) -> None:
-        """Sends what is there to be sent of these partitions; `new`: something has just come.
+        """Sends the unsent dead letters of these partitions; `new`: some have just been added.
 
         Raises:
             StoreUnavailable: retriable.
@@ -64,7 +64,6 @@ class Sender:
             store.fetch("dead_letters.sent", {"letters": [row["dead_letter_id"] for row in rows]})
 
     def close(self) -> None:
-        """Disconnects."""
         if self._producer is not None:
             with suppress(theirs.KafkaError):
                 self._producer.close(timeout=SEND_SECONDS)
@@ -94,7 +93,7 @@ class Sender:
 
 
 def _message(row: dict[str, Any]) -> dict[str, Any]:
-    """The message as it was, with headers that say why and where it stood."""
+    """The original message, with headers for its reason and its place."""
     place = f"{row['topic']}/{row['partition']}@{row['record_offset']}"
     said = {"reason": row["reason"], "detail": row["detail"], "place": place}
     headers = [

@@ -1,4 +1,4 @@
-"""One membership in the consumer group, over one connection to Postgres."""
+"""One membership in the consumer group, on one connection to Postgres."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -29,20 +29,20 @@ from memory.settings import Settings
 logger = logging.getLogger(__name__)
 
 Applied = Callable[[Counts], None]
-"""Told what became of a batch's records."""
+"""Called with the counts of a batch's records."""
 
 MAX_RECORDS = 5_000
 MIN_RECORDS = 100
 MAX_BYTES = 16 * 1024 * 1024
-"""Of the values in one batch; a single fetch may go over it."""
+"""The values in one batch; a single fetch may exceed it."""
 
 FETCH_BYTES = 8 * 1024 * 1024
 TARGET_SECONDS = 1.0
-"""What a commit may take before batches are made smaller."""
+"""Batches get smaller if a commit takes longer than this."""
 
 POLL_MS = 500
 GATHER_SECONDS = 0.25
-"""How long a batch is added to while more is there."""
+"""How long a batch collects records while more are there."""
 
 TELL_SECONDS = 1.0
 ANSWER_MS = 10_000
@@ -57,7 +57,7 @@ _MISUSE = (
     theirs.KafkaConfigurationError,
     theirs.UnsupportedCodecError,
 )
-"""What comes of how this process or its group is set up, and so of no waiting."""
+"""Errors of how this process or its group is set up, which waiting does not cure."""
 
 
 @dataclass(slots=True)
@@ -69,13 +69,13 @@ class PartitionRecords:
 
 
 class Limit:
-    """How many records a batch may have: fewer while commits are slow, more while quick."""
+    """The size limit of a batch: lower while commits are slow, higher while they are quick."""
 
     def __init__(self) -> None:
         self.records = MAX_RECORDS // 4
 
     def learn(self, records: int, seconds: float) -> None:
-        """Takes note of a commit."""
+        """Adjusts the limit after a commit."""
         if seconds > TARGET_SECONDS:
             self.records = max(MIN_RECORDS, self.records // 2)
         elif records >= self.records and seconds < TARGET_SECONDS / 2:
@@ -83,9 +83,9 @@ class Limit:
 
 
 class ConsumerSession:
-    """A consumer, what it was assigned, and the connection its batches commit on.
+    """A consumer, its assignment, and the connection on which its batches commit.
 
-    While one batch is applied the next is read. `applied` is told of each that was, once.
+    While one batch is applied, the next is read. `applied` is called for each applied batch, once.
     """
 
     def __init__(
@@ -115,19 +115,19 @@ class ConsumerSession:
 
     @property
     def failed(self) -> bool:
-        """Whether an assignment failed: this session reads from nowhere in particular, and ends."""
+        """Whether an assignment failed: this session has no valid position, and ends."""
         return self._assignment.failure is not None
 
     def step(self) -> bool:
-        """Reads what is there and has it applied; whether the batch before is applied now.
+        """Reads and starts the next batch; returns whether the previous one is applied now.
 
-        False where there was none before, so that nothing is under way but what was read here.
+        It returns False if there was none before, so that only the batch read here is in progress.
 
         Raises:
-            PositionLost: another process took a partition over.
+            PositionLost: another process took over a partition.
             StoreUnavailable, ConcurrentWrite, BusUnavailable: retriable.
-            BrokenStream: the topic does not go on where the log stands.
-            BusRefused: the brokers will not let this process go on as it is set up.
+            BrokenStream: the topic does not continue at the log's position.
+            BusRefused: the brokers do not let this process continue as it is set up.
         """
         with self._kafka():
             parts = self._gather()
@@ -153,7 +153,7 @@ class ConsumerSession:
         return counts is not None
 
     def _begin(self, batch: Batch) -> None:
-        """Has it applied while the next batch is read."""
+        """Starts applying a batch while the next one is read."""
         ends = {}
         for range_ in batch.ranges:
             owned = self._assignment.owned[TopicPartition(self._topic.name, range_.partition)]
@@ -161,10 +161,10 @@ class ConsumerSession:
         self._under_way = Committing(partial(self._apply, batch), ends)
 
     def _settled(self) -> Counts | None:
-        """What became of the batch under way, once that is over; None where there is none.
+        """The counts of the batch in progress, once it is over; None if there is none.
 
-        If it failed, what was read after it must be read again: the session ends, or goes on from
-        what the log holds (`reconnect`).
+        If it failed, records that were read after it must be read again: the session ends, or
+        continues from the log's position (`reconnect`).
         """
         under_way, self._under_way = self._under_way, None
         if under_way is None:
@@ -174,12 +174,12 @@ class ConsumerSession:
         return counts
 
     def _quiet(self) -> None:
-        """Waits for the batch under way, however it goes."""
+        """Waits until the batch in progress has succeeded or failed."""
         if self._under_way is not None:
             self._under_way.wait()
 
     def _gather(self) -> dict[TopicPartition, PartitionRecords]:
-        """What is there to be read, up to the limits of a batch; waits only for the first of it."""
+        """Reads records up to the limits of a batch; waits only for the first of them."""
         parts: dict[TopicPartition, PartitionRecords] = {}
         records = size = 0
         enough = monotonic() + GATHER_SECONDS
@@ -202,7 +202,7 @@ class ConsumerSession:
         return parts
 
     def _moved(self) -> dict[TopicPartition, int]:
-        """Up to where what was read goes, of each partition where that is past what is applied."""
+        """The end of what was read in each partition, if it is past what is applied."""
         ends = {p: self._consumer.position(p, ANSWER_MS) for p in self._assignment.owned}
         owned = self._assignment.owned
         return {p: e for p, e in ends.items() if e is not None and e > owned[p].next_offset}
@@ -243,7 +243,7 @@ class ConsumerSession:
         return counts
 
     def _apply_in_parts(self, ranges: Sequence[OffsetRange], error: RowRefused) -> Counts:
-        """Commits what the database takes, and sets the row aside that it refuses."""
+        """Commits the rows that the database takes, and sets aside the row that it refuses."""
         if sum(len(s.accepted) for s in ranges) == 1:
             (range_,) = (s for s in ranges if s.accepted)
             refused = range_.accepted.pop()
@@ -271,7 +271,7 @@ class ConsumerSession:
         raise AssertionError("unreachable")
 
     def drained(self) -> bool:
-        """Whether this process has partitions, and has applied all that is in them."""
+        """Whether this process has partitions, and has applied everything in them."""
         owned = self._assignment.owned
         if not owned or self._under_way:
             return False
@@ -280,22 +280,22 @@ class ConsumerSession:
         return all(o.applied >= ends[p] for p, o in owned.items())
 
     def pause(self) -> None:
-        """Reads no more, and stays in the group."""
+        """Stops reading, and stays in the group."""
         self._consumer.pause(*self._assignment.owned)
 
     def stay(self, seconds: float) -> None:
-        """Lets the group know that this process is alive; waits at most so long."""
+        """Tells the group that this process is alive; waits at most `seconds`."""
         with self._kafka():
             # Partitions that are assigned meanwhile are read again from where Postgres says.
             self._consumer.poll(int(1000 * min(seconds, POLL_MS / 1000)))
             self._check()
 
     def reconnect(self) -> None:
-        """Goes on with a new connection, from what the log holds.
+        """Continues on a new connection, from the log's position.
 
         Raises:
             StoreUnavailable: not yet.
-            PositionLost: another process took a partition over meanwhile.
+            PositionLost: another process took over a partition meanwhile.
         """
         self._store.close()
         self._store = IngestStore.open(self._store.url, self._settings)
@@ -303,9 +303,9 @@ class ConsumerSession:
         self._consumer.resume(*self._assignment.owned)
 
     def close(self) -> None:
-        """Leaves the group once the batch under way is over.
+        """Leaves the group once the batch in progress is over.
 
-        What was read and not committed is read again by whoever is next.
+        The next owner reads again what was read and not committed.
         """
         try:
             try:
@@ -336,7 +336,7 @@ class ConsumerSession:
 
     @contextmanager
     def _kafka(self) -> Iterator[None]:
-        """kafka-python's errors as ours."""
+        """Translates kafka-python's errors into ours."""
         try:
             with consuming(self._settings):
                 yield
@@ -349,7 +349,7 @@ class ConsumerSession:
             raise
 
     def _go_on_after(self, error: theirs.KafkaError) -> None:
-        """Raises what is broken, where that is why; moves on first where loss is accepted."""
+        """Raises the broken stream behind an error, if any; moves on first if loss is accepted."""
         if not isinstance(error, OUT_OF_RANGE):
             return
         self._quiet()
@@ -371,7 +371,7 @@ def open_session(
     Raises:
         StoreUnavailable, BusUnavailable: retriable.
         UnknownTopic, BusRefused: the brokers have no such topic, or refuse.
-        TopicRecreated: positions are of an earlier topic of this name.
+        TopicRecreated: the positions are of an earlier topic of this name.
     """
     with ExitStack() as opened:
         store = opened.enter_context(IngestStore.open(url, settings))
@@ -404,7 +404,7 @@ def consuming(settings: Settings) -> Iterator[None]:
 
 
 def halves(ranges: Sequence[OffsetRange]) -> tuple[list[OffsetRange], list[OffsetRange]]:
-    """The same stretches in two parts with half of the arrivals each, to be applied in turn."""
+    """Splits the ranges into two parts with half of the interactions each."""
     left = sum(len(s.accepted) for s in ranges) // 2
     first: list[OffsetRange] = []
     second: list[OffsetRange] = []
@@ -445,7 +445,7 @@ def _cut(range_: OffsetRange, accepted: int) -> tuple[OffsetRange, OffsetRange]:
 
 
 def _consumer(settings: Settings, options: IngestOptions) -> Any:
-    """A consumer that neither commits nor chooses where to read: Postgres says both."""
+    """A consumer that neither commits nor chooses where to read: Postgres decides both."""
     return KafkaConsumer(
         **{
             "metadata_max_age_ms": 30_000,  # how long a topic made again goes unnoticed while idle

@@ -1,7 +1,7 @@
-"""A row of `staged` as COPY reads it.
+"""Encodes rows of `staged` for COPY.
 
-Rows are written while records are read. The thread that applies a batch has then hardly anything to
-do but wait for Postgres, and need not take turns with the one that reads.
+Rows are encoded while records are read. The thread that applies a batch then mostly waits for
+Postgres, and does not compete with the one that reads.
 """
 
 from memory.log.envelope import Incoming
@@ -37,5 +37,5 @@ def _traced(trace: Trace) -> str:
 
 
 def _escaped(text: str) -> str:
-    """What separates fields and rows, and the backslash, as COPY reads them as themselves."""
+    """Escapes field and row separators and the backslash for COPY."""
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

@@ -1,6 +1,6 @@
 """The Postgres side of ingestion: rows, dead letters and position of a batch commit together.
 
-Synchronous, as kafka-python's loop is: one connection in the worker's role for one process.
+It is synchronous, as kafka-python's loop is: one connection in the worker's role for one process.
 """
 
 from base64 import b64encode
@@ -24,21 +24,21 @@ from memory.settings import Settings
 Outcome = Literal["duplicate", "forgotten", "conflict"]
 
 IDLE_IN_TRANSACTION_SECONDS = 15
-"""After which the server ends the transaction of a process that stopped in the middle of it."""
+"""After this time the server ends the transaction of a process that stopped in the middle of it."""
 
 LOCK_SECONDS = 10
 
 _BAD_ROW = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded)
-"""What the database answers because of a row rather than of its own state."""
+"""The database's errors that a row causes, rather than the database's own state."""
 
 
 class RowRefused(StoreError):
-    """The database refused a row of the batch; which one is for the caller to find."""
+    """The database refused a row of the batch; the caller has to find which one."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicId:
-    """One topic of one cluster, by the ids that its name may outlive."""
+    """One topic of one cluster, identified by ids, which the name may outlive."""
 
     cluster_id: str
     topic_id: str
@@ -46,13 +46,13 @@ class TopicId:
 
     @property
     def key(self) -> dict[str, str]:
-        """As parameters of the statements on positions."""
+        """Returns the parameters of the statements on positions."""
         return {"cluster": self.cluster_id, "topic_id": self.topic_id, "topic": self.name}
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """Where a partition stands, under the epoch it was taken over with; None: not begun."""
+    """The position of a partition, under the epoch it was taken over with; None: not started."""
 
     epoch: int
     next_offset: int | None
@@ -60,7 +60,7 @@ class PartitionState:
 
 @dataclass(slots=True)
 class Counts:
-    """What became of records."""
+    """Counts of records by their outcome."""
 
     appended: int = 0
     duplicates: int = 0
@@ -68,7 +68,6 @@ class Counts:
     set_aside: int = 0
 
     def add(self, other: "Counts") -> None:
-        """Adds another count to this one."""
         self.appended += other.appended
         self.duplicates += other.duplicates
         self.forgotten += other.forgotten
@@ -76,13 +75,13 @@ class Counts:
 
     @property
     def records(self) -> int:
-        """All of them."""
+        """The sum of all counts."""
         return self.appended + self.duplicates + self.forgotten + self.set_aside
 
 
 @dataclass(slots=True)
 class OffsetRange:
-    """The records of one partition from `start` up to `end`, which holes may have taken away."""
+    """The records of one partition from `start` up to `end`; there may be holes between them."""
 
     partition: int
     epoch: int
@@ -95,11 +94,11 @@ class OffsetRange:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Stretches that commit together, and what is staged of them.
+    """Ranges that commit together, and their staged rows.
 
-    rows: as COPY reads them, numbered by their place among the arrivals of all stretches.
-    again: of each arrival whose id came before in the batch, the number of the first; it is not
-    staged, but judged by what the log then has.
+    rows: encoded for COPY, numbered by their place among the interactions of all ranges.
+    again: for each interaction whose id came before in the batch, the number of the first. It is
+        not staged; its outcome follows from what the log then holds.
     """
 
     ranges: Sequence[OffsetRange]
@@ -110,7 +109,7 @@ class Batch:
 
     @classmethod
     def of(cls, ranges: Sequence[OffsetRange]) -> Self:
-        """All that can be done of applying them without the database."""
+        """Prepares a batch as far as possible without the database."""
         accepted = [a for s in ranges for a in s.accepted]
         first: dict[tuple[str, str, str], int] = {}
         again, rows = {}, []
@@ -134,11 +133,11 @@ class IngestStore:
 
     @classmethod
     def open(cls, url: str, settings: Settings) -> Self:
-        """A connection of its own, in the worker's role.
+        """Opens a connection in the worker's role.
 
         Raises:
             StoreUnavailable: the server does not answer, or not now.
-            ConfigurationError: it answers that it will not let us in.
+            ConfigurationError: the server refuses the login.
         """
         timeout = max(1, int(settings.connect_timeout))
         try:
@@ -161,7 +160,7 @@ class IngestStore:
         return cls(connection, url, settings)
 
     def close(self) -> None:
-        """Closes the connection; a transaction under way is rolled back."""
+        """Closes the connection; a running transaction is rolled back."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -173,12 +172,12 @@ class IngestStore:
     def take(
         self, topic: TopicId, partitions: Iterable[int], owner: str
     ) -> dict[int, PartitionState]:
-        """Takes partitions over from whoever had them; where each stands."""
+        """Takes over partitions from their former owners; returns their positions."""
         params = {**topic.key, "partitions": sorted(partitions), "owner": owner}
         return _places(self.fetch("ingest.take", params))
 
     def begin(self, topic: TopicId, epochs: Mapping[int, int], starts: Mapping[int, int]) -> None:
-        """Notes where partitions begin that nobody had read.
+        """Notes the start of partitions that nobody had read.
 
         Raises:
             PositionLost: one was taken over meanwhile.
@@ -194,21 +193,21 @@ class IngestStore:
         _refuse_lost(topic, set(partitions) - begun)
 
     def held(self, topic: TopicId, partitions: Iterable[int]) -> dict[int, PartitionState]:
-        """Where partitions stand, whoever has them now."""
+        """Returns the positions of partitions, whoever owns them now."""
         params = {**topic.key, "partitions": sorted(partitions)}
         return _places(self.fetch("ingest.held", params))
 
     def fetch(self, name: str, params: Mapping[str, Any]) -> list[DictRow]:
-        """Runs one statement on tables of no tenant, as a transaction of its own."""
+        """Runs one statement on tables of no tenant, as its own transaction."""
         with translated():
             cursor = self._connection.execute(queries.statement(name), params)
             return cursor.fetchall() if cursor.description else []
 
     def apply(self, topic: TopicId, batch: Batch) -> dict[int, Counts]:
-        """Commits a batch whole, with its positions, or nothing; by partition what came of it.
+        """Commits a whole batch with its positions, or nothing; returns the counts by partition.
 
         Raises:
-            PositionLost: a partition was taken over, or does not stand where its stretch starts.
+            PositionLost: a partition was taken over, or its position is not the start of its range.
             RowRefused: the database refuses one of the rows.
             StoreUnavailable, ConcurrentWrite: retriable. It is not known whether it committed.
         """
@@ -242,14 +241,14 @@ class IngestStore:
         return counts
 
     def _not_appended(self, batch: Batch) -> list[tuple[int, Outcome]]:
-        """The numbers of those that were not appended, and what became of each."""
+        """The numbers of those that were not appended, and the outcome of each."""
         known = self._append_staged(batch)
         hashes = {n: batch.accepted[n].incoming.content_hash for n in batch.again.values()} | known
         held = known | {n: hashes[first] for n, first in batch.again.items()}
         return [(n, judged(batch.accepted[n].incoming, held[n])) for n in sorted(held)]
 
     def _append_staged(self, batch: Batch) -> dict[int, bytes | None]:
-        """What the log already had under the ids of those it did not append; None: forgotten."""
+        """The content that the log already had under the ids it did not append; None: forgotten."""
         if not batch.rows:
             return {}
         with self._connection.cursor() as cursor, cursor.copy(_STATEMENTS["copy"]) as copy:
@@ -310,7 +309,7 @@ def _configure(connection: Connection[DictRow], settings: Settings) -> None:
 
 @contextmanager
 def _rows_told_apart() -> Iterator[None]:
-    """What a row is to blame for is told from what the server is."""
+    """Separates errors of a row from errors of the server."""
     try:
         yield
     except _BAD_ROW as error:

@@ -1,4 +1,4 @@
-"""Where a topic does not go on where the log stands: what happened, and how to go on regardless."""
+"""Explains why a topic does not continue at the log's position, and how to continue anyway."""
 
 import logging
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from memory.errors import BrokenStream, LogTruncated, RetentionGap, TopicRecreat
 logger = logging.getLogger(__name__)
 
 OUT_OF_RANGE = (theirs.OffsetOutOfRangeError, theirs.LogTruncationError)
-"""What kafka-python says where a partition has nothing at the offset that it is to be read from."""
+"""kafka-python's errors for a partition that has nothing at the requested offset."""
 
 ADVICE = "to go on without them run once: memory ingest --accept-loss"
 
 
 def refuse_recreated(store: IngestStore, topic: TopicId, *, accept: bool) -> None:
-    """Lets a topic pass whose name no earlier one bore; or forgets the earlier one's positions.
+    """Refuses a recreated topic or, if accepted, forgets the positions of the earlier one.
 
     Raises:
-        TopicRecreated: there was an earlier one, and that was not accepted.
+        TopicRecreated: there was an earlier topic of this name, and that was not accepted.
     """
     earlier = store.fetch("ingest.earlier_topics", topic.key)
     if not earlier:
@@ -37,7 +37,7 @@ def refuse_recreated(store: IngestStore, topic: TopicId, *, accept: bool) -> Non
 
 
 def recreated(topic: TopicId, what: str) -> TopicRecreated:
-    """What to raise where another topic now has the name."""
+    """Returns the error for a name that now belongs to another topic."""
     return TopicRecreated(
         f"topic {topic.name!r} was deleted and made again: {what}. What was in the earlier one and"
         f" not applied is lost; {ADVICE}"
@@ -50,7 +50,7 @@ def out_of_range(
     owned: Mapping[TopicPartition, OwnedPartition],
     error: theirs.KafkaError,
 ) -> tuple[BrokenStream, list[OffsetRange]]:
-    """What became of the partitions that `error` is about, and the moves that would go on.
+    """Returns the error for the partitions that `error` is about, and the moves that would go on.
 
     `error` is one of OUT_OF_RANGE.
     """

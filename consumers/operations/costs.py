@@ -1,4 +1,4 @@
-"""What model calls cost, tenant by tenant, as the ledger's sums say it."""
+"""Reads the costs of model calls, tenant by tenant, from the ledger's sums."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -12,7 +12,7 @@ from memory.models import Scope
 
 
 class By(StrEnum):
-    """What sums are told apart by."""
+    """The grouping of sums."""
 
     MODEL = "model"
     PROMPT = "prompt"
@@ -23,10 +23,10 @@ class By(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The sums over some calls.
+    """The sums over a group of calls.
 
     of: the model, the prompt with its version, the day, the tenant or the generation.
-    calls: all of them; `cached` cost nothing, `failed` brought no usable answer.
+    calls: all calls; `cached` ones cost nothing, `failed` ones brought no usable answer.
     cost: in the currency of the price table.
     seconds: from the first request of a call to its end, waiting included.
     """
@@ -47,7 +47,7 @@ _SUMMED = tuple(field.name for field in fields(Cost))[1:]
 async def read_costs(
     database: Database, tenant: str | None = None, since: date | None = None, by: By = By.MODEL
 ) -> list[Cost]:
-    """The sums since the beginning of `since` (UTC), of one tenant or of all, dearest first.
+    """Reads the sums since the start of `since` (UTC), of one tenant or of all, highest cost first.
 
     Days come in their order.
     """
@@ -72,7 +72,7 @@ def _of(by: By, tenant: str, row: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """One call, as the ledger keeps it; see `model_calls` in the migrations."""
+    """One call in the ledger; see `model_calls` in the migrations."""
 
     user_id: str
     call_id: str
@@ -97,7 +97,7 @@ class Called:
 async def read_calls(
     database: Database, tenant: str, user: str | None, outcome: str | None, limit: int
 ) -> Sequence[Called]:
-    """The tenant's newest calls, newest first."""
+    """Reads the tenant's newest calls, newest first."""
     params = {"user": user or "", "outcome": outcome, "limit": limit}
     rows = await database.fetch(Scope(tenant, user or NOBODY), "models.calls", params)
     return [

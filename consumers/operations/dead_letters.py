@@ -1,4 +1,4 @@
-"""Dead letters as an operator sees them: listed, shown, brought into the log after all, dropped."""
+"""Lists, shows, redrives and drops dead letters for an operator."""
 
 from base64 import b64decode
 from collections.abc import AsyncIterator, Sequence
@@ -18,7 +18,7 @@ PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class StoredDeadLetter:
-    """A dead letter as the record it was."""
+    """A dead letter as the original record."""
 
     partition: int
     offset: int
@@ -30,9 +30,9 @@ class StoredDeadLetter:
 
 @dataclass(slots=True)
 class Redriven:
-    """What a redrive did: letters that are in the log now, and for each other one why it is not.
+    """The result of a redrive: letters now in the log, and the reason for each other one.
 
-    forgotten: letters of ids that had been forgotten; nothing is kept of them.
+    forgotten: letters of forgotten ids; nothing is kept of them.
     """
 
     appended: int = 0
@@ -49,10 +49,10 @@ async def redrive(
     reason: Reason | None = None,
     mapping: FieldMapping | None = None,
 ) -> Redriven:
-    """Reads letters again and appends them at the end of their users' logs; all if none is named.
+    """Reads letters again and appends them at the end of their users' logs; by default all.
 
-    A letter that was redriven keeps its place and reason, and nothing of what it held. Safe to
-    repeat: an id is appended once.
+    A redriven letter keeps its place and reason, but not its contents. It is safe to repeat: an id
+    is appended once.
     """
     done = Redriven()
     log = Log(database, settings)

@@ -1,9 +1,9 @@
-"""Re-embedding: moves a store to another embedder while it goes on serving.
+"""Re-embedding: moves a store to another embedder while it serves.
 
-New vectors are made beside the old ones, which serve until the new are complete. Then one
-transaction puts the new embedder into service, and a second pass makes the vectors of memories
-that came in between. What is missing is asked of the store each time, so an interrupted run is
-simply run again.
+New vectors are made beside the old ones, which serve until the new ones are complete. Then one
+transaction puts the new embedder into service, and a second pass makes the vectors of memories that
+came in between. The store says each time which vectors are missing, so an interrupted run is simply
+run again.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from memory.models import Scope
 
 @dataclass(slots=True)
 class Reembedded:
-    """What a run did; `replaced` names the embedder it took out of service, if it did."""
+    """The result of a run; `replaced` names the embedder that it took out of service, if any."""
 
     embedder: str
     memories: int = 0
@@ -31,7 +31,7 @@ class Reembedded:
 
 
 class Reembedding:
-    """Moves one store to `embedder`, over the worker's role."""
+    """Moves one store to `embedder`, with the worker's role."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Reembedding:
     async def run(self, *, drop_old: bool = False) -> Reembedded:
         """Makes every missing vector and puts the embedder into service.
 
-        With `drop_old`, vectors of embedders out of service are removed at the end.
+        With `drop_old`, vectors of embedders out of service are deleted at the end.
 
         Raises:
             WrongDimension: the store knows this embedder with another dimension.

@@ -1,7 +1,7 @@
-"""Retracting a distrusted source over all users of a tenant, and restoring it.
+"""Retracts a distrusted source for all users of a tenant, and restores it.
 
-Each user is one transaction. The place is kept, so a run that is stopped goes on from there; and
-what is retracted already stays as it is, so running it again does no harm.
+Each user is one transaction. The position is stored, so a stopped run continues there. Running it
+again does no harm: what is retracted stays as it is.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ from memory.settings import Settings
 
 BATCH = 500
 LEASE_SECONDS = 900.0
-"""How long one batch of users may take before another process may take the run over."""
+"""How long one batch of users may take before another process may take over the run."""
 
 
 @dataclass(slots=True)
 class SourceRevised:
-    """What a run did over a tenant: users gone through, and of those how many it changed.
+    """The result of a run over a tenant: users examined, and users changed.
 
-    The counts are as in `memory.beliefs.retraction.Revised`. `skipped`: another process is at it.
+    The counts are as in `memory.beliefs.retraction.Revised`. `skipped`: another process runs it.
     """
 
     source: str
@@ -40,7 +40,7 @@ class SourceRevised:
 
 
 class SourceRevision:
-    """Retracts, or restores, one source in a tenant, over the worker's role."""
+    """Retracts or restores one source in a tenant, with the worker's role."""
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class SourceRevision:
         self._progress = progress
 
     async def run(self, tenant: str, source: str, why: AuditReason) -> SourceRevised:
-        """Goes through the tenant's users, from where a run was stopped.
+        """Processes the tenant's users, from where a run was stopped.
 
         Raises:
-            LeaseLost: a batch took so long that another process took the run over.
+            LeaseLost: a batch took so long that another process took over the run.
         """
         done = SourceRevised(source)
         scope = Scope(tenant, NOBODY)

@@ -1,4 +1,4 @@
-"""The operators' view of a store: positions, lag, what was set aside, and what is in the tiers."""
+"""Reads the operators' view of a store: positions, lag, sessions set aside, and the tiers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from memory.log.interactions import Position, position_of
 from memory.models import Scope
 
 BUDGET, SERVER = BudgetSpent.__name__, ExtractionWaits.__name__
-"""Why sessions are left for later, as `progress` names it."""
+"""The errors that postpone sessions, as `progress` names them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many current memories of a kind an extractor made."""
+    """The number of current memories of a kind that an extractor made."""
 
     kind: str
     extractor: str
@@ -28,7 +28,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A session that extraction gave up on, at `ordinal`."""
+    """A session that extraction set aside, at `ordinal`."""
 
     user: str
     session: str
@@ -40,11 +40,11 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class ModelDay:
-    """What models cost a tenant today (UTC), and which of its sessions wait for one.
+    """The model costs of a tenant today (UTC), and its sessions that wait for a model.
 
     spent, budget: in the currency of the price table; a budget of None is no limit.
-    waiting_for_budget: sessions put off because it was spent; waiting_for_server: because the
-        model's server asked to be left alone.
+    waiting_for_budget: sessions postponed because the budget was spent.
+    waiting_for_server: sessions postponed because the model's server refused requests.
     resumes_at: when the first of them is read again.
     """
 
@@ -57,19 +57,20 @@ class ModelDay:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A store at a moment.
+    """The state of a store at one moment.
 
     Users, interactions, waiting, lag and leases count every tenant; the rest is the tenant's.
-    waiting: interactions recorded and not extracted; backfill_waiting: those of them that belong to
-        users of whom nothing but history waits.
-    lag_seconds: how long the user who has waited longest has waited, backfill apart.
-    leased: users that a worker holds; leases_expired: whom one held and did not come back to.
-    models: what they cost today, and what waits for them.
+    waiting: interactions recorded and not extracted.
+    backfill_waiting: those of them that belong to users with only imported history waiting.
+    lag_seconds: the longest wait of a user, without backfill.
+    leased: users that a worker holds.
+    leases_expired: users whose worker vanished.
+    models: their costs today, and the sessions that wait for them.
     set_aside: the newest of `set_aside_total`.
     sessions_open: sessions whose working memory has not expired.
-    ingest: of the configured topic; None where there is none.
-    quality: of a sample of the tenant's memories, by what made them; another one at each look.
-    serves: the percent of the users that each generation serves, of those that serve any.
+    ingest: of the configured topic; None if there is none.
+    quality: of a sample of the tenant's memories, by maker; another sample each time.
+    serves: the percentage of users that each serving generation serves.
     position: of the user asked for.
     """
 
@@ -110,10 +111,10 @@ async def read_status(
     language: str,
     daily_budget: float | None = None,
 ) -> Status:
-    """The store as `database`, in the worker's role, sees it; two round trips and a few.
+    """Reads the state of the store, with the worker's role; two round trips and a few.
 
-    `language` is the store's, for the quality of a sample of its memories; `daily_budget` what a
-    tenant may spend on models a day.
+    `language` is the store's, for the quality of a sample of its memories; `daily_budget` is the
+    tenant's limit for model costs.
 
     Raises:
         InvalidScope: an empty tenant or user.

@@ -1,4 +1,4 @@
-"""Makes the topics of the bus as they are planned, and says where those that exist differ."""
+"""Creates the planned topics of the bus, and reports how existing ones differ."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ _ALREADY_THERE = 36
 class TopicMade:
     """One topic after `create_topics`.
 
-    differences: what an existing topic has otherwise than planned, a sentence each. Nothing that
-        exists is changed: that is for whoever runs the brokers to decide.
+    differences: how an existing topic differs from the plan, one sentence each. Existing topics are
+        not changed: that is the brokers' operator's decision.
     """
 
     name: str
@@ -31,12 +31,12 @@ class TopicMade:
 
 
 def create_topics(settings: Settings, planned: Sequence[Topic]) -> list[TopicMade]:
-    """Makes the topics that are missing; running it again changes nothing. Blocks.
+    """Creates the missing topics; running it again changes nothing. Blocks.
 
     Raises:
         BusUnavailable: no broker answers within CONNECT_SECONDS.
-        BusRefused: the brokers do not let this client in or make topics, or cannot make one so,
-            such as with more replicas than there are brokers.
+        BusRefused: the brokers refuse this client, or cannot make such a topic, for example with
+            more replicas than there are brokers.
     """
     with extra("kafka"):
         from memory.bus.kafka_connection import administration
@@ -52,7 +52,7 @@ def create_topics(settings: Settings, planned: Sequence[Topic]) -> list[TopicMad
 
 
 def _created(admin: Any, topic: Topic) -> bool:
-    """Whether it was not there before; another process may make it at the same time."""
+    """Creates a topic; returns False if it existed, perhaps made by another process just now."""
     wanted = {
         "num_partitions": topic.partitions,
         "replication_factor": topic.replication,
@@ -82,7 +82,7 @@ def _compared(admin: Any, topic: Topic, found: Mapping[str, Any], *, created: bo
 
 
 def _configs(admin: Any, topic: Topic) -> dict[str, str]:
-    """Those of the topic's settings that were planned."""
+    """The topic's settings that were planned."""
     from kafka.admin import ConfigResource, ConfigResourceType
 
     asked = ConfigResource(ConfigResourceType.TOPIC, topic.name, list(topic.configs))

@@ -1,4 +1,4 @@
-"""Derives history under other extractors, compares the results, and moves users over and back.
+"""Derives history under other extractors, compares the results, and shifts users over and back.
 
 May import `extraction`, `compaction`, `generations`, `operations`, `changes` and `runtime`.
 Must never change what the live generation serves before an operator says so.

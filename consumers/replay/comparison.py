@@ -1,7 +1,7 @@
-"""Comparison: what another generation would change, told memory by memory before anybody is served.
+"""Compares two generations, memory by memory, before the new one serves anybody.
 
-Memories of two generations meet under their belief key, as assertions do. Which of the two serves
-makes no difference to what is told.
+Memories of two generations meet under their belief key, as assertions do. It makes no difference
+which of the two serves.
 """
 
 import json
@@ -25,18 +25,18 @@ from memory.models import MemoryKind, Scope
 from memory.recall.search import Recaller
 
 EXAMPLES = 5
-"""Of each change of each kind, unless more are asked for."""
+"""The default number of examples for each change of each kind."""
 
 DEPTH = 10
-"""How far down an answer a question's evidence counts as found."""
+"""The ranks of an answer in which a question's evidence counts as found."""
 
 
 class MemoryChange(StrEnum):
-    """What becomes of a memory on the way from one generation to the other.
+    """The change of a memory from one generation to the other.
 
-    ADDED, LOST: only the other one, or only this one, believes something there.
-    CHANGED: both do, and it says another thing.
-    REDATED: both say the same, of another time.
+    ADDED, LOST: only the second, or only the first, has a belief there.
+    CHANGED: both do, with different content.
+    REDATED: both have the same content, with other times.
     """
 
     ADDED = "added"
@@ -47,7 +47,7 @@ class MemoryChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MemoryVersion:
-    """A memory as one generation has it."""
+    """A memory in one of the two generations."""
 
     memory: int
     text: str
@@ -59,13 +59,13 @@ class MemoryVersion:
 
     @property
     def held(self) -> tuple[datetime, datetime | None]:
-        """From when until when it says it held."""
+        """The time during which it holds."""
         return (self.valid_from, self.valid_to)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One memory that the generations do not share."""
+    """One difference between the generations."""
 
     tenant: str
     user: str
@@ -86,14 +86,15 @@ class EvaluationQuestion:
 
 @dataclass(slots=True)
 class GenerationQuality:
-    """How one generation's memories bear looking at, over all users compared.
+    """The quality of one generation's memories, over all users compared.
 
-    makers: their quality by what made them.
-    duplicates: memories of a user that say in the same words what another one says.
-    contested: memories that rival each other where nothing decides between them.
-    found: the part of the questions' evidence that the first ten memories cite; None without any.
-    spent: what models were asked for this generation, over all users of the tenants compared, as
-        the ledger has it; None where no model was asked.
+    makers: their quality by maker.
+    duplicates: memories of a user with the same words as another one.
+    contested: memories in open conflicts.
+    found: the share of the questions' evidence that the first ten memories cite; None without
+        questions.
+    spent: the cost of model calls for this generation, over all users of the tenants compared, from
+        the ledger; None if no model was asked.
     """
 
     generation: str
@@ -115,10 +116,11 @@ class GenerationQuality:
 
 @dataclass(slots=True)
 class Comparison:
-    """What changes from `before` to `after`, and how both bear looking at.
+    """The differences between `before` and `after`, and the quality of both.
 
-    same: memories that both have, by kind; changes: how many differ, by kind and change.
-    examples: some of those, a few of each change of each kind.
+    same: memories that both have, by kind.
+    changes: numbers of differences, by kind and change.
+    examples: some of them, a few for each change of each kind.
     """
 
     before: GenerationQuality
@@ -131,7 +133,7 @@ class Comparison:
 
     @property
     def different(self) -> int:
-        """How many memories differ."""
+        """The number of differences."""
         return sum(sum(counts.values()) for counts in self.changes.values())
 
 
@@ -141,10 +143,10 @@ Sides = tuple[list[MemoryVersion], list[MemoryVersion]]
 def differences(
     scope: Scope, before: int, rows: Sequence[DictRow]
 ) -> tuple[dict[MemoryKind, int], list[Difference]]:
-    """How many memories of a user two generations share, by kind, and those that they do not.
+    """Compares a user's memories; returns how many both share, by kind, and the differences.
 
-    `rows` are the current memories of both, as `comparison.current` orders them; what is not of
-    generation `before` is of the other. Pure.
+    `rows` are the current memories of both, as `comparison.current` orders them; those that are not
+    of generation `before` are of the other. Pure.
     """
     same: dict[MemoryKind, int] = {}
     found: list[Difference] = []
@@ -182,9 +184,9 @@ def _side(row: DictRow) -> MemoryVersion:
 
 
 def _paired(sides: Sides) -> tuple[int, list[tuple[MemoryVersion | None, MemoryVersion | None]]]:
-    """How many are on both sides, and the others beside what they are closest to, if anything is.
+    """Counts memories on both sides, and pairs the others with the closest one, if any.
 
-    Of an attribute with many values at a time, one value is no change of another.
+    For an attribute with many values at a time, one value is not a change of another.
     """
     ours, theirs = list(sides[0]), list(sides[1])
     shared = len(_met(ours, theirs, lambda s: (s.value, s.text, s.held)))
@@ -198,7 +200,7 @@ def _paired(sides: Sides) -> tuple[int, list[tuple[MemoryVersion | None, MemoryV
 def _met(
     ours: list[MemoryVersion], theirs: list[MemoryVersion], same: Callable[[MemoryVersion], object]
 ) -> list[tuple[MemoryVersion, MemoryVersion]]:
-    """Takes out of both sides, in order, those that are the same in a way."""
+    """Removes from both sides, in order, those that are equal under `same`."""
     pairs = []
     for side in list(ours):
         other = next((t for t in theirs if same(t) == same(side)), None)
@@ -220,9 +222,10 @@ def _change(before: MemoryVersion | None, after: MemoryVersion | None) -> Memory
 
 
 class Compare:
-    """Compares two generations over the worker's role, user by user.
+    """Compares two generations with the worker's role, user by user.
 
-    examples: of each change of each kind; language: the store's, for the rule of `quality`.
+    examples: for each change of each kind.
+    language: the store's, for the rule of `quality`.
 
     Raises:
         InvalidInput: both are the same one.
@@ -239,7 +242,7 @@ class Compare:
         progress: Callable[[Comparison], None] = lambda _: None,
     ) -> None:
         if before.id == after.id:
-            raise InvalidInput(f"generation {before.name!r} is no other than itself")
+            raise InvalidInput(f"cannot compare generation {before.name!r} with itself")
         self._database = database
         self._before = before
         self._after = after
@@ -264,7 +267,7 @@ class Compare:
         return self.done
 
     async def ask(self, recaller: Recaller, questions: Iterable[EvaluationQuestion]) -> None:
-        """Measures which part of the questions' evidence each generation finds."""
+        """Measures the share of the questions' evidence that each generation finds."""
         found: dict[str, list[float]] = {self._before.name: [], self._after.name: []}
         for question in questions:
             for generation in (self._before, self._after):
@@ -315,13 +318,13 @@ class Compare:
 
 
 def spell(side: MemoryVersion) -> str:
-    """From when until when a memory says it held, in days."""
+    """Returns the days between which a memory holds."""
     until = f" to {side.valid_to:%Y-%m-%d}" if side.valid_to else ""
     return f"{side.valid_from:%Y-%m-%d}{until}"
 
 
 def measures(done: Comparison) -> list[tuple[str, str, str]]:
-    """What is told of either side: its name, and how `before` and `after` stand in it."""
+    """Returns each measure of both sides: its name, and its value in `before` and `after`."""
     sides = (done.before, done.after)
     told = [
         ("memories", [f"{s.memories:,}" for s in sides]),
@@ -352,10 +355,10 @@ def _score(standing: GenerationQuality, maker: str) -> str:
 
 
 def read_questions(path: Path) -> Iterator[EvaluationQuestion]:
-    """Questions from a file of JSON lines: tenant, user, query, and the evidence's ids.
+    """Reads questions from a file of JSON lines: tenant, user, query, and the evidence's ids.
 
     Raises:
-        InvalidImport: a line is no such question; the message names it.
+        InvalidImport: a line is not such a question; the message names it.
     """
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
@@ -371,7 +374,8 @@ def _question(line: str, place: str) -> EvaluationQuestion:
         query = said["query"]
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidImport(
-            f"{place} is no question with tenant, user, query and evidence: {line.strip()[:80]!r}"
+            f"{place} is not a question with tenant, user, query and evidence:"
+            f" {line.strip()[:80]!r}"
         ) from error
     if not evidence or not isinstance(query, str):
         raise InvalidImport(f"{place} names no evidence, or no query: {line.strip()[:80]!r}")

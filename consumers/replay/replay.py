@@ -1,8 +1,8 @@
-"""Replay: derives a generation from the log beside the live one, and goes on where it was stopped.
+"""Replay: derives a generation from the log beside the live one, and continues after a stop.
 
-User by user, under the user's lease, so that it never races with extraction, which comes first:
-who is due is extracted before being replayed, and between two commits replay gives way to whoever
-waits. Progress commits with the memories, as everywhere.
+It works user by user, under the user's lease, so it never races with extraction. Extraction takes
+precedence: a due user is extracted before being replayed, and between two commits replay yields to
+waiting users. Progress commits with the memories.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,19 +40,19 @@ from memory.models import Scope, aware
 from memory.settings import Settings
 
 ROUND_SECONDS = 5.0
-"""Before users that could not be finished are tried once more."""
+"""Seconds before unfinished users are tried once more."""
 
 CALM_SECONDS = 0.5
-"""Between two looks at whether extraction has caught up."""
+"""Seconds between two checks of whether extraction has caught up."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayFilter:
-    """Which part of the log to replay.
+    """Selects the part of the log to replay.
 
     users: only these, of each tenant.
-    since: only users of whom something was recorded since. Their whole log is derived, because a
-        belief is a fold over all of it.
+    since: only users with interactions recorded since. Their whole log is derived, because a belief
+        is a fold over all of it.
     """
 
     tenant: str | None = None
@@ -66,10 +66,10 @@ class ReplayFilter:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How replay holds back.
+    """Limits the speed of a replay.
 
-    rate: interactions a second, at most.
-    budget: interactions in this run, at most; the next one goes on.
+    rate: most interactions per second.
+    budget: most interactions in this run; the next run continues.
     max_lag: seconds that extraction may be behind before replay pauses.
     """
 
@@ -86,12 +86,13 @@ class Pace:
 
 @dataclass(slots=True)
 class Replayed:
-    """What a run did.
+    """The result of a run.
 
-    users: derived to the end of their log; memories: added, by extractor.
-    left: users it could not finish, since others held them, sessions failed, or the budget ended.
+    users: derived to the end of their log.
+    memories: added, by extractor.
+    left: users it could not finish, because others held them, sessions failed, or the budget ended.
     failures: failed attempts at a session, whose progress was not moved.
-    waited: seconds in which extraction came first, or the rate held it back.
+    waited: seconds in which extraction took precedence, or the rate held it back.
     """
 
     generation: str
@@ -106,7 +107,7 @@ class Replayed:
 
 
 class Replay:
-    """Derives one generation from the log, over the worker's role."""
+    """Derives one generation from the log, with the worker's role."""
 
     def __init__(
         self,
@@ -121,7 +122,7 @@ class Replay:
         """Takes the worker's extractors and embedder.
 
         Raises:
-            GenerationMismatch: the generation is made by others.
+            GenerationMismatch: other extractors make the generation.
         """
         self._database = database
         self._worker = worker
@@ -138,11 +139,11 @@ class Replay:
         self.done = Replayed(generation.name, memories=self._derived.memories)
 
     async def run(self, part: ReplayFilter | None = None) -> Replayed:
-        """Derives every user who is behind, as far as the log goes now.
+        """Derives every user who is behind, up to the present end of the log.
 
         Raises:
             ConfigurationError: an extractor cannot work here.
-            StoreUnavailable: and other errors that say the same run may succeed later.
+            StoreUnavailable: and other errors after which the same run may succeed later.
         """
         self._began = monotonic()
         part = part or ReplayFilter()
@@ -177,7 +178,7 @@ class Replay:
             after = rows[-1]["user_id"]
 
     async def _user(self, scope: Scope) -> bool:
-        """Whether the user was derived to the end of the log."""
+        """Derives one user; returns whether the end of the log was reached."""
         while not self.done.spent:
             await self._calm(scope)
             await self._worker.drain(scope.tenant, scope.user)
@@ -222,7 +223,7 @@ class Replay:
         return between
 
     def _ahead(self) -> float:
-        """Seconds by which replay is faster than its rate."""
+        """Seconds by which replay is ahead of its rate."""
         if self._pace.rate is None:
             return 0.0
         return self._acquired / self._pace.rate - (monotonic() - self._began)
@@ -235,7 +236,7 @@ class Replay:
     async def _calm(self, scope: Scope) -> None:
         """Waits until the rate allows more and extraction is no longer behind.
 
-        Who waited too long is extracted here: no other worker may be running.
+        A user who has waited too long is extracted here: no other worker may be running.
         """
         if (ahead := self._ahead()) > 0:
             await self._wait(ahead)
@@ -251,7 +252,7 @@ class Replay:
         self._progress(self.done)
 
     async def _summaries(self, lease: Lease) -> None:
-        """What is kept of sessions that were closed before the generation came to them."""
+        """Adds summaries of sessions that were closed before the generation reached them."""
         scope, generation = lease.scope, self._generation.id
         rows = await self._database.fetch(
             scope, "generations.unsummarised", {"generation": generation}
@@ -287,14 +288,14 @@ async def begun(
     extractors: Sequence[str] | None = None,
     live: Sequence[str] | None = None,
 ) -> Generation:
-    """The shadow of this name, made by the worker's extractors of these names; None: by all.
+    """Returns the shadow of this name, made by the worker's extractors of these names, or by all.
 
-    What an app asked to be remembered is part of every generation. `live` says by which extractors
-    the live generation stays to be made, for one that is made by whatever is installed.
+    Memories that an app asked for are part of every generation. `live` fixes the live generation's
+    extractors, if it is made by all installed ones.
 
     Raises:
-        GenerationMismatch: an extractor is not installed here, or the shadow is made by others.
-        IllegalMove: the name is the live generation's, or of one that was retired.
+        GenerationMismatch: an extractor is not installed here, or the shadow has other extractors.
+        IllegalMove: the name belongs to the live generation, or to a retired one.
     """
     if live is not None:
         await pin(worker.database, _made_by(worker, live, "the live generation"))

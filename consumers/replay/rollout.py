@@ -1,4 +1,4 @@
-"""Shifting: who is served by another generation, and telling those who follow the change stream."""
+"""Shifts users to another generation, and tells those who follow the change stream."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -24,10 +24,10 @@ from memory.models import Scope
 from memory.settings import Settings
 
 NEVER_DERIVED = 0.01
-"""The share of users that a shift derives by itself; more is a replay of its own."""
+"""The share of users that a shift derives by itself; more need a replay first."""
 
 FEW_USERS = 20
-"""And as many users in any case."""
+"""The number of users that it derives by itself in any case."""
 
 
 async def shift(
@@ -41,11 +41,12 @@ async def shift(
 ) -> tuple[Generation, Replayed]:
     """Lets a shadow serve `percent` of the users, once it has caught up with the live generation.
 
-    From then on both are kept up. Raising the percent moves nobody back.
+    From then on both are kept up. Raising the percentage moves nobody back.
 
     Raises:
-        UnknownGeneration: there is none of the name.
-        IllegalMove: it is no shadow, was not replayed, or cannot catch up; or another one serves.
+        UnknownGeneration: there is none of this name.
+        IllegalMove: it is not a shadow, was not replayed, or cannot catch up; or another one
+            serves.
         GenerationMismatch: its extractors are not those of this process.
     """
     database = worker.database
@@ -59,8 +60,8 @@ async def shift(
         if not generation.followed:
             await unfollow(database, name)
         raise IllegalMove(
-            f"generation {name!r} cannot catch up with {replay.done.left:,} users: others hold"
-            " them, or their sessions fail; `memory status` lists those that were set aside"
+            f"generation {name!r} cannot catch up with {replay.done.left:,} users: other"
+            " workers hold them, or their sessions fail; `memory status` lists those set aside"
         )
     shifted = await serve(database, name, percent)
     # Workers that had not heard of it extracted for the live generation alone until then.
@@ -74,7 +75,7 @@ async def _check_replayed(database: Database, shadow: Generation) -> None:
     if found.users - found.derived > max(FEW_USERS, NEVER_DERIVED * found.users):
         raise IllegalMove(
             f"generation {shadow.name!r} has derived {found.derived:,} of {found.users:,} users;"
-            f" `memory replay --generation {shadow.name}` first"
+            f" run `memory replay --generation {shadow.name}` first"
         )
 
 
@@ -82,7 +83,7 @@ async def take_back(database: Database) -> Generation:
     """Gives every user back to the live generation at once; returns the one that served some.
 
     Raises:
-        IllegalMove: no shift is on.
+        IllegalMove: no shift is active.
     """
     before = await roll_back(database)
     await _retell(database, 0, WHOLE)
@@ -90,7 +91,7 @@ async def take_back(database: Database) -> Generation:
 
 
 async def _retell(database: Database, one: int, other: int) -> None:
-    """Tells the change stream anew what is believed of those who moved between two percents."""
+    """Publishes the current beliefs of the users who moved between two percentages again."""
     if not (await stream_state(database)).enabled:
         return
     async for scope in _between(database, min(one, other), max(one, other)):

@@ -1,4 +1,4 @@
-"""What every loop needs: tenants and users page by page, wake-ups, task groups.
+"""Serves every loop: tenants and users page by page, wake-ups, task groups.
 
 May import `memory` only.
 Must never know what the loop does.

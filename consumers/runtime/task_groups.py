@@ -1,4 +1,4 @@
-"""Task groups whose first error comes out as itself."""
+"""Task groups that raise their first error itself, without a wrapping group."""
 
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import anyio
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Around a task group: raises the first error in it, not the group that wraps it."""
+    """Wraps a task group: raises the first error in it, not the exception group."""
     try:
         yield
     except BaseExceptionGroup as group:
@@ -24,7 +24,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 async def together(number: int, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs `work` so many times at once, until each has ended or one has failed."""
+    """Runs `number` copies of `work` at once, until all have ended or one has failed."""
     with alone():
         async with anyio.create_task_group() as group:
             for _ in range(number):

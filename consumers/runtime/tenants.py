@@ -1,4 +1,4 @@
-"""Whom the log knows: every tenant, and every user of one, a page at a time."""
+"""Lists the tenants in the log, and the users of a tenant, a page at a time."""
 
 from collections.abc import AsyncIterator
 
@@ -7,11 +7,11 @@ from memory.models import Scope
 
 PAGE = 500
 NOBODY = "-"
-"""The user of a scope that has to name one where only the tenant counts."""
+"""The user of a scope that needs one where only the tenant counts."""
 
 
 async def tenants(database: Database, tenant: str | None = None) -> AsyncIterator[str]:
-    """Every tenant the log knows, in order; or only the one given."""
+    """Yields every tenant in the log, in order; or only the one given."""
     if tenant is not None:
         yield Scope(tenant, NOBODY).tenant
         return
@@ -25,7 +25,7 @@ async def tenants(database: Database, tenant: str | None = None) -> AsyncIterato
 
 
 async def users(database: Database, tenant: str) -> AsyncIterator[Scope]:
-    """Every user of a tenant, in order."""
+    """Yields every user of a tenant, in order."""
     scope, after = Scope(tenant, NOBODY), ""
     while rows := await database.fetch(scope, "compaction.users", {"after": after, "limit": PAGE}):
         for row in rows:

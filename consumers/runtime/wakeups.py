@@ -1,4 +1,4 @@
-"""Wake-ups: a loop sleeps until the store notifies it, and looks for itself now and then."""
+"""Wake-ups: a loop sleeps until the store notifies it, and also looks from time to time."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -17,31 +17,31 @@ POLL_SECONDS = 30.0
 """The longest sleep: notifications do not pass a pooler that shares connections."""
 
 SETTLE_SECONDS = 1.0
-"""The longest sleep after a notification: a commit under way then may not have sent its own."""
+"""The longest sleep after a notification: a commit in progress may not have sent its own yet."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 30.0
-"""Seconds before a listening connection is made anew: doubling from the one to the other."""
+"""Seconds before a listening connection is opened again: doubling from the first to the second."""
 
 
 class Wakeups:
-    """What was heard on one channel; any number of loops may wait for it."""
+    """The notifications on one channel; any number of loops may wait for them."""
 
     def __init__(self) -> None:
         self._heard = anyio.Event()
 
     def hear(self) -> None:
-        """Wakes whoever waits."""
+        """Wakes all waiting loops."""
         self._heard.set()
         self._heard = anyio.Event()
 
     def expected(self) -> anyio.Event:
-        """The next notification. Asked for before looking for work, so that none is missed."""
+        """Returns the next notification; call it before looking for work, to miss none."""
         return self._heard
 
 
 @asynccontextmanager
 async def listening(database: Database, statement: str) -> AsyncIterator[Wakeups]:
-    """Listens while the block runs; a connection that breaks is made anew."""
+    """Listens while the block runs; opens a broken connection again."""
     wakeups = Wakeups()
     with alone():
         async with anyio.create_task_group() as group:
@@ -65,7 +65,7 @@ async def _listen(database: Database, statement: str, wakeups: Wakeups) -> None:
 
 
 async def sleep(expected: anyio.Event, seconds: float, *, after: float = 0.0) -> bool:
-    """Sleeps for so long, or until `after` seconds after the notification; whether it came."""
+    """Sleeps for `seconds`, or until `after` seconds past a notification; returns if one came."""
     with anyio.move_on_after(spread(seconds)) as slept:
         await expected.wait()
         await anyio.sleep(after)

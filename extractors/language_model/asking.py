@@ -98,7 +98,7 @@ class Asker:
                 waits += [failure.wait] if failure.wait is not None else []
         if waits:
             raise ExtractionWaits(
-                f"the model's server asks to be left alone for {min(waits):.0f} s", min(waits)
+                f"the model's server accepts no requests for {min(waits):.0f} s", min(waits)
             )
         raise ModelFailed(f"none of {', '.join(map(repr, self.models))} answered")
 
@@ -164,7 +164,7 @@ class Asker:
             call = replace(self._sum(call, talk, Outcome.UNUSABLE), answer=reply.text)
             await self.ledger.record(call, None, "")
             raise UnusableAnswer(
-                f"{endpoint.model!r} broke the schema of {prompt.name!r} twice: {errors};"
+                f"{endpoint.model!r} violated the schema of {prompt.name!r} twice: {errors};"
                 f" its answer is kept as model call {str(call.id)!r}"
             )
         outcome = Outcome.ANSWERED if talk.said == 1 else Outcome.REPAIRED

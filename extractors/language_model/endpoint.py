@@ -162,7 +162,7 @@ class Endpoint:
             ConfigurationError: the server refuses the key or does not know the model.
         """
         if self._breaker.wait:
-            raise NoAnswer(Outcome.UNAVAILABLE, f"{self.model!r} is left alone for now", 0)
+            raise NoAnswer(Outcome.UNAVAILABLE, f"{self.model!r} is paused after failures", 0)
         if self._limiter is None:  # belongs to the event loop that first asks
             self._limiter = anyio.CapacityLimiter(self._patience.at_once)
         async with self._limiter:

@@ -111,7 +111,9 @@ class KafkaBus:
             if self._closed:
                 raise InvalidInput("this client was closed")
             if self._failed_at > asked_at:
-                raise BusUnavailable(f"no answer from {self._where()}, as another call found")
+                raise BusUnavailable(
+                    f"no answer from {self._where()}, as another call has just found"
+                )
             if self._producer is None or self._producer.ended:
                 self._producer = self._connect()
             return self._producer

@@ -40,17 +40,22 @@ class Remembering:
         found = await self._log.read_ids(sent.scope, [sent.id])
         if not found:
             raise ForgottenId(
-                f"interaction {sent.id!r} was forgotten, or set aside: see `memory dead-letters`"
+                f"interaction {sent.id!r} was forgotten or is a dead letter;"
+                " see `memory dead-letters`"
             )
         if envelope.content_hash(found[0]) != envelope.content_hash(sent):
-            raise InteractionConflict(f"interaction {sent.id!r} is in the log with other content")
+            raise InteractionConflict(
+                f"interaction {sent.id!r} is in the log with different content"
+            )
 
     async def _asked_for(self, scope: Scope, interaction_id: str) -> Assertion:
         found = await self._log.read_ids(scope, [interaction_id])
         interaction = found[0] if found else None
         candidate = explicit_memories.candidate_of(interaction) if interaction else None
         if interaction is None or candidate is None or interaction.recorded_at is None:
-            raise InvalidInput(f"interaction {interaction_id!r} asks for no memory, or no longer")
+            raise InvalidInput(
+                f"interaction {interaction_id!r} does not ask for a memory, or no longer"
+            )
         return Assertion(
             candidate,
             explicit_memories.PROVENANCE,

@@ -209,7 +209,7 @@ async def _tried(connection: Connection, timeout: float) -> None:
         with fail_after(timeout):
             await connection.execute(queries.statement("connection.alive"))
     except TimeoutError:
-        raise StoreUnavailable("a connection that was listening answers no more") from None
+        raise StoreUnavailable("the listening connection no longer answers") from None
 
 
 def _of_a_connection(error: StoreUnavailable) -> bool:

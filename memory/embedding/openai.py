@@ -114,5 +114,5 @@ def _model_and_dimensions(spec: str) -> tuple[str, int]:
     if spec in OPENAI_DIMENSIONS:
         return spec, OPENAI_DIMENSIONS[spec]
     raise ConfigurationError(
-        f"how many dimensions has {spec!r}? say it as openai:{spec}@<dimensions>"
+        f"the dimensions of {spec!r} are unknown; write openai:{spec}@<dimensions>"
     )

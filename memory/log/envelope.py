@@ -243,7 +243,7 @@ def _check_privacy(interaction_id: str, agent: str | None, *, private: object) -
     if not isinstance(private, bool):
         raise InvalidInteraction(f"private must be true or false, got {private!r}")
     if private and agent is None:
-        raise InvalidInteraction(f"private to whom? interaction {interaction_id!r} has no agent")
+        raise InvalidInteraction(f"private needs an agent; interaction {interaction_id!r} has none")
 
 
 def _check_content(content: object, *, alone: bool) -> None:
