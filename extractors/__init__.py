@@ -1,4 +1,4 @@
-"""Interactions in, candidates out: the step that infers memories.
+"""Infers memories: interactions in, candidates out.
 
 May import `memory.models`, `errors`, `settings`, `language` and `explicit_memories`.
 Must never reach a store or run a loop.

@@ -1,12 +1,12 @@
-"""`episodes`: what was said, verbatim, cut where the conversation turns.
+"""`episodes`: keeps what was said, verbatim, cut where the conversation turns.
 
-Nothing said is lost to a rule that missed it: every character of every message stands in an
-episode. People among equals are cut into short runs of turns; with an assistant, a user's message
-keeps the opening of the reply it got, and the whole reply stands by itself.
+No rule can lose anything that was said: every character of every message stands in an episode.
+Conversations among people are cut into short runs of turns. With an assistant, a user's message
+keeps the opening of its reply, and the whole reply is an episode by itself.
 
-Where an episode begins depends only on messages before it, so the log gives the same episodes
-however it was handed over in batches. One that was still open is proposed again when it has grown,
-under the same first evidence, and takes the place of its beginning.
+The start of an episode depends only on earlier messages, so the log gives the same episodes
+whatever the batches. An episode that grows is proposed again under the same first evidence, and
+replaces its beginning.
 """
 
 import re
@@ -29,15 +29,15 @@ from memory.models import Candidate, Evidence, Interaction, InteractionKind, Mem
 from memory.settings import Settings
 
 RUN_TURNS = 3
-"""Turns between people that may stand together; runs begin at every third place of a session."""
+"""Turns between people that may share an episode; runs begin at every third place of a session."""
 
 RUN_CHARACTERS = 480
-"""And how long they may be together: ten such episodes are some 1,200 tokens."""
+"""The largest size of such a run: ten of these episodes are some 1,200 tokens."""
 
 FOLLOW_UP_CHARACTERS = 160
 EXCHANGE_MESSAGES = 6
 REPLY_CHARACTERS = 200
-"""How much of a reply stands beside the message it answers."""
+"""The part of a reply that stands beside the message it answers."""
 
 MESSAGE_CHARACTERS = 8_000
 """A longer message is cut at paragraphs: one vector cannot stand for more."""
@@ -66,7 +66,6 @@ class Span:
 
     @property
     def text(self) -> str:
-        """The words themselves."""
         return self.interaction.content[self.start : self.end]
 
 
@@ -81,7 +80,7 @@ class Episodes:
     makes: frozenset[MemoryKind] = frozenset({MemoryKind.EPISODE})
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
-        """The episodes that a new message belongs to, in the order of the log."""
+        """Returns the episodes that a new message belongs to, in the order of the log."""
         seen = [i for i in (*log.before, *log.interactions) if _spoken(i)]
         new = {i.id for i in log.interactions}
         cut = [spans for group in grouped(seen) for spans in pieces(group)]
@@ -89,7 +88,7 @@ class Episodes:
 
 
 def create(settings: Settings) -> Episodes:
-    """The extractor, for the entry point; no setting concerns it."""
+    """Creates the extractor for the entry point; it needs no setting."""
     del settings
     return Episodes()
 
@@ -104,7 +103,7 @@ def _spoken(interaction: Interaction) -> bool:
 
 
 def grouped(messages: Sequence[Interaction]) -> list[list[Interaction]]:
-    """Messages of one session in order, cut where the conversation turns."""
+    """Groups messages of one session in order, cut where the conversation turns."""
     groups: list[list[Interaction]] = []
     for message in messages:
         if groups and _continues(groups[-1], message):
@@ -154,7 +153,7 @@ def _whole(message: Interaction) -> Span:
 
 
 def pieces(group: Sequence[Interaction]) -> list[list[Span]]:
-    """The episodes of a group: the group itself, and each reply that it only opens."""
+    """Returns the episodes of a group: itself, and each reply of which it holds the opening."""
     if len(group) == 1:
         return [[span] for span in _cut(group[0])]
     spans = [_opening(m) if m.role is Role.ASSISTANT else _whole(m) for m in group]

@@ -1,4 +1,4 @@
-"""`explicit`: what apps asked to be remembered, derived from the log like everything else."""
+"""`explicit`: derives the memories that apps asked for from the log."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from memory.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class ExplicitExtractor:
-    """Makes the memory that an interaction's payload spells out."""
+    """Makes the memory that an interaction's payload describes."""
 
     name: str = explicit_memories.PROVENANCE.extractor
     version: str = explicit_memories.PROVENANCE.extractor_version
@@ -19,11 +19,10 @@ class ExplicitExtractor:
     makes: frozenset[MemoryKind] = frozenset(MemoryKind)
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
-        """One candidate for each interaction that asks for one."""
+        """Returns one candidate for each interaction that asks for a memory."""
         found = (explicit_memories.candidate_of(interaction) for interaction in log.interactions)
         return [candidate for candidate in found if candidate is not None]
 
 
 def create(_settings: Settings) -> ExplicitExtractor:
-    """The extractor, for the entry point."""
     return ExplicitExtractor()

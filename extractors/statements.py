@@ -1,7 +1,7 @@
-"""Facts, preferences, plans and standing instructions that people state about themselves.
+"""Extracts facts, preferences, plans and standing instructions that people state about themselves.
 
-No model: English patterns (`reading.english`) that would rather miss a statement than invent
-one. Each candidate quotes the clause it rests on; dates count from the moment it was said.
+It needs no model: English patterns (`reading.english`) that would rather miss a statement than
+invent one. Each candidate quotes the clause it rests on; dates count from the moment it was said.
 """
 
 import re
@@ -38,7 +38,7 @@ from memory.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Reads what people say; an assistant's words and pasted text are nobody's statement."""
+    """Reads people's own words; an assistant's words and pasted text are nobody's statement."""
 
     name: str = "statements"
     version: str = "1"
@@ -47,18 +47,18 @@ class Statements:
     makes: frozenset[MemoryKind] = frozenset({MemoryKind.FACT, MemoryKind.PREFERENCE})
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
-        """The candidates of each message by itself, in the order of the log."""
+        """Returns the candidates of each message by itself, in the order of the log."""
         return [c for interaction in log.interactions for c in stated(interaction)]
 
 
 def create(settings: Settings) -> Statements:
-    """The extractor as the entry point makes it; no setting concerns it."""
+    """Creates the extractor for the entry point; it needs no setting."""
     del settings
     return Statements()
 
 
 def stated(interaction: Interaction) -> Iterator[Candidate]:
-    """What one message states; nothing unless a person said it."""
+    """Yields the statements of one message; none unless a person said it."""
     if interaction.kind is not InteractionKind.MESSAGE or interaction.role is not Role.USER:
         return
     if (
@@ -96,7 +96,7 @@ def _candidate(found: Found, interaction: Interaction) -> Candidate:
 
 
 def _own_times(claim: Claim, mentions: list[Mention]) -> list[Mention]:
-    """The times of the claim itself: not that of something it is about ("the 8 May workshop")."""
+    """The times of the claim itself, without times in its object ("the 8 May workshop")."""
     if claim.aspect is not Aspect.EVENT:
         return mentions
     text = claim.times or claim.text

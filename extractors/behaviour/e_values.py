@@ -1,4 +1,4 @@
-"""Tests that stay valid however often they are looked at; `behaviour` decides by them.
+"""Tests that stay valid however often they are checked; `behaviour` decides with them.
 
 Blocks. Within a block of n judged items, n₁ of which carry an attribute's value, let k be accepted.
 If the value has no bearing on acceptance, every arrangement of the k acceptances over the n items
@@ -14,7 +14,7 @@ Mixture. Bets are spread over a grid of δ, and after every block the share `SWI
 is spread anew as at the start (fixed share: Herbster & Warmuth 1998, Machine Learning 32). Each bet
 is placed before its block is seen, so the wealth stays a martingale, and by Ville's inequality
 (1939) it ever reaches c with probability at most 1/c. Because bets switch, the weights are also a
-filter: how likely each δ is *now*, which is what notices that the evidence has turned.
+filter: they give the probability of each δ *now*, and so show when the evidence turns.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,11 +25,11 @@ GRID = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Log odds ratios that are bet on; ±1 is about 62 % v 38 %, ±2 is 73 % v 27 %, ±3 82 % v 18 %."""
 
 PRIOR = (2 / 13, 2 / 13, 2 / 13, 1 / 13, 2 / 13, 2 / 13, 2 / 13)
-"""How the first bet is spread over `GRID`; the effect 0 keeps some wealth out of the game."""
+"""The first bet, spread over `GRID`; the effect 0 keeps some wealth out of the game."""
 
 SWITCHING = 0.01
-"""Share of the wealth that is spread anew after each block: an effect is expected to last about
-100 blocks. More notices a turn sooner and withdraws true beliefs more often."""
+"""The share of the wealth that is spread again after each block: an effect is expected to last
+about 100 blocks. A higher share notices a turn sooner, and withdraws true beliefs more often."""
 
 
 class EffectProcess:
@@ -45,10 +45,9 @@ class EffectProcess:
         self.weights: tuple[float, ...] = PRIOR
 
     def update(self, size: int, carrying: int, accepted: int, both: int) -> None:
-        """Settle the bet on one block: items, those with the value, those accepted, those both.
+        """Settles the bet on one block: items, those with the value, those accepted, those both.
 
-        A block in which all or none carry the value, or all or none are accepted, says nothing and
-        changes nothing.
+        A block in which all or none carry the value, or all or none are accepted, changes nothing.
         """
         if carrying in (0, size) or accepted in (0, size):
             return
@@ -63,18 +62,18 @@ class EffectProcess:
 
     @property
     def probability_positive(self) -> float:
-        """How likely it is, by the filter, that the value raises acceptance now."""
+        """The probability, by the filter, that the value raises acceptance now."""
         return sum(weight for weight, effect in zip(self.weights, GRID, strict=True) if effect > 0)
 
     @property
     def probability_negative(self) -> float:
-        """How likely it is, by the filter, that the value lowers acceptance now."""
+        """The probability, by the filter, that the value lowers acceptance now."""
         return sum(weight for weight, effect in zip(self.weights, GRID, strict=True) if effect < 0)
 
 
 @lru_cache(maxsize=65_536)
 def likelihood_ratios(size: int, carrying: int, accepted: int, both: int) -> tuple[float, ...]:
-    """For each δ of `GRID`: noncentral over central hypergeometric probability of X = `both`.
+    """Returns for each δ of `GRID` the noncentral over the central probability of X = `both`.
 
     The combinatorial factor of the observed arrangement cancels, so with w(x) the central
     probability of X = x the ratio is e^(δ·both) / Σ_x w(x)·e^(δ·x).
@@ -92,7 +91,7 @@ def likelihood_ratios(size: int, carrying: int, accepted: int, both: int) -> tup
 
 
 def e_bh_log_threshold(log_e_values: Iterable[float], tested: int, level: float) -> float:
-    """The smallest log e-value that e-BH rejects at `level` among `tested` hypotheses, or ∞.
+    """Returns the smallest log e-value that e-BH rejects at `level` of `tested` hypotheses, or ∞.
 
     e-BH (Wang & Ramdas 2022, J. Roy. Stat. Soc. B 84) rejects the r largest e-values for the
     largest r such that the r-th is at least tested/(r·level). Its false-discovery rate is at most
@@ -106,7 +105,7 @@ def e_bh_log_threshold(log_e_values: Iterable[float], tested: int, level: float)
 
 
 def pooled_difference(strata: Iterable[Sequence[int]]) -> float:
-    """Mantel-Haenszel difference of two rates over strata, 0 where no stratum compares them.
+    """Returns the Mantel-Haenszel difference of two rates over strata; 0 if no stratum has both.
 
     Each stratum is (accepted with, judged with, accepted without, judged without); the weights are
     those of Greenland & Robins 1985, Biometrics 41.

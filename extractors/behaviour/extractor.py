@@ -1,13 +1,14 @@
-"""Tacit preferences: what users never said but show by what they accept, reject, edit and choose.
+"""Infers tacit preferences from what users accept, reject, edit and choose.
 
-`feedback` says what the payload of a feedback interaction holds, `preferences` when a preference is
-believed and withdrawn, and `e_values` which test that rests on. Here beliefs become candidates:
+`feedback` defines the payload of a feedback interaction, `preferences` decides when a preference is
+believed and withdrawn, and `e_values` holds the test. Here beliefs become candidates:
 
 - `attribute` is `prefers.<attribute>` or `avoids.<attribute>`, `value` the attribute's value,
   `context` the payload's; the text gives the counts.
-- evidence are the latest judgements of items with the value: those that agree support, those that
-  went the other way contradict. What they are counted against is in the payload.
-- the whole belief is proposed each time, so that what has turned is missing and is withdrawn.
+- The evidence is the latest feedback on items with the value: feedback that agrees supports,
+  feedback that went the other way contradicts. The counts of other items are in the payload.
+- The whole belief is proposed each time, so that a belief that has turned is missing and is
+  withdrawn.
 """
 
 from collections.abc import Sequence
@@ -33,19 +34,18 @@ class Behaviour:
     makes: frozenset[MemoryKind] = frozenset({MemoryKind.PREFERENCE})
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
-        """Every preference that the user's history shows; what is missing is withdrawn."""
+        """Returns every preference that the user's history shows; a missing one is withdrawn."""
         return infer(log.interactions)
 
 
 def create(settings: Settings) -> Behaviour:  # noqa: ARG001
-    """The extractor, for the entry point."""
     return Behaviour()
 
 
 def infer(interactions: Sequence[Interaction]) -> list[Candidate]:
-    """The preferences that one user's interactions, oldest first, show by now.
+    """Returns the preferences that one user's interactions, oldest first, show by now.
 
-    Whatever is no feedback with a readable payload is passed over.
+    Interactions without readable feedback are ignored.
     """
     fold = PreferenceFold()
     offers = list(read_offers(interactions))
@@ -80,7 +80,7 @@ def _candidate(belief: InferredPreference, offers: Sequence[Offer]) -> Candidate
 
 
 def describe(belief: InferredPreference) -> str:
-    """The belief in one sentence with its counts."""
+    """Describes the belief in one sentence with its counts."""
     name, counts = _in_words(belief.attribute), belief.counts
     what = name if belief.value == "yes" else f"{name} = {belief.value}"
     where = f" ({belief.context})" if belief.context else ""
@@ -98,7 +98,8 @@ def _in_words(attribute: str) -> str:
 def _evidence(belief: InferredPreference, offers: Sequence[Offer]) -> tuple[Evidence, ...]:
     """One piece for each of the latest offers with the value, oldest first.
 
-    Where the user chose among several items with the value, one accepted makes the offer accepted.
+    If the user chose among several items with the value, one accepted item makes the offer
+    accepted.
     """
     accepted: dict[int, bool] = {}
     for one in belief.judged:

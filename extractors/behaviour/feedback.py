@@ -30,7 +30,7 @@ from memory.language.text import folded
 from memory.models import Interaction
 
 Item = Mapping[str, frozenset[str]]
-"""Normalised attributes of one offered thing, each with its values (one, unless it is a list)."""
+"""Normalised attributes of one offered item, each with its values (one, unless it is a list)."""
 
 LONGEST_NAME = 60
 LONGEST_CONTEXT = 100
@@ -46,7 +46,7 @@ GLANCES = frozenset({"dwell", "skip"})
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Items a user was shown together, and which of them were accepted.
+    """Items that a user was shown together, and those that were accepted.
 
     compared: the user weighed these items against each other, so they are a block of their own;
         otherwise there is one item, judged alone.
@@ -66,7 +66,7 @@ class Dwells:
         self._seconds: list[float] = []
 
     def longer(self, seconds: float) -> bool | None:
-        """Whether `seconds` is over the median so far, which it then joins; None: cannot say."""
+        """Compares `seconds` with the median so far and adds it; None: too few to say."""
         earlier = self._seconds
         usual = earlier[len(earlier) // 2] if len(earlier) >= DWELLS_FOR_A_MEDIAN else seconds
         insort(earlier, seconds)
@@ -74,10 +74,10 @@ class Dwells:
 
 
 def read_offers(interactions: Sequence[Interaction]) -> Iterator[Offer]:
-    """The offers in `interactions`, in their order; each item named by `item_id` is judged once.
+    """Yields the offers in `interactions`, in order; each item named by `item_id` is judged once.
 
     Of several reactions to one item the first decision counts, or the first glance (`dwell`,
-    `skip`) where nothing was decided.
+    `skip`) if nothing was decided.
     """
     decided = _decided_items(interactions)
     judged: set[str] = set()
@@ -167,9 +167,10 @@ def _context(payload: Mapping[str, Any]) -> str | None:
 
 
 def read_item(attributes: object) -> Item:
-    """`attributes` normalised: names and values in lower case without surplus space.
+    """Normalises `attributes`: names and values in lower case without surplus space.
 
-    What is no attribute (a nested object, a text longer than `LONGEST_NAME`) is left out.
+    It leaves out everything that is not an attribute (a nested object, a text longer than
+    `LONGEST_NAME`).
     """
     if not isinstance(attributes, Mapping):
         return {}

@@ -63,7 +63,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JudgedItem:
-    """One item the user judged, `index` being the place of the offer in the user's history."""
+    """One item the user judged; `index` is the place of the offer in the user's history."""
 
     index: int
     item: Item
@@ -72,7 +72,7 @@ class JudgedItem:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How often items were judged and accepted, with a value and without it."""
+    """Counts of items judged and accepted, with a value and without it."""
 
     accepted_with: int
     judged_with: int
@@ -81,19 +81,19 @@ class Counts:
 
     @property
     def enough(self) -> bool:
-        """Whether either side was judged often enough to compare the rates."""
+        """Whether both sides were judged often enough to compare the rates."""
         return min(self.judged_with, self.judged_without) >= MINIMUM_COUNT
 
     @property
     def effect(self) -> float:
-        """Difference of the two rates of acceptance; both sides must have been judged."""
+        """The difference of the two acceptance rates; both sides must have been judged."""
         with_it = self.accepted_with / self.judged_with
         return with_it - self.accepted_without / self.judged_without
 
 
 @dataclass(frozen=True, slots=True)
 class InferredPreference:
-    """One tacit preference with what it rests on.
+    """One tacit preference with its evidence.
 
     judged: its latest items with the value, oldest first, at most `WINDOW`.
     confidence: e / (e + tested), the posterior probability of an effect at prior odds of 1 to the
@@ -113,7 +113,7 @@ class InferredPreference:
 
 
 class ValueTest:
-    """What one user's history says about one value of one attribute in one context."""
+    """The test of one value of one attribute in one context, for one user."""
 
     __slots__ = ("believed", "process", "recent", "seen", "since", "value")
 
@@ -134,12 +134,12 @@ class ValueTest:
         return None
 
     def restart(self, index: int) -> None:
-        """Forget the evidence up to now: what is believed next has to be shown from here on."""
+        """Forgets the evidence so far; the next belief needs new evidence from here on."""
         self.process, self.since, self.believed = EffectProcess(), index, None
 
 
 class AttributeTest:
-    """The values of one attribute in one context, and the judgements that compare them."""
+    """The values of one attribute in one context, and the feedback that compares them."""
 
     def __init__(self, attribute: str, context: str | None) -> None:
         self.attribute = attribute
@@ -151,7 +151,7 @@ class AttributeTest:
         self.one_value_each = True
 
     def add(self, judged: Sequence[JudgedItem], compared: bool) -> bool:
-        """Take in one offer's items that carry the attribute; true if a block was settled."""
+        """Adds one offer's items that carry the attribute; returns True if a block was settled."""
         self.judged += len(judged)
         for one in judged:
             self._count(one)
@@ -195,7 +195,7 @@ class AttributeTest:
 
     @property
     def two_valued(self) -> bool:
-        """Each item has one of two values, so that both ask the same question."""
+        """Whether each item has one of two values, so that both test the same question."""
         return self.one_value_each and len(self.values) == 2  # noqa: PLR2004
 
     def tested(self) -> list[ValueTest]:
@@ -204,12 +204,12 @@ class AttributeTest:
         return trials[:1] if self.two_valued else trials
 
     def withdraw(self, trial: ValueTest, index: int) -> None:
-        """Restart `trial`, and its mirror image where the attribute has two values."""
+        """Restarts `trial`, and its mirror image if the attribute has two values."""
         for one in self.values.values() if self.two_valued else [trial]:
             one.restart(index)
 
     def restart_others(self, index: int) -> None:
-        """Restart the values that are not believed: what they are compared with has changed."""
+        """Restarts the values that are not believed: their comparison has changed."""
         for trial in self.values.values():
             if not trial.believed:
                 trial.restart(index)
@@ -237,7 +237,7 @@ Tested = tuple[AttributeTest, ValueTest]
 
 
 class PreferenceFold:
-    """Folds one user's offers, in the order of the log, into what that user tacitly prefers."""
+    """Folds one user's offers, in the order of the log, into tacit preferences."""
 
     def __init__(self) -> None:
         self._attributes: dict[tuple[str | None, str], AttributeTest] = {}
@@ -245,7 +245,7 @@ class PreferenceFold:
         self._index = 0
 
     def add(self, offer: Offer) -> None:
-        """Take in one offer; what is believed changes only when it settles a block."""
+        """Adds one offer; beliefs change only when it settles a block."""
         judged = [
             JudgedItem(self._index, item, accepted)
             for item, accepted in zip(offer.items, offer.accepted, strict=True)
@@ -263,7 +263,7 @@ class PreferenceFold:
             self._review()
 
     def beliefs(self) -> list[InferredPreference]:
-        """What is believed now, the strongest evidence first."""
+        """The current beliefs, the strongest evidence first."""
         tested = self._tested()
         held = [
             _belief(attribute, trial, trial.believed, len(tested))
@@ -330,7 +330,7 @@ def _has_turned(attribute: AttributeTest, trial: ValueTest, believed: Direction)
 
 
 def _effect_within(recent: Iterable[JudgedItem], tested: Tested, given: Tested) -> float | None:
-    """The effect of `tested` among items alike in `given`; None where it did not vary at all."""
+    """The effect of `tested` among items alike in `given`; None if it did not vary at all."""
     (attribute, trial), (where, other) = tested, given
     strata = {True: [0, 0, 0, 0], False: [0, 0, 0, 0]}
     for one in recent:

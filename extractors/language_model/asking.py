@@ -1,6 +1,6 @@
-"""Asking for a checked answer: kept ones first, then one model after the other, each once repaired.
+"""Gets a checked answer: from kept answers first, then from each model, with one repair each.
 
-Whatever happens is written to the ledger before anything else is done with it.
+Every call is written to the ledger before its answer is used.
 """
 
 import logging
@@ -48,12 +48,12 @@ class Asked(Generic[A]):
     call: ModelCall
 
     def provenance(self, extractor: str, version: str) -> Provenance:
-        """What made whatever an extractor reads off the answer."""
+        """Returns the provenance of what an extractor reads in the answer."""
         return self.call.provenance(extractor, version)
 
 
 class Asker:
-    """Asks the models of one task, in the order in which they are to be fallen back on."""
+    """Asks the models of one task, in fallback order."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Asker:
         self.ledger = ledger
 
     def keeping(self, ledger: Ledger) -> Self:
-        """The same models over another ledger."""
+        """Returns the same models with another ledger."""
         return type(self)(self._task, self._endpoints, self._prices, ledger)
 
     @property
@@ -77,10 +77,10 @@ class Asker:
         return tuple(endpoint.model for endpoint in self._endpoints)
 
     async def ask(self, scope: Scope, prompt: Prompt, answer: type[A], shown: str) -> Asked[A]:
-        """The answer to `shown` under `prompt`, from the first model that gives a usable one.
+        """Returns the answer to `shown` under `prompt`, from the first model with a usable one.
 
         Raises:
-            UnusableAnswer: a model's answer broke the schema, and again when it was told how.
+            UnusableAnswer: a model's answer and its repair violate the schema.
             ExtractionWaits: the tenant's budget is spent, or a server said when it serves again.
             ModelFailed: no model answered.
             PromptChanged, ConfigurationError: the installation has to change.
@@ -105,7 +105,7 @@ class Asker:
     async def kept(
         self, scope: Scope, prompt: Prompt, answer: type[A], shown: str
     ) -> Asked[A] | None:
-        """The answer to `shown` that was kept of one of the models, without asking any.
+        """Returns a kept answer to `shown` of one of the models, without asking any.
 
         Raises:
             PromptChanged: the installation has to change.
@@ -117,12 +117,11 @@ class Asker:
         return None
 
     async def keep(self, call: ModelCall, shown: str, answer: BaseModel) -> None:
-        """Keeps what a call answered to one of several things that it was shown together."""
+        """Keeps a call's answer to one of several things that it was shown together."""
         key = answer_key(call.prompt, call.model, shown)
         await self.ledger.keep_answer(call.scope, key, answer.model_dump_json())
 
     async def aclose(self) -> None:
-        """Closes the connections."""
         for endpoint in self._endpoints:
             await endpoint.aclose()
 
@@ -187,7 +186,7 @@ class Asker:
 
 
 class _Talk:
-    """One call's requests, and what they took together."""
+    """The requests of one call, and their total cost."""
 
     def __init__(self, endpoint: Endpoint, prompt: Prompt) -> None:
         self._endpoint, self._prompt = endpoint, prompt
@@ -196,7 +195,7 @@ class _Talk:
 
     @property
     def seconds(self) -> float:
-        """Since the call began, waiting included."""
+        """Seconds since the call began, waiting included."""
         return monotonic() - self._began
 
     async def say(self, messages: Sequence[Message]) -> Reply:
@@ -213,7 +212,7 @@ class _Talk:
 
 
 def _errors(reply: Reply, answer: type[BaseModel]) -> str:
-    """What is wrong with a reply, in words that repeat nothing of it; empty if it fits."""
+    """The errors of a reply, in words that repeat nothing of it; empty if it fits the schema."""
     try:
         answer.model_validate_json(reply.text)
     except ValidationError as error:
@@ -229,7 +228,7 @@ def _errors(reply: Reply, answer: type[BaseModel]) -> str:
 def create_asker(
     task: ModelTask, settings: Settings, patience: RetryPolicy | None = None
 ) -> Asker | None:
-    """Who asks the models configured for `task`; None where there is none.
+    """Creates an asker of the models configured for `task`, or returns None if there is none.
 
     Raises:
         ConfigurationError: a model is not written as `openai:<model>`, lacks the price that a
@@ -251,7 +250,7 @@ def create_asker(
 
 
 def models_for(task: ModelTask, settings: Settings) -> list[str]:
-    """The names of the models configured for a task, without their provider.
+    """Returns the names of the models configured for a task, without their provider.
 
     Raises:
         ConfigurationError: one is not written as `openai:<model>`.
@@ -270,5 +269,5 @@ def models_for(task: ModelTask, settings: Settings) -> list[str]:
 
 
 def shipped(name: str) -> Prompt:
-    """A prompt of this package by name."""
+    """Returns a prompt of this package by name."""
     return prompts()[name]

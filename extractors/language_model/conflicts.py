@@ -1,8 +1,8 @@
-"""Contradictions that the rules leave open, judged by a language model: which values hold.
+"""Asks a language model which values hold, when the rules leave a conflict open.
 
-The model proposes; a verdict whose words do not stand in a person's own turn, and speak of what it
-says holds, decides nothing. What it is shown is bounded, and what it said of a conflict is kept by
-that conflict alone, so that the same one is judged once whatever it was asked about beside.
+A verdict decides nothing unless its quotes stand in a person's own turn and support the values it
+confirms. The request is bounded in size. The answer on a conflict is kept for that conflict alone,
+so the same one is asked about once, whatever else was in the request.
 """
 
 import json
@@ -32,27 +32,27 @@ from memory.models import Evidence, Interaction, ModelTask, Provenance, Scope
 from memory.settings import Settings
 
 MAX_CONFLICTS = 8
-"""Judged in one request."""
+"""Conflicts in one request."""
 
 MOST_VALUES = 4
-"""Of a conflict; one of more values is not judged."""
+"""Values of a conflict; one with more is not asked about."""
 
 MOST_QUOTES = 3
-"""Shown for each value: the newest."""
+"""Quotes that are shown for each value: the newest."""
 
 AROUND = 400
 """Characters of a turn that are shown before and after its quotes."""
 
 TURN_CHARACTERS = 1_500
-"""Of a turn that are shown at most."""
+"""The largest part of a turn that is shown."""
 
 QUOTE_CHARACTERS = 300
-"""Of a quote that is shown with its value."""
+"""The part of a quote that is shown with its value."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConflictOption:
-    """One of the values that contradict each other, with what its newest claims quote."""
+    """One of the rival values, with the quotes of its newest claims."""
 
     value: str
     text: str
@@ -61,9 +61,9 @@ class ConflictOption:
 
 @dataclass(frozen=True, slots=True)
 class ConflictQuestion:
-    """A conflict as it is put to a model: its values in order, and the turns they quote.
+    """A conflict as it is shown to a model: its values in order, and the turns they quote.
 
-    about: the attribute, and whose and under which condition it is, where that is said.
+    about: the attribute, with its subject and condition if there are any.
     turns: of any session, in the order of events; each is quoted.
     """
 
@@ -79,7 +79,7 @@ class ConflictQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """Which values of a question hold, on whose words; none where it could not be told."""
+    """The values of a question that hold, with quotes; none if it could not be decided."""
 
     made_by: Provenance
     holds: tuple[str, ...] = ()
@@ -88,24 +88,23 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True)
 class ConflictResolver:
-    """Judges conflicts with the models of one asker."""
+    """Decides conflicts with the models of one asker."""
 
     asker: Asker
     name: str = "consolidation"
     version: str = "1"
 
     def keeping(self, ledger: Ledger) -> Self:
-        """The same over `ledger`."""
+        """Returns the same resolver with `ledger`."""
         return replace(self, asker=self.asker.keeping(ledger))
 
     async def aclose(self) -> None:
-        """Closes the connections."""
         await self.asker.aclose()
 
     async def resolve(
         self, scope: Scope, questions: Sequence[ConflictQuestion]
     ) -> list[Resolution | None]:
-        """A ruling for each question; None where no answer is to be had now.
+        """Returns a resolution for each question, or None if no answer can be had now.
 
         Raises:
             ConfigurationError: the installation has to change (a key, a prompt).
@@ -125,7 +124,7 @@ class ConflictResolver:
         return [found.get(n) for n in range(len(questions))]
 
     async def _asked(self, scope: Scope, questions: Sequence[ConflictQuestion]) -> list[Resolution]:
-        """A ruling for each, of one request; [] where there is no answer."""
+        """The resolutions of one request; [] if there is no answer."""
         prompt, shown = shipped("consolidate"), "\n\n".join(_numbered(questions))
         try:
             asked = await self.asker.ask(scope, prompt, Consolidated, shown)
@@ -143,7 +142,7 @@ class ConflictResolver:
     async def _ruled(
         self, call: ModelCall, judged: Iterable[tuple[ConflictQuestion, Judged]], unknown: int = 0
     ) -> list[Resolution]:
-        """What can be made of answers of one call; `unknown` of it are about nothing shown."""
+        """The resolutions in one call's answers; `unknown` counts parts about nothing shown."""
         made = call.provenance(self.name, self.version)
         refused = Counter({Refused.UNKNOWN_VALUE.value: unknown})
         resolutions = []
@@ -161,7 +160,7 @@ class ConflictResolver:
 def checked(
     question: ConflictQuestion, answer: Judged
 ) -> tuple[tuple[str, ...], tuple[Evidence, ...]] | Refused:
-    """The values that hold by an answer, and the words it rests on; or why it is refused."""
+    """Returns the values that hold by an answer, and its quotes; or why it is refused."""
     numbers = sorted(set(answer.holds))
     if not numbers:
         return (), ()
@@ -178,14 +177,14 @@ def checked(
 
 
 def _telling(option: ConflictOption, options: Sequence[ConflictOption]) -> str:
-    """The words by which a value is told from the others; all of its own where there are none."""
+    """The words that distinguish a value from the others; all of its words if there are none."""
     own = f"{option.value} {option.text}"
     others = stems(" ".join(f"{other.value} {other.text}" for other in options if other != option))
     return " ".join(w for w in content_words(own) if stems(w).isdisjoint(others)) or own
 
 
 def _by_contest(asked: Asked[Consolidated], count: int) -> list[Judged]:
-    """The first answer about each conflict, in order; an undecided one where there is none."""
+    """The first answer about each conflict, in order; an undecided one if there is none."""
     first: dict[int, Judged] = {}
     for judged in asked.answer.contests:
         first.setdefault(judged.contest, judged)
@@ -194,7 +193,7 @@ def _by_contest(asked: Asked[Consolidated], count: int) -> list[Judged]:
 
 
 def create(settings: Settings) -> ConflictResolver | None:
-    """Who judges, or None where no model is configured for consolidation."""
+    """Creates the resolver, or returns None if no model is configured for consolidation."""
     asker = create_asker(ModelTask.CONSOLIDATE, settings)
     return ConflictResolver(asker) if asker else None
 
@@ -208,7 +207,7 @@ def _numbered(questions: Sequence[ConflictQuestion]) -> Iterator[str]:
 
 
 def render(question: ConflictQuestion) -> str:
-    """One conflict as a model sees it, but for its number: one JSON object a line."""
+    """Renders one conflict for a model, without its number: one JSON object a line."""
     places = {turn.id: n for n, turn in enumerate(question.turns, 1)}
     values = [
         _json(
@@ -232,7 +231,7 @@ def _quotes(option: ConflictOption, places: Mapping[str, int]) -> list[dict[str,
 
 
 def _excerpt(turn: Interaction, question: ConflictQuestion) -> Interaction:
-    """A turn with what stands around its quotes."""
+    """A turn cut to the surroundings of its quotes."""
     quotes = [
         e for option in question.options for e in option.quotes if e.interaction_id == turn.id
     ]

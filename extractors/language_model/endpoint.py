@@ -1,7 +1,7 @@
-"""One model at a server that speaks OpenAI's chat API: asks, waits, tries again, and gives up.
+"""One model at a server with OpenAI's chat API: asks, waits, retries, and gives up.
 
-Chat completions with a JSON schema are what OpenAI, Azure's v1 endpoint, vLLM and Ollama have in
-common. The SDK's own retries are off: waiting, counting and giving up are one policy here.
+OpenAI, Azure's v1 endpoint, vLLM and Ollama all have chat completions with a JSON schema. The SDK's
+own retries are off: waiting, counting and giving up are one policy here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,14 +36,14 @@ _BREAKER_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long a model is waited for; times in seconds.
+    """The limits for waiting on a model; times in seconds.
 
     answer: for one answer.
     attempts: requests sent for one call.
-    first_wait, longest_wait: before the second request, doubled before each further one, less up to
-        half of it at random; and the most a server may ask to be left alone for before the call
-        gives up on it.
-    at_once: requests under way to one model.
+    first_wait: before the second request, doubled before each further one, less up to half of it at
+        random.
+    longest_wait: the longest pause a server may ask for before the call gives up on it.
+    at_once: concurrent requests to one model.
     """
 
     answer: float = 90.0
@@ -55,7 +55,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model answered, after how many requests; `cut_off` if it came to its limit."""
+    """A model's answer and the number of requests it took; `cut_off` if it reached its limit."""
 
     text: str
     input_tokens: int
@@ -65,7 +65,7 @@ class Reply:
 
 
 class NoAnswer(Exception):
-    """A model gave no answer to read; never leaves `extractors.language_model`.
+    """A model gave no readable answer; never leaves `extractors.language_model`.
 
     outcome: REFUSED, REJECTED or UNAVAILABLE.
     wait: seconds after which the server said that it would serve again.
@@ -88,9 +88,9 @@ class NoAnswer(Exception):
 
 
 class Breaker:
-    """Keeps requests from a model that has failed several times in a row, for a while.
+    """Stops requests to a model for a while after several failures in a row.
 
-    After that one request is let through; if it fails, the model is left alone again.
+    After that one request is let through; if it fails, the model is paused again.
     """
 
     def __init__(
@@ -105,17 +105,17 @@ class Breaker:
 
     @property
     def wait(self) -> float:
-        """Seconds until a request is let through; 0 where it is now."""
+        """Returns the seconds until a request is let through; 0 if it is now."""
         return max(0.0, self._closed_again - self._clock())
 
     def failed(self, wait: float | None = None) -> None:
-        """Counts a call that failed; a server that says until when is left alone until then."""
+        """Counts a failed call; a server that names a time is paused until then."""
         self._failures += 1
         if wait is not None or self._failures >= self._most:
             self._closed_again = self._clock() + (wait or self._seconds)
 
     def answered(self) -> None:
-        """Counts from the beginning again."""
+        """Resets the count of failures."""
         self._failures = 0
 
 
@@ -155,10 +155,10 @@ class Endpoint:
         await self._client.close()
 
     async def ask(self, messages: Sequence[Message], name: str, schema: Mapping[str, Any]) -> Reply:
-        """The model's answer to `messages`, which is to fit `schema`.
+        """Returns the model's answer to `messages`, which has to fit `schema`.
 
         Raises:
-            NoReply: it declined, or did not answer however often it was asked.
+            NoAnswer: it declined, or did not answer any request.
             ConfigurationError: the server refuses the key or does not know the model.
         """
         if self._breaker.wait:
@@ -212,10 +212,10 @@ class Endpoint:
         raise _TookTooLong(f"no answer within {self._patience.answer:g} s")
 
     def _after_status(self, error: "APIStatusError", request: int) -> float | None:
-        """Seconds to wait before the next request, None where the server does not say.
+        """The seconds to wait before the next request; None if the server does not say.
 
         Raises:
-            NoReply, ConfigurationError: another request would be answered alike.
+            NoAnswer, ConfigurationError: another request would get the same answer.
         """
         status, told = error.status_code, f"{error.status_code}: {error.message}"
         if status in NO_ENTRY:
@@ -233,7 +233,7 @@ class Endpoint:
         """Waits before the next request.
 
         Raises:
-            NoReply: it was the last one, or the server wants to be left alone for too long.
+            NoAnswer: it was the last one, or the server asks for too long a pause.
         """
         patience = self._patience
         if request >= patience.attempts or (wait or 0.0) > patience.longest_wait:
@@ -248,10 +248,10 @@ class _TookTooLong(Exception):
 
 
 def _read(done: "ChatCompletion", request: int) -> Reply:
-    """What an answer says.
+    """Reads an answer.
 
     Raises:
-        NoReply: the model declined, or its provider filtered the text.
+        NoAnswer: the model declined, or its provider filtered the text.
     """
     usage = done.usage
     tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
@@ -267,7 +267,7 @@ def _read(done: "ChatCompletion", request: int) -> Reply:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a server asks to be left alone for, from `Retry-After`; None if it does not say.
+    """Returns the seconds of a `Retry-After` header, or None without one.
 
     The header holds seconds or a date (RFC 9110, 10.2.3); `retry-after-ms` is OpenAI's own.
     """

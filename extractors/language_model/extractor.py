@@ -1,8 +1,8 @@
-"""Facts, preferences and ways of doing things, read by a language model and checked.
+"""Extracts facts, preferences and procedures with a language model, and checks them.
 
-The model proposes; nothing is believed that does not quote a person's own words. It joins the
-extractors where MEMORY_MODEL names one, in the place of `statements`, on which it falls back while
-no model answers: what that makes then names `statements` as its maker.
+Nothing is believed that does not quote a person's own words. If MEMORY_MODEL names a model, it
+replaces `statements`, and falls back on it while no model answers; such memories name `statements`
+as their maker.
 """
 
 import json
@@ -56,17 +56,17 @@ from memory.models import (
 from memory.settings import Settings
 
 CHUNK = 24
-"""Turns read at a time. Chunks begin at fixed places of a session, so that a session that was read
-as it grew and one that is replayed as a whole ask the same questions, but for the last."""
+"""Turns read at a time. Chunks begin at fixed places of a session, so that reading it as it grew
+and replaying it as a whole ask the same questions, except for the last chunk."""
 
 LOOK_BACK = 6
-"""Turns before a chunk that are shown to understand it by."""
+"""Earlier turns that are shown with a chunk, to understand it."""
 
 ASSISTANT_CHARACTERS = 700
-"""Of an assistant's turn that is shown."""
+"""The part of an assistant's turn that is shown."""
 
 TURN_CHARACTERS = 6_000
-"""Of a person's turn that is shown."""
+"""The part of a person's turn that is shown."""
 
 CONFIDENCE = 0.85
 _NAME = re.compile(r"[^a-z0-9_.]+")
@@ -85,7 +85,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class LanguageModel:
-    """Reads a session's new turns with a model; `otherwise` reads them where none answers."""
+    """Reads a session's new turns with a model, or with `otherwise` while no model answers."""
 
     asker: Asker
     otherwise: Extractor = field(default_factory=Statements)
@@ -101,19 +101,18 @@ class LanguageModel:
 
     @property
     def ledger(self) -> Ledger:
-        """Where its calls are written down."""
+        """The ledger of its calls."""
         return self.asker.ledger
 
     def keeping(self, ledger: Ledger) -> Self:
-        """The same extractor over `ledger`."""
+        """Returns the same extractor with `ledger`."""
         return replace(self, asker=self.asker.keeping(ledger))
 
     async def aclose(self) -> None:
-        """Closes the connections."""
         await self.asker.aclose()
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
-        """The candidates of each chunk, in the order of the log.
+        """Returns the candidates of each chunk, in the order of the log.
 
         Raises:
             UnusableAnswer: the session cannot be read with this model; see the ledger.
@@ -144,15 +143,15 @@ class LanguageModel:
 
 
 def create(settings: Settings) -> LanguageModel | None:
-    """The extractor, or None where no model is configured for extraction."""
+    """Creates the extractor, or returns None if no model is configured for extraction."""
     asker = create_asker(ModelTask.EXTRACT, settings)
     return LanguageModel(asker) if asker else None
 
 
 async def gathered(work: Sequence[Any]) -> list[Any]:
-    """The results of coroutines that run side by side, in their order.
+    """Runs coroutines concurrently and returns their results in order.
 
-    All run to their end, so that what was paid for is kept; then the first failure is raised.
+    All run to their end, so that paid answers are kept; then the first failure is raised.
     """
     results: dict[int, Any] = {}
     failures: list[Exception] = []
@@ -197,12 +196,12 @@ def _chunks(log: LogSlice) -> Iterator[Chunk]:
 
 
 def talk(turn: Interaction) -> bool:
-    """Whether a turn is shown: what systems and tools say is no conversation."""
+    """Returns whether a turn is shown: messages of systems and tools are not conversation."""
     return turn.kind is InteractionKind.MESSAGE and turn.role in (Role.USER, Role.ASSISTANT)
 
 
 def render(chunk: Chunk, believed: Sequence[Memory]) -> str:
-    """The slice as a model sees it: one JSON object a line, so that no text can pass for a turn."""
+    """Renders the slice for a model: one JSON object a line, so that no text can imitate a turn."""
     shown = chunk.numbered
     known = [_line(n, _known(memory)) for n, memory in enumerate(believed, 1)]
     turns = [turn_line(n, turn) for n, turn in shown.turns.items()]
@@ -212,7 +211,7 @@ def render(chunk: Chunk, believed: Sequence[Memory]) -> str:
 
 
 def turn_line(number: int, turn: Interaction) -> str:
-    """One turn under its number, as every prompt shows it."""
+    """Renders one turn under its number, as every prompt shows it."""
     return _line(number, _turn(turn))
 
 
@@ -238,7 +237,7 @@ def _turn(turn: Interaction) -> dict[str, Any]:
 
 
 class Reader:
-    """Turns an answer into candidates, and counts what it refuses by reason."""
+    """Turns an answer into candidates, and counts refused proposals by reason."""
 
     def __init__(self, shown: ShownTurns, believed: Sequence[Memory], made: Provenance) -> None:
         self._shown = shown
@@ -247,7 +246,7 @@ class Reader:
         self.refused: Counter[str] = Counter()
 
     def candidates(self, answer: Extracted) -> Iterator[Candidate]:
-        """What can be believed of an answer, in its order."""
+        """Yields the sound candidates of an answer, in its order."""
         for kind, proposals in (
             (MemoryKind.FACT, answer.facts),
             (MemoryKind.PREFERENCE, answer.preferences),
@@ -303,7 +302,7 @@ class Reader:
     def _ended(
         self, numbers: Iterable[int], evidence: tuple[Evidence, ...], said: Interaction
     ) -> Iterator[Candidate]:
-        """What speaks against known memories: only those shown, and of the same person."""
+        """Contradictions of known memories: only those shown, and of the same person."""
         for number in numbers:
             known = self._believed[number - 1] if 0 < number <= len(self._believed) else None
             if known is None or known.attribute is None or known.subject != said.actor:
@@ -350,7 +349,7 @@ class Reader:
 
 
 def normalised(attribute: str | None, value: str | None) -> tuple[str | None, str | None]:
-    """An attribute and its value as beliefs meet by them; none of both where one is of no use."""
+    """Returns an attribute and value by which beliefs meet; neither if one is unusable."""
     name = _NAME.sub("_", (attribute or "").casefold()).strip("_.")
     said = folded(value or "")
     if not name or not said or len(name) > _LONGEST_ATTRIBUTE or len(said) > _LONGEST_VALUE:
@@ -359,7 +358,7 @@ def normalised(attribute: str | None, value: str | None) -> tuple[str | None, st
 
 
 def _times(proposal: Proposal, evidence: Sequence[Evidence], leaning: Leaning) -> list[Mention]:
-    """The times that the words named as `when` stand for; none where nobody said them."""
+    """The times named as `when`; none if nobody said them."""
     if not proposal.when:
         return []
     for quote in evidence:
@@ -369,7 +368,7 @@ def _times(proposal: Proposal, evidence: Sequence[Evidence], leaning: Leaning) -
 
 
 def _dated(text: str, said_at: datetime, leaning: Leaning, mentions: Sequence[Mention]) -> str:
-    """`text` with dates beside its relative times, or at its end where it names none itself."""
+    """`text` with dates beside its relative times, or at its end if it names no time itself."""
     own = resolve(text, said_at, leaning)
     if own or not mentions or mentions[0].grain is Grain.SPAN:
         return with_dates(text, own)

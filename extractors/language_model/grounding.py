@@ -1,7 +1,7 @@
-"""Grounding: finds the words a model quotes in the text it was shown, or refuses what it proposed.
+"""Grounding: finds a model's quotes in the text it was shown, or refuses its proposal.
 
-White space and case do not count, and typographic quotation marks and dashes are their plain
-selves; the offsets found are those of the original text.
+Matching ignores case and white space, and treats typographic quotation marks and dashes as plain
+ones; offsets are those of the original text.
 """
 
 import re
@@ -26,7 +26,7 @@ _ASSENT = re.compile(
     re.IGNORECASE,
 )
 STEM = 5
-"""Letters by which words are taken for forms of one another."""
+"""Letters by which words are taken as forms of one word."""
 
 _ENDING = re.compile(r"(?:ings?|ed|es|er|e|s|ly)$")
 _LEAST = 3  # letters that an ending leaves
@@ -37,19 +37,19 @@ class Refused(StrEnum):
 
     NO_QUOTE: it quotes nothing.
     UNKNOWN_TURN: it quotes a turn that was not shown.
-    INVENTED: its words do not stand in the turn.
+    INVENTED: its quote is not in the turn.
     NOT_THE_PERSON: no person said it: the words are an assistant's, a tool's or the system's, and
         nobody agreed to them.
     NOT_OWN_WORDS: a person pasted or quoted the words.
-    UNRELATED: the words and what is read off them have nothing in common, or too little.
-    UNSAID: it names a number, a date or a person that the words do not.
-    REVERSED: it says "not" where the words do not, or leaves theirs out.
-    ANOTHER_PERSON: the words are about somebody else.
+    UNRELATED: the quote and the proposal have nothing in common, or too little.
+    UNSAID: it names a number, a date or a person that the quote does not.
+    REVERSED: it adds or drops a "not".
+    ANOTHER_PERSON: the quote is about somebody else.
     OLD: all its words were read before.
     UNKNOWN_MEMORY: it ends a memory that was not shown.
     UNKNOWN_VALUE: it decides for a value, or on a conflict, that was not shown.
-    EMPTY: it says nothing, or in no form that could be kept.
-    TOO_MUCH: a summary is as long as it may be without it.
+    EMPTY: it says nothing, or in a form that cannot be kept.
+    TOO_MUCH: the summary has reached its limit without it.
     """
 
     NO_QUOTE = "no_quote"
@@ -70,14 +70,14 @@ class Refused(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ShownTurns:
-    """The turns a model was shown, by number; those up to `old` were only to understand by."""
+    """The turns a model was shown, by number; those up to `old` are only context."""
 
     turns: Mapping[int, Interaction]
     old: int = 0
 
 
 def found_in(content: str, words: str) -> tuple[int, int] | None:
-    """Where `words` stand in `content`, as (start, end) in characters; None if they do not."""
+    """Returns the place of `words` in `content` as (start, end) in characters, or None."""
     wanted, _ = _folded(words)
     wanted = wanted.strip()
     text, offsets = _folded(content)
@@ -88,7 +88,7 @@ def found_in(content: str, words: str) -> tuple[int, int] | None:
 
 
 def _folded(text: str) -> tuple[str, list[int]]:
-    """`text` with case, white space and marks folded, and where each character came from."""
+    """`text` with case, white space and marks folded, and the origin of each character."""
     folded: list[str] = []
     offsets: list[int] = []
     for at, character in enumerate(text.translate(_PLAIN)):
@@ -105,10 +105,10 @@ def _folded(text: str) -> tuple[str, list[int]]:
 def grounded(
     shown: ShownTurns, text: str, quotes: Sequence[Quote]
 ) -> tuple[Evidence, ...] | Refused:
-    """The evidence for a proposal about a person, or why it is refused.
+    """Returns the evidence for a proposal about a person, or why it is refused.
 
     At least one quote has to be a person's own words in a new turn and have a word in common with
-    `text`. An assistant's words count beside them where the person's next turn agrees to them.
+    `text`. An assistant's words count beside them if the person's next turn agrees to them.
     """
     if not quotes:
         return Refused.NO_QUOTE
@@ -148,10 +148,10 @@ def _checked(
 def summary_evidence(
     shown: ShownTurns, text: str, quotes: Sequence[Quote]
 ) -> tuple[Evidence, ...] | Refused:
-    """The evidence for a sentence of a summary, or why it is refused.
+    """Returns the evidence for a sentence of a summary, or why it is refused.
 
-    Whoever said it may be quoted, since a summary tells what was said; every quote has to stand in
-    its turn, and all of them together to have a word in common with `text`.
+    Any speaker may be quoted, since a summary covers all that was said. Every quote has to be in
+    its turn, and all of them together must have a word in common with `text`.
     """
     if not text or "\x00" in text:
         return Refused.EMPTY
@@ -171,10 +171,10 @@ def summary_evidence(
 def verdict_evidence(
     shown: ShownTurns, text: str, quotes: Sequence[Quote]
 ) -> tuple[Evidence, ...] | Refused:
-    """The evidence for deciding that one of several contested values holds, or why it is refused.
+    """Returns the evidence for deciding that one of several contested values holds, or why not.
 
     As `grounded`, but an assistant's words never count: the turns are of different sessions, so
-    that none answers the one before it.
+    none answers the one before it.
     """
     turns = [shown.turns[quote.turn] for quote in quotes if quote.turn in shown.turns]
     if not all(by_person(turn) for turn in turns):
@@ -183,7 +183,7 @@ def verdict_evidence(
 
 
 def _standing(shown: ShownTurns, quote: Quote) -> Evidence | Refused:
-    """A quote where it stands: in a turn that was shown, and of a person's in their own words."""
+    """The evidence of a quote: in a turn that was shown, and a person's own words."""
     turn = shown.turns.get(quote.turn)
     if turn is None:
         return Refused.UNKNOWN_TURN
@@ -196,7 +196,7 @@ def _standing(shown: ShownTurns, quote: Quote) -> Evidence | Refused:
 
 
 def by_person(turn: Interaction) -> bool:
-    """Whether a person said it by a message, and not for `remember()`, which spells itself out."""
+    """Returns whether a person said it in a message, except for `remember()`."""
     return (
         turn.kind is InteractionKind.MESSAGE
         and turn.role is Role.USER
@@ -205,12 +205,12 @@ def by_person(turn: Interaction) -> bool:
 
 
 def related(text: str, words: str) -> bool:
-    """Whether two texts have a word of meaning in common, by its first letters."""
+    """Returns whether two texts share a content word, by its first letters."""
     return not stems(text).isdisjoint(stems(words))
 
 
 def stems(text: str) -> frozenset[str]:
-    """The beginnings of the words of meaning in `text`, without their commonest endings."""
+    """Returns the beginnings of the content words in `text`, without common endings."""
     return frozenset(_stem(word) for word in content_words(text))
 
 
@@ -223,7 +223,7 @@ def _stem(word: str) -> str:
 
 
 def _agreed(shown: ShownTurns, number: int) -> bool:
-    """Whether the turn after an assistant's is a person's who agrees."""
+    """Whether the turn after an assistant's is a person's agreement."""
     following = shown.turns.get(number + 1)
     return following is not None and by_person(following) and bool(_ASSENT.match(following.content))
 

@@ -1,8 +1,7 @@
-"""What a model call leaves behind, and the port through which it is kept.
+"""Defines the record of a model call, and the port through which it is kept.
 
-Extractors stay free of storage: the worker hands in a `Ledger`, which
-`consumers.extraction.model_ledger` keeps in Postgres. `NoLedger` keeps nothing, for extractors
-that are used by themselves.
+Extractors have no storage: the worker passes a `Ledger`, which `consumers.extraction.model_ledger`
+keeps in Postgres. `NoLedger` keeps nothing, for extractors that are used by themselves.
 """
 
 import hashlib
@@ -18,14 +17,14 @@ from memory.models import ModelTask, Provenance, Scope
 
 
 class Outcome(StrEnum):
-    """How a call to one model ended.
+    """The outcome of a call to one model.
 
     ANSWERED: its answer fits the schema, at once.
-    REPAIRED: it does at the second try, after the model was shown what was wrong.
-    UNUSABLE: it does not at the second try either.
+    REPAIRED: its second answer does, after the model was shown the errors.
+    UNUSABLE: its second answer does not either.
     REFUSED: the model declined, or its provider filtered the text.
-    REJECTED: the server will not take the request as it is.
-    UNAVAILABLE: no answer in time, however often it was asked.
+    REJECTED: the server does not take the request as it is.
+    UNAVAILABLE: no answer in time to any request.
     """
 
     ANSWERED = "answered"
@@ -43,12 +42,12 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """One call as the ledger keeps it.
+    """One call in the ledger.
 
-    scope: tenant and user, and the session where it was about one.
-    requests: how many were sent, retries and repair included; 0 where the answer was kept.
+    scope: tenant and user, and the session if it was about one.
+    requests: how many were sent, retries and repair included; 0 if the answer was kept.
     cost: in the currency of the price table; 0 for a model without a price.
-    answer: of an unusable answer, what it said; else empty.
+    answer: the text of an unusable answer; else empty.
     """
 
     scope: Scope
@@ -66,21 +65,21 @@ class ModelCall:
     id: UUID = field(default_factory=uuid4)
 
     def provenance(self, extractor: str, version: str) -> Provenance:
-        """What made whatever an extractor reads off its answer."""
+        """Returns the provenance of what an extractor reads in its answer."""
         prompt = self.prompt
         return Provenance(extractor, version, prompt.name, prompt.version, prompt.hash, self.model)
 
 
 @dataclass(frozen=True, slots=True)
 class Grounded:
-    """How a call's proposals fared against the text: kept, and refused by reason."""
+    """The results of checking a call's proposals: kept, and refused by reason."""
 
     kept: int = 0
     refused: Mapping[str, int] = field(default_factory=dict)
 
 
 def answer_key(prompt: Prompt, model: str, shown: str) -> bytes:
-    """Under which an answer is kept; 32 bytes. The same model is asked the same once."""
+    """Returns the key of an answer, 32 bytes: the same model is asked the same question once."""
     digest = hashlib.sha256()
     for part in (prompt.hash, model, shown):
         packed = part.encode()
@@ -89,10 +88,10 @@ def answer_key(prompt: Prompt, model: str, shown: str) -> bytes:
 
 
 class Ledger(Protocol):
-    """Keeps what model calls cost and answered."""
+    """Keeps the costs and answers of model calls."""
 
     async def use(self, prompt: Prompt) -> None:
-        """Notes a prompt as it reads at first use.
+        """Notes the text of a prompt at its first use.
 
         Raises:
             PromptChanged: its version was used before, with another text.
@@ -100,7 +99,7 @@ class Ledger(Protocol):
         ...
 
     async def admit(self, scope: Scope) -> None:
-        """Lets a call pass that will cost something.
+        """Admits a call that will cost something.
 
         Raises:
             BudgetSpent: the tenant's budget of the day is used up.
@@ -108,64 +107,63 @@ class Ledger(Protocol):
         ...
 
     async def kept_answer(self, scope: Scope, key: bytes) -> str | None:
-        """The answer kept for the user under `key`."""
+        """Returns the answer kept for the user under `key`."""
         ...
 
     async def keep_answer(self, scope: Scope, key: bytes, answer: str) -> None:
-        """Keeps a part of an answer for the user under a key of its own."""
+        """Keeps a part of an answer for the user under its own key."""
         ...
 
     async def record(self, call: ModelCall, key: bytes | None, answer: str) -> None:
-        """Writes a call down, and with a `key` keeps its answer."""
+        """Records a call, and with a `key` keeps its answer."""
         ...
 
     async def ground(self, call: ModelCall, found: Grounded) -> None:
-        """Adds to a recorded call how its proposals fared."""
+        """Adds the results of checking to a recorded call."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class NoLedger:
-    """Keeps nothing and lets everything pass."""
+    """Keeps nothing and admits every call."""
 
     async def use(self, prompt: Prompt) -> None:
-        """Takes no notice."""
+        """Does nothing."""
 
     async def admit(self, scope: Scope) -> None:
-        """Lets it pass."""
+        """Admits every call."""
 
     async def kept_answer(self, scope: Scope, key: bytes) -> str | None:  # noqa: ARG002
-        """None."""
         return None
 
     async def keep_answer(self, scope: Scope, key: bytes, answer: str) -> None:
-        """Takes no notice."""
+        """Does nothing."""
 
     async def record(self, call: ModelCall, key: bytes | None, answer: str) -> None:
-        """Takes no notice."""
+        """Does nothing."""
 
     async def ground(self, call: ModelCall, found: Grounded) -> None:
-        """Takes no notice."""
+        """Does nothing."""
 
 
 @runtime_checkable
 class AsksModels(Extractor, Protocol):
-    """An extractor that asks models, and wants a ledger for it."""
+    """An extractor that asks models, and needs a ledger for it."""
 
     @property
     def ledger(self) -> Ledger:
-        """Where its calls are written down."""
+        """The ledger of its calls."""
         ...
 
     @property
     def replaces(self) -> frozenset[str]:
-        """Extractors that would say the same: together with this one they are not asked."""
+        """Extractors that would say the same: they do not run together with this one."""
         ...
 
     def keeping(self, ledger: Ledger) -> Self:
-        """The same extractor over `ledger`."""
+        """Returns the same extractor with `ledger`."""
         ...
 
     async def aclose(self) -> None:
-        """Lets go of connections; may be called more than once."""
+        """Closes connections; may be called more than once."""
         ...

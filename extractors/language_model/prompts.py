@@ -1,8 +1,8 @@
-"""Prompts: read from the text files of `extractors/prompts`, each with its version and answer.
+"""Reads prompts from the text files of `extractors/prompts`, with their version and answer.
 
 A file starts with a head between two lines `---`: `name`, `version`, `answer` (a response model of
-`extractors.prompts.answers`) and `schema` (the digest of that model's JSON schema). All of the file
-is hashed, so whatever a model is told, and the form it has to answer in, is behind one hash.
+`extractors.prompts.answers`) and `schema` (the digest of that model's JSON schema). The whole file
+is hashed, so one hash covers the prompt and the form of its answer.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ _RULE = "---\n"
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One prompt as its file reads.
+    """A prompt as in its file.
 
-    text: what the model is told, without the head.
-    source: the whole file; `hash` is the SHA-256 of it, in hex.
+    text: the prompt without the head.
+    source: the whole file; `hash` is its SHA-256, in hex.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Prompt:
 
 @cache
 def prompts() -> Mapping[str, Prompt]:
-    """Every prompt of the package, by name."""
+    """Returns every prompt of the package, by name."""
     found = (
         parsed(entry.read_text(encoding="utf-8"))
         for entry in sorted(files("extractors.prompts").iterdir(), key=lambda e: e.name)
@@ -55,7 +55,7 @@ def prompts() -> Mapping[str, Prompt]:
 
 
 def parsed(source: str) -> Prompt:
-    """The prompt that a file holds.
+    """Parses a prompt file.
 
     Raises:
         ConfigurationError: the head lacks something, or names no response model.
@@ -77,6 +77,6 @@ def parsed(source: str) -> Prompt:
 
 
 def schema_digest(answer: type[BaseModel]) -> str:
-    """What a prompt's head says of its response model; 16 hexadecimal digits."""
+    """Returns the digest of a response model for a prompt's head; 16 hexadecimal digits."""
     packed = json.dumps(answer.model_json_schema(), sort_keys=True)
     return hashlib.sha256(packed.encode()).hexdigest()[:16]

@@ -1,8 +1,8 @@
-"""Support: whether the words that a proposal quotes say what it says, as far as rules can tell.
+"""Support: checks by rules whether quotes say what a proposal says.
 
-A quote that stands in the text may still be about something else. The rules look for what is easily
-turned: numbers and dates, names, a "not", and whom it is about. They are for English, and where
-they know nothing they object to nothing.
+A quote that is in the text may still be about something else. The rules check what is easily
+distorted: numbers and dates, names, negation, and the subject. They are for English, and object to
+nothing in texts they do not know.
 """
 
 import re
@@ -24,7 +24,8 @@ from extractors.reading.english.lexicon import KIN, any_of
 from memory.models import Memory
 
 FEW, SHARE = 4, 0.3
-"""Of more words of meaning than these few, the least share that has to be said, there or beside."""
+"""The least share of content words that has to be said, there or beside, in a text with more than
+these few."""
 
 
 _FREQUENT = """
@@ -32,17 +33,18 @@ the i to and is you my that it of have for with this are be not your but what ho
 has she he they we our his her their who when from at been would could will just about or if there
 """
 _ENGLISH = frozenset(_FREQUENT.split())
-"""Frequent words that are seldom words of its neighbours."""
+"""Frequent words that are rare in related languages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """What a proposal rests on.
+    """The evidence of a proposal.
 
     words: the quotes, and when each was said, newest last.
     around: the quoted turns in full, and the turns beside them.
     shown: all that could be read, for the names in it.
-    speakers: the names of who said the quotes; `people`: of everybody who speaks.
+    speakers: the names of the quotes' speakers.
+    people: the names of all speakers.
     """
 
     words: Sequence[tuple[str, datetime]]
@@ -55,7 +57,7 @@ class Quoted:
     def of(
         cls, shown: ShownTurns, quotes: Iterable[Quote], believed: Iterable[Memory] = ()
     ) -> "Quoted":
-        """Quotes of turns that were shown, beside memories that were."""
+        """Makes a value of quotes of shown turns, beside shown memories."""
         quotes = sorted(quotes, key=lambda quote: quote.turn)
         cited = [shown.turns[quote.turn] for quote in quotes]
         beside = {quote.turn + step for quote in quotes for step in (-3, -2, -1, 0, 1)}
@@ -82,9 +84,9 @@ class Quoted:
 
 
 def unsupported(text: str, quoted: Quoted, *, steps: bool = False) -> Refused | None:
-    """What the words do not bear out of `text`; None where nothing speaks against it.
+    """Returns what the quotes do not support in `text`, or None if nothing speaks against it.
 
-    With `steps` it is a way of doing something: whom it is about, and each "not", are left alone.
+    With `steps` it is a way of doing something: the subject and each negation are not checked.
     """
     if not related(text, quoted):
         return Refused.UNRELATED
@@ -98,12 +100,12 @@ def unsupported(text: str, quoted: Quoted, *, steps: bool = False) -> Refused | 
 
 
 def adds(text: str, quoted: Quoted) -> bool:
-    """Whether `text` names a number, a date or somebody that was not said."""
+    """Returns whether `text` names a number, a date or a person that was not said."""
     return not counted(text, quoted) or not named(text, quoted)
 
 
 def bears_out(value: str, text: str, quoted: Quoted) -> bool:
-    """Whether a value was said: its numbers and dates, and some word of it, there or in `text`."""
+    """Returns whether a value was said: its numbers, dates and a word, there or in `text`."""
     topic = _topic(value, quoted) - _PLAIN_VALUES
     heard = stems(text) | stems(quoted.around)
     return counted(value, quoted) and (not topic or not topic.isdisjoint(heard))
@@ -116,15 +118,15 @@ _PLAIN_VALUES = stems("true false")
 
 
 def _topic(text: str, quoted: Quoted) -> frozenset[str]:
-    """The stems of what a proposal is about: no speaker's name, no number, no date."""
+    """The stems of a proposal's topic: no speaker's name, no number, no date."""
     people = stems(" ".join(quoted.people | {"user", "person", "speaker"}))
     return frozenset(s for s in stems(_DATES.sub(" ", text)) - people if not s[0].isdigit())
 
 
 def related(text: str, quoted: Quoted) -> bool:
-    """Whether the quotes have a word of meaning in common with `text`, and enough is said there.
+    """Returns whether the quotes share a content word with `text`, and enough of it is said there.
 
-    The name of who speaks is no such word.
+    The speaker's name is no such word.
     """
     topic = _topic(text, quoted)
     if not topic:
@@ -155,7 +157,7 @@ def _numbers(text: str, words: dict[str, int]) -> set[float]:
 
 
 def counted(text: str, quoted: Quoted) -> bool:
-    """Whether every number and date of `text` was said, or follows from a date that was."""
+    """Returns whether every number and date of `text` was said, or follows from a date that was."""
     said_at = quoted.words[-1][1]
     heard = [*quoted.words, (quoted.around, said_at)]
     meant = [mention for words, at in heard for mention in _mentions(words, at)]
@@ -186,9 +188,9 @@ _NAMED = re.compile(r"(?<=[\w,;)] )[A-Z][^\W\d_]+")
 
 
 def named(text: str, quoted: Quoted) -> bool:
-    """Whether every name in `text` was said there or beside it.
+    """Returns whether every name in `text` was said there or beside it.
 
-    In languages that write other words with a capital, too, that cannot be told.
+    It cannot tell in languages that capitalise other words too.
     """
     if not quoted.english:
         return True
@@ -215,7 +217,7 @@ _AFFIRMED = _any_of(r"""
     (?:is|are|was|do|does|did)n't_(?:it|you|they|he|she)
     (?:have|has)n't(?:_\w+){1,2}_(?:since|in|for)
 """)
-"""What says no "not", though it looks like one."""
+"""Phrases that look like a negation and are none."""
 
 _NOT = _any_of(r"""
     not no never none nobody nothing neither nor without cannot hardly barely \w+n't dont doesnt
@@ -229,17 +231,17 @@ _LACKING = _any_of(r"""
     lack\w* allerg\w+ intoleran\w+ fail\w* anymore any_more lost los(?:e|es|ing) \w+-free vegan
     un(?:able|willing|likely|employed|married|interested|available|comfortable)
 """)
-"""What says "not" in other words: of what is over or declined, and of what is missing."""
+"""Negations in other words: for what is over, declined or missing."""
 
 _DOUBTED = _any_of(r"""
     instead rather except against only miss\w* wish\w* hard difficult\w* struggl\w+ tough
     un\w+ \w+less vegetarian out_of away left end\w*
 """)
-"""What somebody else may put as a "not"."""
+"""Words that another text may express as a negation."""
 
 
 def upright(text: str, quoted: Quoted) -> bool:
-    """Whether `text` says "not" where its quotes do, and only there."""
+    """Returns whether `text` has a negation if and only if its quotes do."""
     topic = _topic(text, quoted)
     if _NOT.search(_affirmed(text)):
         said = _SENTENCE.split(_affirmed(quoted.text))
@@ -252,7 +254,7 @@ def upright(text: str, quoted: Quoted) -> bool:
 
 
 def _denies(clause: str, topic: frozenset[str]) -> bool:
-    """Whether one "not", and no second, stands before what a clause says of `topic`."""
+    """Whether exactly one negation stands before a clause's words about `topic`."""
     about = [m.start() for m in _WORDS.finditer(clause) if not topic.isdisjoint(stems(m[0]))]
     found = sorted(m.start() for pattern in (_NOT, _CEASED) for m in pattern.finditer(clause))
     once = (len(found) + len(_LACKING.findall(clause))) % 2 == 1
@@ -264,7 +266,7 @@ def _affirmed(text: str) -> str:
 
 
 def _nearest(text: str, quoted: Quoted) -> list[str]:
-    """The clauses of the quotes that share most with `text`; none where none shares a third."""
+    """The clauses of the quotes that share most with `text`; none if none shares a third."""
     topic = _topic(text, quoted)
     clauses = [clause for clause in _CLAUSE.split(_affirmed(quoted.text)) if clause.strip()]
     shared = [len(topic & stems(clause)) for clause in clauses]
@@ -282,7 +284,7 @@ _SELF = re.compile(r"\b(?:i|we|me|us|i'm|i've|my|our|mine)\b", re.IGNORECASE)
 
 
 def own(text: str, quoted: Quoted) -> bool:
-    """Whether `text` is about whom its quotes are about: who speaks, or somebody it names."""
+    """Returns whether `text` is about its quotes' subject: the speaker, or a person it names."""
     first = _WORDS.match(text)
     others = {name.split()[0].casefold() for name in quoted.people - quoted.speakers}
     nearest = _nearest(text, quoted)
@@ -301,7 +303,7 @@ def _of_another(clause: str, name: str) -> bool:
 
 
 def _same(text: str, other: re.Match[str], quoted: Quoted) -> bool:
-    """Whether `text` speaks of the person a clause is about, or the clause of its speaker too."""
+    """Whether `text` is about the person of a clause, or the clause is about its speaker too."""
     if _SELF.search(other.string, other.end()):
         return True
     if other["kin"]:
@@ -310,6 +312,6 @@ def _same(text: str, other: re.Match[str], quoted: Quoted) -> bool:
 
 
 def _of_speaker(text: str, quoted: Quoted) -> bool:
-    """Whether `text` is plainly about who speaks: it begins with the name, or with a verb."""
+    """Whether `text` is plainly about the speaker: it begins with the name, or with a verb."""
     names = "|".join(re.escape(name) for name in quoted.speakers) or "user"
     return bool(re.match(rf"(?:(?:{names}|the user|user)\b(?!')|[A-Z]\w+s\b(?!'))", text))

@@ -1,4 +1,4 @@
-"""`procedures`: ways of doing things, found in sequences of tool calls that succeeded.
+"""`procedures`: finds recurring ways of doing things in sequences of successful tool calls.
 
 May import the protocol, `memory.language` and the vocabulary.
 Must never make a procedure of one run.

@@ -61,18 +61,17 @@ class Procedures:
     makes: frozenset[MemoryKind] = frozenset({MemoryKind.PROCEDURE})
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
-        """Every procedure that the user's runs show; what is missing is withdrawn."""
+        """Returns every procedure that the user's runs show; a missing one is withdrawn."""
         return [_candidate(found) for found in mine(read_runs(log.interactions))]
 
 
 def create(settings: Settings) -> Procedures:  # noqa: ARG001
-    """The extractor, for the entry point."""
     return Procedures()
 
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """Steps that recur, what is invariant in their order, and how often following them worked.
+    """Steps that recur, their invariant order, and how often they worked.
 
     stages: the steps in groups; every step of a group comes before every step of the next.
     order: the invariant order of all steps, of which the stages are the coarse form.
@@ -88,16 +87,16 @@ class Procedure:
 
     @property
     def worked(self) -> int:
-        """How many runs went this way to a good end."""
+        """The number of runs that followed it and succeeded."""
         return len(self.runs)
 
     @property
     def tried(self) -> int:
-        """How many runs went this way, or at least half of it."""
+        """The number of runs that followed it, or at least half of it."""
         return len(self.runs) + len(self.failed)
 
     def left_out(self) -> dict[str, int]:
-        """Steps that failed runs left out though they went on to later ones, with how many did."""
+        """Steps that failed runs left out although they went on to later ones, with counts."""
         left_out: Counter[str] = Counter()
         for run in self.failed:
             tools = run.attempted()
@@ -106,7 +105,7 @@ class Procedure:
 
 
 def mine(runs: Sequence[Run]) -> list[Procedure]:
-    """The procedures in `runs` (oldest first), by task; those without a task come first."""
+    """Finds the procedures in `runs` (oldest first), by task; those without a task come first."""
     by_task: dict[str, list[Run]] = {}
     for run in runs:
         if run.succeeded is not None:
@@ -139,7 +138,7 @@ def _tried(run: Run, steps: frozenset[str]) -> bool:
 
 
 def most_supported(runs: Sequence[frozenset[str]]) -> frozenset[str] | None:
-    """The closed set of steps with the largest support x (steps - 1), if any has the support.
+    """Returns the closed set of steps with the largest support x (steps - 1), if any qualifies.
 
     Ties go to the larger set, then to the alphabet.
     """
@@ -163,7 +162,7 @@ def _closed_sets(runs: Sequence[frozenset[str]]) -> set[frozenset[str]]:
 
 
 def invariant_order(steps: Iterable[str], runs: Iterable[Sequence[str]]) -> Order:
-    """The pairs of `steps` that come in the same order in every one of `runs`."""
+    """Returns the pairs of `steps` that come in the same order in every one of `runs`."""
     pairs = {pair for a, b in combinations(sorted(steps), 2) for pair in ((a, b), (b, a))}
     for run in runs:
         place = {step: position for position, step in enumerate(run)}
@@ -172,7 +171,7 @@ def invariant_order(steps: Iterable[str], runs: Iterable[Sequence[str]]) -> Orde
 
 
 def stages(steps: Iterable[str], order: Order) -> tuple[tuple[str, ...], ...]:
-    """`steps` in groups such that all of a group come before all of the next, as fine as possible.
+    """Groups `steps` so that all of a group come before all of the next, as finely as possible.
 
     The groups are the connected components of "neither comes before the other".
     """
@@ -190,12 +189,12 @@ def stages(steps: Iterable[str], order: Order) -> tuple[tuple[str, ...], ...]:
 
 
 def _preceding(group: Sequence[str], order: Order) -> int:
-    """How many steps come before all of `group`; any of its steps tells."""
+    """The number of steps before all of `group`; any of its steps gives it."""
     return sum(b == group[0] and a not in group for a, b in order)
 
 
 def describe(procedure: Procedure) -> str:
-    """The procedure in one sentence with how often it worked."""
+    """Describes the procedure in one sentence with how often it worked."""
     what = f"How to {procedure.runs[-1].task}" if procedure.task else "How this is done"
     asked = ", ".join(_shared_words(procedure.runs))
     about = f" (asked for: {asked})" if asked and not procedure.task else ""
@@ -221,7 +220,7 @@ def _step(tool: str, calls: Sequence[Call]) -> str:
 
 
 def split_arguments(given: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
-    """What every call gives: the arguments with one short value, and the names of the others."""
+    """Splits arguments into those with one short value in every call, and other names."""
     constant: dict[str, Any] = {}
     varying: list[str] = []
     for name in sorted(set(given[0]).intersection(*given[1:])):
@@ -235,7 +234,7 @@ def split_arguments(given: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any],
 
 
 def _shared_words(runs: Sequence[Run]) -> list[str]:
-    """The words most requests have in common, the commonest first."""
+    """The words that most requests have in common, the commonest first."""
     counts = Counter(word for run in runs for word in set(content_words(run.request)))
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [word for word, count in ranked if count >= SHARED_BY * len(runs)][:MOST_WORDS]

@@ -23,7 +23,7 @@ LONGEST_NAME = 60
 
 @dataclass(slots=True)
 class Call:
-    """One tool call; `ok` is None as long as its result is not known."""
+    """One tool call; `ok` is None until its result is known."""
 
     interaction: Interaction
     tool: str
@@ -32,7 +32,7 @@ class Call:
 
     @property
     def call_id(self) -> object:
-        """What the result names the call by, if it does."""
+        """The id by which the result names the call, if any."""
         return self.interaction.payload.get("call_id")
 
 
@@ -50,14 +50,14 @@ class Run:
 
     @property
     def succeeded(self) -> bool | None:
-        """Whether every tool ended well, retries included; None where the end is not known."""
+        """Whether every tool succeeded, retries included; None if the end is not known."""
         last = {call.tool: call.ok for call in self.calls}
         if False in last.values():
             return False
         return True if self.calls[-1].ok else None
 
     def attempted(self) -> list[str]:
-        """The tools called, each once, in the order they were first called."""
+        """The tools called, each once, in the order of their first calls."""
         return list(dict.fromkeys(call.tool for call in self.calls))
 
     def steps(self) -> dict[str, Call]:
@@ -77,7 +77,7 @@ class _Session:
 
 
 def read_runs(interactions: Iterable[Interaction]) -> list[Run]:
-    """The runs in `interactions` (in the order of the log), in the order they began."""
+    """Reads the runs in `interactions` (in the order of the log), in the order they began."""
     sessions: dict[str, _Session] = {}
     runs: list[Run] = []
     for interaction in interactions:
@@ -104,7 +104,7 @@ def _call(interaction: Interaction) -> Call | None:
 
 
 def _add(session: _Session, call: Call) -> bool:
-    """Put `call` into the session's run; true if it began a new one."""
+    """Adds `call` to the session's run; returns True if it began a new one."""
     payload = call.interaction.payload
     task, label = _task(payload.get("task")), (payload.get("task"), payload.get("run"))
     begins = session.run is None or _begins(session.run, label, call.tool, session.asked)

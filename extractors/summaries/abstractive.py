@@ -1,8 +1,8 @@
-"""What a session was about, told by a language model: each sentence quotes what it rests on.
+"""Summarises a session with a language model; each sentence quotes its evidence.
 
-The model proposes; a sentence whose quotes do not stand in the turns is dropped. Where none is left
-or no answer is to be had, the session's own sentences are kept as `summaries` chooses them, with
-the reason in the payload as `instead_of_model`.
+A sentence whose quotes are not in the turns is dropped. If none is left, or no answer can be had,
+the session's own sentences are kept as `extractive` chooses them, with the reason in the payload as
+`instead_of_model`.
 """
 
 from collections import Counter
@@ -29,18 +29,18 @@ from memory.models import Candidate, Evidence, Interaction, MemoryKind, ModelTas
 from memory.settings import Settings
 
 MOST_CHARACTERS = 60_000
-"""Of a session that is shown as a whole; a longer one is not shown at all."""
+"""The largest session that is shown to the model; a longer one is not shown at all."""
 
 
 class FallbackReason(StrEnum):
-    """Why a session's own sentences are kept though a model is configured.
+    """Why a session's own sentences are kept although a model is configured.
 
-    UNAVAILABLE: no model answered, or its server asks to be left alone.
-    UNUSABLE: its answer broke the schema twice.
+    UNAVAILABLE: no model answered, or its server accepts no requests for now.
+    UNUSABLE: its answer violated the schema twice.
     BUDGET_SPENT: the tenant's budget of the day is used up.
-    UNGROUNDED: no sentence of its had sound evidence.
-    TOO_LONG: the session is longer than what is shown.
-    PARTLY_PRIVATE: it holds turns that not every agent may see; a model would mix them.
+    UNGROUNDED: none of its sentences had sound evidence.
+    TOO_LONG: the session is longer than the limit.
+    PARTLY_PRIVATE: it holds turns that not every agent may see, and a model would mix them.
     """
 
     UNAVAILABLE = "unavailable"
@@ -58,20 +58,19 @@ class AbstractiveSummaries:
     asker: Asker
 
     def keeping(self, ledger: Ledger) -> Self:
-        """The same over `ledger`."""
+        """Returns the same summariser with `ledger`."""
         return replace(self, asker=self.asker.keeping(ledger))
 
     async def aclose(self) -> None:
-        """Closes the connections."""
         await self.asker.aclose()
 
     async def summary(
         self, scope: Scope, interactions: Sequence[Interaction], budget_tokens: int
     ) -> Candidate | None:
-        """One session's summary within the budget; None where no sentence is worth keeping.
+        """Returns one session's summary within the budget, or None if no sentence is worth keeping.
 
         `interactions` are the whole session in order. A model's summary names its maker in
-        `made_by`; the session's own sentences have none and say why.
+        `made_by`; the session's own sentences have none and give the reason.
 
         Raises:
             ConfigurationError: the installation has to change (a key, a prompt).
@@ -135,13 +134,13 @@ class AbstractiveSummaries:
 
 
 def create(settings: Settings) -> AbstractiveSummaries | None:
-    """The summariser, or None where no model is configured for summaries."""
+    """Creates the summariser, or returns None if no model is configured for summaries."""
     asker = create_asker(ModelTask.SUMMARISE, settings)
     return AbstractiveSummaries(asker) if asker else None
 
 
 def render(shown: ShownTurns, budget_tokens: int) -> str:
-    """The session as a model sees it: the words it may use, and one JSON object a turn."""
+    """Renders the session for a model: the words it may use, and one JSON object for each turn."""
     lines = [turn_line(n, turn) for n, turn in shown.turns.items()]
     return "\n".join([f"WORDS: {budget_tokens * 3 // 4}", "", "TURNS:", *lines])
 

@@ -1,8 +1,8 @@
-"""What a session was about: its own sentences, chosen within a budget, each with its evidence.
+"""Summarises a session by its own sentences, chosen within a budget, each with its evidence.
 
-A summary is of a whole session, so it is made when the session closes and not as it grows: this
-extractor is not among those that run on every batch. The rolling summary of an open session is
-`memory.language.text.rolling_summary`, chosen in the same way.
+A summary covers a whole session, so it is made when the session closes: this extractor does not run
+on every batch. The rolling summary of an open session is `memory.language.text.rolling_summary`,
+chosen in the same way.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ BUDGET_TOKENS = 200
 
 @dataclass(frozen=True, slots=True)
 class ExtractiveSummaries:
-    """Summarises the session it is shown, which has to be shown as a whole."""
+    """Summarises the session in its slice, which has to be a whole session."""
 
     name: str = "summaries"
     version: str = "1"
@@ -28,20 +28,20 @@ class ExtractiveSummaries:
     makes: frozenset[MemoryKind] = frozenset({MemoryKind.SUMMARY})
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
-        """The summary of the slice, or nothing where nothing was said."""
+        """Returns the summary of the slice, or nothing if nothing was said."""
         summary = summarise(log.interactions)
         return [summary] if summary else []
 
 
 def create(settings: Settings) -> ExtractiveSummaries:  # noqa: ARG001
-    """The extractor, for the job that closes sessions."""
+    """Creates the extractor for the job that closes sessions."""
     return ExtractiveSummaries()
 
 
 def summarise(
     interactions: Sequence[Interaction], budget_tokens: int = BUDGET_TOKENS
 ) -> Candidate | None:
-    """One session's summary within the budget, or None where no sentence is worth keeping.
+    """Returns one session's summary within the budget, or None if no sentence is worth keeping.
 
     `interactions` are the whole session in order. The text has a paragraph for each stretch of one
     speaker; the evidence quotes every sentence of it, in the same order.
