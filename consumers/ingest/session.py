@@ -394,7 +394,7 @@ def _closed(consumer: Any) -> None:
 
 @contextmanager
 def consuming(settings: Settings) -> Iterator[None]:
-    """As `brokers.translated`; what comes of how the group is set up is no matter of waiting."""
+    """Translates errors as `translated`, but reports a wrong group setup as BusRefused."""
     with translated(settings):
         try:
             yield

@@ -1,4 +1,4 @@
-"""What users did with what they were offered, read from the payloads of feedback interactions.
+"""Reads offers and reactions to them from the payloads of feedback interactions.
 
 The payload of a `feedback` interaction, all keys but `action` optional:
 
@@ -12,8 +12,8 @@ The payload of a `feedback` interaction, all keys but `action` optional:
 
 A value is a text, a number, true or false (read as yes or no), or a list of those. Give an
 attribute on every item of its kind ("remote": "no" too): items are compared with those that carry
-the same attribute. Whatever does not fit this contract says nothing and is passed over; feedback
-is never a reason to stop a user's extraction.
+the same attribute. Feedback that does not fit this contract is ignored, and never stops a user's
+extraction.
 
 How actions are read: accept is a yes; reject, skip, retry and rephrase are a no to the item (the
 answer that was retried); choose is a yes to one option against the others; edit is a no to each

@@ -1,4 +1,4 @@
-"""From judgements to tacit preferences: one fold over one user's offers, in the order of the log.
+"""Folds one user's offers, in the order of the log, into tacit preferences.
 
 For each attribute value the question is whether this user accepts items with it at another rate
 than items with another value of the attribute: the user's own baseline, in the same context. Every

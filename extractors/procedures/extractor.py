@@ -1,6 +1,6 @@
-"""How things get done: recurring tool-call sequences that succeeded, made into procedures.
+"""Infers procedures from recurring sequences of tool calls that succeeded.
 
-`tool_runs` says what payloads hold and where a run begins. The runs of one task (or all
+`tool_runs` defines the payloads and where a run begins. The runs of one task (or all
 runs without a task label) are mined together:
 
 1. A successful run is the set of its steps, a step being the first call of a tool that did not

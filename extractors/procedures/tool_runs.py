@@ -1,4 +1,4 @@
-"""How tool calls group into runs: one attempt at one task, with what came of it.
+"""Groups tool calls into runs: one attempt at one task, with its outcome.
 
 Payloads, all keys but `tool` optional:
 

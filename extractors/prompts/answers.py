@@ -1,8 +1,8 @@
-"""What models are to answer: one response model for each prompt, which names it in its head.
+"""The response models of prompts; each prompt names its model in its head.
 
-The schema of these models is sent with the prompt, so their descriptions are read by the model. A
-prompt's head also holds the schema's digest: whoever changes a model here has to give its prompt a
-new version.
+The schema of these models is sent with the prompt, so the model reads their descriptions. A
+prompt's head also holds the schema's digest: whoever changes a model here has to raise the version
+of its prompt.
 """
 
 from typing import Literal

@@ -1,7 +1,7 @@
-"""How each form of date is read: patterns and calendar arithmetic behind `dates`.
+"""The rules for each form of date: patterns and calendar arithmetic behind `dates`.
 
-A rule is a pattern and a reader; the reader turns a match into the first and last day it names, or
-None where the words are no date after all. `dates.resolve` states what holds.
+A rule is a pattern and a reader. The reader turns a match into the first and last day it names, or
+None if the words are not a date after all. `dates.resolve` states the conventions.
 """
 
 import calendar
@@ -41,7 +41,7 @@ FARTHEST = 3_000  # units; more is no date that anybody means, and would leave t
 
 
 class Grain(StrEnum):
-    """How exact a mention is; SPAN is any other stretch of days."""
+    """The precision of a mention; SPAN is any other stretch of days."""
 
     DAY = "day"
     WEEKEND = "weekend"
@@ -53,7 +53,7 @@ class Grain(StrEnum):
 
 
 class Leaning(StrEnum):
-    """Which way a date that leaves out its year or week is read."""
+    """The direction in which a date without its year or week is read."""
 
     PAST = "past"
     FUTURE = "future"
@@ -62,7 +62,7 @@ class Leaning(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The day it was said, and how the speaker's tense leans."""
+    """The day of the text, and how its tense leans."""
 
     today: date
     leaning: Leaning
@@ -70,7 +70,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """What a rule read: first and last day, both included."""
+    """The result of a rule: first and last day, both included."""
 
     first: date
     last: date
@@ -85,41 +85,38 @@ Reader = Callable[[re.Match[str], Asked], Days | None]
 
 
 def one_day(day: date, *, relative: bool) -> Days:
-    """That day."""
     return Days(day, day, Grain.DAY, relative)
 
 
 def week(day: date) -> Days:
-    """The week from Monday to Sunday that holds `day`."""
+    """Returns the week from Monday to Sunday that holds `day`."""
     monday = day - timedelta(days=day.weekday())
     return Days(monday, monday + timedelta(days=6), Grain.WEEK, relative=True)
 
 
 def weekend(day: date) -> Days:
-    """Saturday and Sunday of the week that holds `day`."""
+    """Returns Saturday and Sunday of the week that holds `day`."""
     saturday = day + timedelta(days=5 - day.weekday())
     return Days(saturday, saturday + timedelta(days=1), Grain.WEEKEND, relative=True)
 
 
 def month(year: int, number: int, *, relative: bool) -> Days:
-    """A calendar month."""
     last = calendar.monthrange(year, number)[1]
     return Days(date(year, number, 1), date(year, number, last), Grain.MONTH, relative)
 
 
 def season(year: int, first_month: int, *, relative: bool) -> Days:
-    """The three months from `first_month` of `year`."""
+    """Returns the three months from `first_month` of `year`."""
     first = date(year, first_month, 1)
     return Days(first, _months_later(first, 3) - timedelta(days=1), Grain.SEASON, relative)
 
 
 def whole_year(year: int, *, relative: bool) -> Days:
-    """January to December."""
     return Days(date(year, 1, 1), date(year, 12, 31), Grain.YEAR, relative)
 
 
 def back(day: date, number: int, unit: str) -> date:
-    """The day `number` units before `day`; a negative number goes forward."""
+    """Returns the day `number` units before `day`; a negative number goes forward."""
     if unit.startswith("day"):
         return day - timedelta(days=number)
     if unit.startswith("week"):
@@ -128,14 +125,13 @@ def back(day: date, number: int, unit: str) -> date:
 
 
 def number_of(written: str) -> int | None:
-    """`7`, `seven`, `a couple of` as a number; None for other words and absurd sizes."""
+    """Reads `7`, `seven`, `a couple of` as a number; None for other words and absurd sizes."""
     word = " ".join(written.lower().split()).removesuffix(" of")
     number = int(word) if word.isdecimal() else NUMBERS.get(word)
     return number if number is not None and number <= FARTHEST else None
 
 
 def season_name(first_month: int) -> str:
-    """The season that begins in this month."""
     return next(name for name, first in SEASONS.items() if first == first_month)
 
 
@@ -333,7 +329,7 @@ def _month_number(match: re.Match[str]) -> int:
 
 
 def _which(match: re.Match[str]) -> str | None:
-    """`last`, `this` or `next`, whichever way it is written; None if neither."""
+    """`last`, `this` or `next`, in any spelling; None if neither."""
     if match["which"] is None:
         return None
     word = match["which"].lower().split()[-1]

@@ -1,4 +1,4 @@
-"""Dates in what is remembered: written out beside the words that only their moment explains."""
+"""Writes out dates in memories, beside words that only the moment of speaking explains."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -7,7 +7,7 @@ from extractors.reading.dates import Grain, Mention
 
 
 def with_dates(text: str, mentions: Sequence[Mention]) -> str:
-    """`text` with the date behind each time that only the moment it was said explains."""
+    """Returns `text` with the date after each time that only the moment of speaking explains."""
     for mention in reversed(mentions):
         if mention.relative and mention.grain is not Grain.SPAN:
             text = f"{text[: mention.end]} ({mention}){text[mention.end :]}"
@@ -15,7 +15,7 @@ def with_dates(text: str, mentions: Sequence[Mention]) -> str:
 
 
 def when_payload(mentions: Sequence[Mention]) -> dict[str, object]:
-    """The first and last day of the first time that is named, as a memory's payload holds it."""
+    """Returns the first and last day of the first named time, as a memory's payload holds it."""
     if not mentions:
         return {}
     first, last = mentions[0].begins.date(), mentions[0].ends.date() - timedelta(days=1)

@@ -1,6 +1,6 @@
-"""Dates people write, resolved from the moment they were said. Statements and queries read them.
+"""Resolves dates in text from the moment it was said; for statements and queries.
 
-Nothing here looks at a clock. Weeks begin on Monday; seasons are the meteorological ones of the
+Nothing here reads a clock. Weeks begin on Monday; seasons are the meteorological ones of the
 northern hemisphere: spring is March to May, and a winter is named by the year it starts in.
 """
 
@@ -46,7 +46,7 @@ class Mention:
 
     start, end: character offsets in the text, end exclusive.
     begins, ends: the time it names, `ends` exclusive, in the zone of the moment it was said.
-    relative: a reader needs the moment it was said to understand it ("last week").
+    relative: only the moment it was said explains it ("last week").
     """
 
     start: int
@@ -71,11 +71,11 @@ class Mention:
 
 
 def resolve(text: str, said_at: datetime, leaning: Leaning = Leaning.NEAREST) -> list[Mention]:
-    """Every date named in `text`, in the order of the text; mentions do not overlap.
+    """Returns every date named in `text`, in the order of the text; mentions do not overlap.
 
-    What the language leaves open is settled so:
-    - a day or month without a year is the last, the next or the nearest one, as `leaning` asks,
-      but the nearest if that is more than nine months away;
+    Where the language is ambiguous:
+    - a day or month without a year is the last, the next or the nearest one, as `leaning` says, but
+      the nearest if that is more than nine months away;
     - "on Friday" is the coming one if `leaning` is FUTURE, else that of the past seven days, today
       included; "last Friday" is the most recent one before today, "this Friday" the coming one,
       "next Friday" that of next week;
@@ -98,7 +98,7 @@ def resolve(text: str, said_at: datetime, leaning: Leaning = Leaning.NEAREST) ->
 
 
 def lasting_since(text: str, said_at: datetime) -> datetime | None:
-    """When something began that has gone on "for three years" by `said_at`; None if unsaid."""
+    """Returns when something began that has lasted "for three years" by `said_at`, or None."""
     match = LASTING.search(text.translate(_TYPOGRAPHIC))
     number = number_of(match["n"]) if match else None
     if match is None or number is None:
@@ -107,12 +107,12 @@ def lasting_since(text: str, said_at: datetime) -> datetime | None:
 
 
 def day_in_words(day: date) -> str:
-    """`8 May 2023`, in every locale."""
+    """Returns `8 May 2023`, in every locale."""
     return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 def weekday_in_words(day: date) -> str:
-    """`Monday`, in every locale."""
+    """Returns `Monday`, in every locale."""
     return WEEKDAYS[day.weekday()]
 
 

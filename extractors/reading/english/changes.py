@@ -1,4 +1,4 @@
-"""Moves, jobs and stages of life: what began and what ended."""
+"""Reads changes of life: moves, jobs, and what began and ended."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -30,13 +30,13 @@ _AS_JOB = rf"as\s{JOB.replace('<v>', '<job>')}"
 
 
 def began(said: Said, attribute: str, value: str, predicate: str) -> Claim:
-    """A value that holds since the time the clause names."""
+    """Returns the claim of a value that holds since the time the clause names."""
     claim = Claim(said.named(attribute), normal(value), said.about(predicate))
     return replace(claim, aspect=Aspect.EVENT, importance=0.9, confidence=0.9, times=said.text)
 
 
 def _ended(said: Said, attribute: str, value: str | None, predicate: str) -> Claim:
-    """A value that held until the time the clause names; None stands for every value."""
+    """The claim of a value that held until the time the clause names; None: every value."""
     return Claim(
         said.named(attribute),
         normal(value) if value else "",

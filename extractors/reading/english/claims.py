@@ -1,4 +1,4 @@
-"""What a clause claims: the value between reading a sentence and proposing a candidate."""
+"""Defines claims: normalised statements, between reading a clause and proposing a candidate."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,7 +23,7 @@ YES, NO = "yes", "no"
 
 
 class Aspect(StrEnum):
-    """How a claim stands in time, which decides what a date in it means."""
+    """How a claim stands in time, which decides the meaning of its dates."""
 
     STATE = "state"
     """Holds from when it was said, or since the date it names."""
@@ -37,11 +37,11 @@ class Aspect(StrEnum):
 class Claim:
     """A normalised statement and its wording in the third person.
 
-    What can be denied and taken up again has an attribute of its own with the values `yes` and
-    `no` (`uses.slack`), so that the newer statement ends the older one, whichever it was; what has
-    one value at a time keeps it as value (`lives_in`: `munich`). Both are single-valued. Events are
-    not: their value is the day, and happening again ends nothing. `value_is_date` asks for the day
-    that the words name as value. `times` is where its dates are named, if not in its text.
+    A claim that can be denied and resumed has its own attribute with the values `yes` and `no`
+    (`uses.slack`), so that a newer statement ends the older one either way. An attribute with one
+    value at a time keeps it as its value (`lives_in`: `munich`). Both are single-valued. Events are
+    not: their value is the day, and another occurrence ends nothing. `value_is_date` takes the
+    named day as value. `times` is the text with its dates, if that is not its own text.
     """
 
     attribute: str
@@ -60,7 +60,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A claim and the span of the text that makes it, as offsets, end exclusive."""
+    """A claim and its span of the text, as offsets, end exclusive."""
 
     claim: Claim
     start: int
@@ -71,9 +71,12 @@ class Found:
 class Said:
     """A clause as the patterns see it.
 
-    rest: what follows the verb, with quotations masked; written: the same as it was written.
-    front: a time in front of the clause. actor: the display name of who says it.
-    core: the clause from its subject on. before: what stands before it in the sentence.
+    rest: the words after the verb, with quotations masked.
+    written: the same words as written.
+    front: a time in front of the clause.
+    actor: the display name of the speaker.
+    core: the clause from its subject on.
+    before: the part of the sentence before it.
     """
 
     group: VerbGroup
@@ -86,12 +89,11 @@ class Said:
 
     @property
     def subject(self) -> Subject:
-        """Whose doings."""
+        """The subject of the clause."""
         return self.group.subject
 
     @property
     def tense(self) -> Tense:
-        """The tense of the clause."""
         return self.group.tense
 
     @property
@@ -100,7 +102,7 @@ class Said:
         return self.told(self.written)
 
     def told(self, rest: str) -> str:
-        """The clause in the third person with another ending."""
+        """Returns the clause in the third person with another ending."""
         text = told(self.group, trimmed(rest), self.actor)
         return f"{text} {self.front[0].lower()}{self.front[1:]}" if self.front else text
 
@@ -110,25 +112,25 @@ class Said:
         return bool(self.front) or without_dates(self.written) != self.written
 
     def about(self, predicate: str) -> str:
-        """`predicate` ("lives in Rome") with its subject in front."""
+        """Returns `predicate` ("lives in Rome") with its subject in front."""
         relation = self.subject.text if self.subject.relation else ""
         whose = f"{self.actor}'s {relation}" if self.actor and relation else self.actor or relation
         return capitalised(f"{whose} {in_third_person(predicate)}".strip())
 
     def named(self, attribute: str) -> str:
-        """`attribute`, under the person it is about: `sister.lives_in`."""
+        """Returns `attribute`, under the person it is about: `sister.lives_in`."""
         relation = self.subject.relation
         return f"{slug(relation)}.{attribute}" if relation else attribute
 
 
 def either(said: Said, attribute: str, what: str, text: str) -> Claim:
-    """A claim that `what` holds or, if the clause is denied, that it does not."""
+    """Returns a claim that `what` holds or, if the clause is denied, that it does not."""
     name = said.named(f"{attribute}.{slug(what)}")
     return Claim(name, NO if _denied(said) else YES, text)
 
 
 def valued(said: Said, attribute: str, value: str, text: str) -> Claim:
-    """A claim that the attribute has this value or, if the clause is denied, no longer has."""
+    """Returns a claim that the attribute has this value or, if denied, no longer has it."""
     stance = Stance.CONTRADICTS if _denied(said) else Stance.SUPPORTS
     return Claim(said.named(attribute), normal(value), text, stance=stance)
 

@@ -1,8 +1,8 @@
-"""Clauses in which people say something about themselves, cut out of their sentences.
+"""Cuts the clauses in which people say something about themselves out of their sentences.
 
 A clause begins at its subject ("I", "my sister") where a main clause can begin, and ends before the
-next one. Questions, conditions, wishes and what others are reported to say are left out here, so
-that the patterns behind this step need not look around.
+next one. Questions, conditions, wishes and reported speech are left out here, so that the patterns
+after this step need no context.
 """
 
 import re
@@ -25,7 +25,7 @@ _SCOPE = 300  # characters in front in which an "if" still counts
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A main clause whose subject is the author, or somebody or something of theirs.
+    """A main clause whose subject is the author, or a person or thing of theirs.
 
     start, end: offsets into the message; a time in front is included ("Last year I moved").
     text: the masked message from `start` to `end`.
@@ -49,7 +49,7 @@ class Clause:
 
 
 def clauses(sentence: Sentence) -> Iterator[Clause]:
-    """The clauses of `sentence` that assert something about the author's own, in order."""
+    """Yields the clauses of `sentence` that assert something about the author's own, in order."""
     text, done = sentence.text, 0
     for at in _subjects(text):
         end = clause_end(text, at) if at >= done and _asserted(text, at) else None
@@ -62,7 +62,7 @@ def clauses(sentence: Sentence) -> Iterator[Clause]:
 
 
 def clause_end(text: str, at: int) -> int | None:
-    """Where the clause that begins at `at` ends; None if that is too far away to be one."""
+    """Returns the end of the clause that begins at `at`; None if it is too far away."""
     company = _AND_I.match(text, at)
     limit = at + 2 * _LONGEST_CLAUSE
     found = _NEXT.search(text, company.end() if company else at + 2, limit)
@@ -144,7 +144,7 @@ UNREAL = re.compile(
     + r"\b",
     re.IGNORECASE,
 )
-"""A condition or a wish: nothing behind it is asserted."""
+"""A condition or a wish: nothing after it is asserted."""
 _REPORTED = re.compile(
     r"\b\w+\s+(?:(?:\w+ly|just|always|also)\s+)?(?:told\s\w+|tells\s\w+|"
     + any_of(
@@ -171,7 +171,7 @@ _STRONG_BREAK = re.compile(r";|,?\s\bbut\b")
 
 
 def _subjects(text: str) -> Iterator[int]:
-    """Where a subject stands, or a verb whose subject "I" is left out."""
+    """Offsets of subjects, and of verbs whose subject "I" is left out."""
     elided = _ELIDED.match(text)
     if elided:
         lemma, form = inflection(elided["verb"].lower())
@@ -186,13 +186,13 @@ def _subjects(text: str) -> Iterator[int]:
 
 
 def _aside(text: str) -> int:
-    """Where a remark begins that is no longer part of the main clause."""
+    """The start of a remark that is no longer part of the main clause."""
     found = _ASIDE.search(text)
     return found.start() if found else len(text)
 
 
 def _asserted(text: str, at: int) -> bool:
-    """Whether what begins at `at` is a main clause that the author stands behind."""
+    """Whether a main clause begins at `at` that the author asserts."""
     if not _SUBJECT.match(text, at):
         return not UNREAL.search(text)
     window = max(0, at - _FRONT_WINDOW)

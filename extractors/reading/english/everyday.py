@@ -1,4 +1,4 @@
-"""What people did, do and are doing: any verb of the lexicon in a tense that makes it worth keeping."""
+"""Reads what people did, do and are doing: verbs of the lexicon in a tense worth keeping."""
 
 import re
 from collections.abc import Iterator
@@ -85,12 +85,13 @@ _SCHEDULED = frozenset(
         "meet", "move", "start", "travel", "visit",
     )
 )  # fmt: skip
-"""Verbs that tell of a plan if they are ongoing and have a date: "I'm flying to Oslo on Monday"."""
+"""Verbs that describe a plan if they are ongoing and have a date: "I'm flying to Oslo on
+Monday"."""
 _ABOUT_SOMETHING = re.compile(r"\d|\b(?:my|our)\s|(?<!\A)\b[A-Z][a-z]")
 
 
 def everyday(said: Said) -> Iterator[Claim]:
-    """An event, a habit or something going on; nothing where the words would say too little."""
+    """Yields an event, a habit or something ongoing; nothing if the words say too little."""
     use = USES.get(said.group.verb)
     if use is None:  # a regular past of a verb we do not know: worth it if it is about something
         use = Use.EVENT if _ABOUT_SOMETHING.search(said.rest) else Use(0)
@@ -114,7 +115,7 @@ def everyday(said: Said) -> Iterator[Claim]:
 
 
 def event(said: Said) -> Iterator[Claim]:
-    """Something that happened, that did not happen, or that never did."""
+    """Yields something that happened, that did not happen, or that never did."""
     if not _telling(said):
         return
     what = slug(_doing(said))
@@ -131,7 +132,7 @@ def _doing(said: Said) -> str:
 
 
 def _telling(said: Said) -> bool:
-    """Whether the object says something, to a reader who was not there."""
+    """Whether the object is informative to a reader who was not there."""
     verb, rest = said.group.verb, said.rest
     taken = _TAKES.get(verb)
     if taken and not taken.match(rest):

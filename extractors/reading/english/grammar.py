@@ -1,4 +1,4 @@
-"""The verb of a clause: its tense, its negation, and the same clause told in the third person."""
+"""Reads the verb of a clause with its tense and negation, and retells the clause."""
 
 import re
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from extractors.reading.english.verbs import (
 
 
 class Tense(StrEnum):
-    """How a clause places what it says."""
+    """The tense of a clause."""
 
     PRESENT = "present"
     PAST = "past"
@@ -30,10 +30,11 @@ class Tense(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose doings: `relation` is None for the speaker, else the word for who it is ("sister").
+    """The subject of a clause: `relation` is None for the speaker, else the word for it ("sister").
 
-    plural: "we", or more than one of them. name: their name, where it is given. company: who else
-    ("my wife and I").
+    plural: "we", or more than one of them.
+    name: their name, if it is given.
+    company: who else ("my wife and I").
     """
 
     text: str
@@ -48,11 +49,11 @@ class VerbGroup:
     """The verb of a clause.
 
     verb: its lemma; `be` for "I'm a nurse" and "I was born".
-    form: the word that carries it, as written.
+    form: the inflected word, as written.
     time: of `be`: "am" or "was", else "".
     never, negated, ended: "never", "not", "no longer" or "any more".
     adverbs: those worth keeping, in order.
-    rest: what follows the verb, with its offset in the clause's core.
+    rest: the words after the verb, with their offset in the clause's core.
     """
 
     subject: Subject
@@ -109,7 +110,7 @@ _PLURAL_KIN = frozenset(("parents", "children", "kids", "siblings", "in-laws", "
 
 
 def read_verb(core: str) -> VerbGroup | None:
-    """The verb group of a clause that begins with its subject; None if it has none we know."""
+    """Returns the verb group of a clause that begins with its subject; None if no verb is known."""
     text = without_ended(core)
     subject, at, auxiliaries = _subject(text)
     if subject is None:
@@ -134,12 +135,12 @@ def read_verb(core: str) -> VerbGroup | None:
 
 
 def without_ended(text: str) -> str:
-    """`text` with "any more" blanked out; the same length."""
+    """Returns `text` with "any more" blanked out; the same length."""
     return _ENDED.sub(lambda m: " " * len(m[0]), text)
 
 
 def _subject(text: str) -> tuple[Subject | None, int, list[str]]:
-    """The subject, where it ends, and the auxiliary contracted into it."""
+    """The subject, its end, and the auxiliary contracted into it."""
     first = _TOKEN.match(text)
     if first is None or first[0].endswith(","):
         return None, 0, []
@@ -158,7 +159,7 @@ def _subject(text: str) -> tuple[Subject | None, int, list[str]]:
 
 
 def _elided(text: str) -> tuple[Subject | None, int, list[str]]:
-    """`Just started yoga`, `Been reading`, `Planning to …`: the speaker, left out."""
+    """`Just started yoga`, `Been reading`, `Planning to …`: the omitted speaker."""
     for token in _TOKEN.finditer(text):
         word = token[0].rstrip(",").lower()
         if word in FREQUENCY or word in FILLER:
@@ -186,7 +187,7 @@ def _relative(text: str) -> tuple[Subject | None, int, list[str]]:
 
 @dataclass
 class _Before:
-    """What stands between subject and verb; `at` is where the verb begins."""
+    """The words between subject and verb; `at` is where the verb begins."""
 
     auxiliaries: list[str]
     at: int
@@ -200,7 +201,7 @@ class _Before:
         return self.auxiliaries[-1] if self.auxiliaries else ""
 
     def take(self, word: str, following: str) -> bool:
-        """Takes in an auxiliary, a negation or an adverb; false at anything else."""
+        """Takes an auxiliary, a negation or an adverb; returns False at anything else."""
         negative = word.removesuffix("n't")
         if word == "never":
             self.never = True
@@ -276,7 +277,7 @@ def _simple(text: str, before: _Before, word: str, after: int) -> _Decided | Non
 
 
 def _told_as_past(text: str, before: _Before, lemma: str) -> bool:
-    """Whether a form that is both present and past ("I read", "I put") tells what happened."""
+    """Whether a form that is both present and past ("I read", "I put") is past here."""
     return lemma != "read" or bool(before.adverbs) or bool(_PAST_HINT.search(text))
 
 
@@ -313,7 +314,7 @@ def _being(text: str, before: _Before, word: str, after: int, helper: str) -> _D
 
 
 def told(group: VerbGroup, rest: str, actor: str | None) -> str:
-    """The clause in the third person: "Caroline has moved to Rome", or without an actor "Has …"."""
+    """Returns the clause in the third person: "Caroline has moved", or without an actor "Has …"."""
     company = f"with {group.subject.company}" if group.subject.company else ""
     words = (
         _label(group.subject, actor),
@@ -324,13 +325,13 @@ def told(group: VerbGroup, rest: str, actor: str | None) -> str:
 
 
 def in_third_person(text: str) -> str:
-    """`text` with the speaker's pronouns turned to "they"."""
+    """Returns `text` with the speaker's pronouns turned to "they"."""
     # A dotless "\u0131" matches "i" too, and is no pronoun.
     return _FIRST_PERSON.sub(lambda m: _THEIR.get(m[0].lower(), m[0]), text)
 
 
 def capitalised(text: str) -> str:
-    """`text` with a capital in front, the rest as it is."""
+    """Returns `text` with a capital in front, the rest unchanged."""
     return text[:1].upper() + text[1:]
 
 

@@ -1,4 +1,4 @@
-"""What people are and have: names, ages, jobs, family, possessions, appointments."""
+"""Reads what people are and have: names, ages, jobs, family, possessions, appointments."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -85,7 +85,7 @@ def _be(said: Said) -> Iterator[Claim]:
 
 
 def _first(said: Said, *readers: Callable[[Said], Iterator[Claim]]) -> Iterator[Claim]:
-    """What the first reader makes that makes anything."""
+    """The claims of the first reader that makes any."""
     yield from next((claims for read in readers if (claims := list(read(said)))), [])
 
 

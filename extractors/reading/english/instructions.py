@@ -1,4 +1,4 @@
-"""Standing instructions: what someone wants done from now on, not just this once."""
+"""Reads standing instructions: requests that hold from now on, not just this once."""
 
 import re
 from collections.abc import Iterator
@@ -134,13 +134,13 @@ _HINT = _rule(
 
 
 def instructions(sentence: str, written: str, actor: str | None, *, asks: bool) -> Iterator[Found]:
-    """Standing instructions in a sentence, and how someone wants to be called.
+    """Yields the standing instructions in a sentence, and how someone wants to be called.
 
-    `written` is the sentence with its quotations, which `sentence` masks.
-    An instruction has the attribute `instruction`, its words as value and its condition as context.
-    Asking for something ends having forbidden it, and the other way round. One that names a
-    setting (a number, a language, a currency, a unit) has as context the matter it settles, "send
-    me … candidates at a time", and ends the older setting of it.
+    `written` is the sentence with its quotations, which `sentence` masks. An instruction has the
+    attribute `instruction`, its words as value and its condition as context. Asking for something
+    ends an earlier prohibition of it, and the other way round. An instruction that names a setting
+    (a number, a language, a currency, a unit) has the matter it settles as context, "send me …
+    candidates at a time", and ends the older setting of it.
     """
     if asks or not _HINT.search(sentence):
         return
@@ -160,7 +160,7 @@ def instructions(sentence: str, written: str, actor: str | None, *, asks: bool) 
 
 
 def _first_rule(text: str) -> re.Match[str] | None:
-    """The first rule that reads the sentence, or what stands behind a colon in it."""
+    """The first rule that reads the sentence, or the part after a colon in it."""
     after = text.rfind(": ") + 2
     heads = [text, " " * after + text[after:]] if text[after : after + 1].isupper() else [text]
     return next((m for head in heads for rule in _RULES if (m := rule.search(head))), None)
@@ -179,7 +179,7 @@ def _called(name: str) -> Claim:
 
 
 def _instruction(do: str, when: str | None, actor: str | None) -> tuple[Claim, Claim]:
-    """What is asked for, and the opposite, which that withdraws."""
+    """The request, and the opposite that it withdraws."""
     closing = _CLOSING_WHEN.search(do) if when is None else None
     what = do[: closing.start()] if closing else do
     when = closing["when"] if closing else when
@@ -217,7 +217,7 @@ _SETTING = re.compile(
 
 
 def _matter(core: str) -> str | None:
-    """What an instruction settles, its setting left open; None if it names none or several."""
+    """The matter of an instruction without its setting; None if it names none or several."""
     settings = _SETTING.findall(core)
     return _SETTING.sub("\u2026", core) if len(settings) == 1 else None
 

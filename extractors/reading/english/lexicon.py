@@ -1,8 +1,8 @@
-"""Word lists behind the patterns: people, jobs, and words that say nothing."""
+"""Word lists for the patterns: people, jobs, and empty words."""
 
 
 def any_of(words: str) -> str:
-    """A pattern that matches one of `words`; an underscore stands for the space in one."""
+    """Returns a pattern that matches one of `words`; an underscore stands for the space in one."""
     return f"(?:{'|'.join(words.split())})".replace("_", r"\s")
 
 
@@ -27,7 +27,7 @@ FREQUENCY = _words(
     "always usually often sometimes rarely seldom mostly currently still recently finally regularly"
     " occasionally frequently typically generally now already once twice officially"
 )
-"""Adverbs a memory keeps, since they change what it says."""
+"""Adverbs that a memory keeps, since they change its meaning."""
 FILLER = _words(
     "just really actually also even totally definitely absolutely honestly truly simply kinda sorta"
     " basically literally genuinely personally especially particularly probably pretty super very"
@@ -36,7 +36,7 @@ FILLER = _words(
     " mainly primarily largely only yet thoroughly desperately eagerly actively consistently"
     " strongly much further"
 )
-"""Adverbs a memory does without."""
+"""Adverbs that a memory drops."""
 ARTICLES = _words("a an the some any my our their this these those that")
 VAGUE_HEADS = _words(
     "it that this these those them they he she him her his hers one ones some something anything"
@@ -48,12 +48,12 @@ VAGUE_HEADS = _words(
 """Words that cannot open an object which stands by itself."""
 
 INTENSIFIERS = _words("just really actually also even very so super quite pretty totally")
-"""What makes no difference to an attribute's name."""
+"""Words that make no difference to an attribute's name."""
 PRONOUNS = _words(
     "it them him her he she they one ones something anything everything nothing someone so there"
     " here what whatever how why that this those these stuff such same as like if whether"
 )
-"""What points to something said before."""
+"""Words that refer to something said before."""
 
 OCCUPATIONS = _words("""
 accountant actor actress administrator advisor agent analyst anthropologist architect artist

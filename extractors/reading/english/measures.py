@@ -1,4 +1,4 @@
-"""What has a value: numbers that change, dates that are set, favourites, names of people."""
+"""Reads attributes with a value: changing numbers, set dates, favourites, people's names."""
 
 import re
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ _OWNER = re.compile(r"\b(?:my|our|the)\s", re.IGNORECASE)
 
 
 def measures(sentence: str, written: str, actor: str | None) -> Iterator[Found]:
-    """What a sentence says has a certain value; nothing from a sentence that supposes.
+    """Yields the valued attributes of a sentence; nothing from a supposition.
 
     `written` is the sentence with its quotations, which `sentence` masks.
     """

@@ -1,4 +1,4 @@
-"""One message in, claims out: the order in which sentences, clauses and patterns are tried."""
+"""Reads one message into claims: the order in which sentences, clauses and patterns are tried."""
 
 import re
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ _INTRODUCED = re.compile(r"\Athis(?=\s(?P<next>\w))", re.IGNORECASE)
 
 
 def read(content: str, actor: str | None) -> Iterator[Found]:
-    """The claims the author of `content` makes, in the order of the text.
+    """Yields the claims of the author of `content`, in the order of the text.
 
     Offsets are those of `content`. The same claim is made once for each place that makes it.
     """

@@ -1,6 +1,6 @@
-"""What the author of a message says in their own words, sentence by sentence.
+"""Finds the author's own words in a message, sentence by sentence.
 
-Every step keeps offsets. What is masked is replaced by as many characters, so a span of the masked
+Every step keeps offsets: masked text is replaced by as many characters, so a span of the masked
 text is the same span of the message.
 """
 
@@ -15,7 +15,7 @@ NOT_THEIRS = "\ufffc"
 _TYPOGRAPHIC = str.maketrans(
     {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', NOT_THEIRS: " "}
 )
-"""An author's own U+FFFC is where an image or a file was pasted: nothing they said."""
+"""An author's own U+FFFC marks a pasted image or file: nothing they said."""
 _SHORTEST = 3  # "I" and a verb
 _LONGEST = 8_000  # longer without a full stop is no speech
 
@@ -59,15 +59,15 @@ _MARKUP = re.compile(r"^[ \t]*(?:[-*+•]|#{1,6}|\d{1,2}[.)])[ \t]|\*\*|__", re.
 
 
 def straightened(content: str) -> str:
-    """`content` with quotation marks made plain, and blanks for pasted objects; the same length."""
+    """Returns `content` with plain quotation marks and pasted objects blanked; the same length."""
     return content.translate(_TYPOGRAPHIC)
 
 
 def own_words(content: str) -> str:
-    """`content` with what is quoted, pasted, code or markup masked; the same length.
+    """Returns `content` with quoted, pasted, code and markup text masked; the same length.
 
-    Blocks become line breaks, so that no sentence reaches across them; quotations inside a
-    sentence become placeholders, so that the sentence keeps its shape.
+    Blocks become line breaks, so that no sentence crosses them; quotations inside a sentence become
+    placeholders, so that the sentence keeps its shape.
     """
     text = straightened(content)
     if "```" in text:
@@ -123,7 +123,7 @@ _FICTION = re.compile(
 
 
 def sentences(text: str) -> Iterator[Sentence]:
-    """The sentences of a masked message, up to where it turns to fiction; none of a joke."""
+    """Yields the sentences of a masked message, up to where it turns to fiction; none of a joke."""
     if _NO_STATEMENT.search(text):
         return
     start = 0

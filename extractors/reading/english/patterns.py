@@ -1,7 +1,7 @@
-"""Relations people state about themselves, by verb: "I live in …", "I'm allergic to …".
+"""Reads relations that people state about themselves, by verb: "I live in …".
 
-Each relation is a line of the table: verbs, what follows them, the attribute, and how it counts.
-An attribute that ends in `.*` is denied and taken up per value (`uses.slack` is `yes` or `no`);
+Each relation is a line of the table: verbs, the words after them, the attribute, and its kind. An
+attribute that ends in `.*` is denied and resumed for each value (`uses.slack` is `yes` or `no`);
 any other has one value at a time.
 """
 
@@ -109,7 +109,7 @@ class Relation:
     importance: float = 0.6
     confidence: float = 0.9
     lowercase: bool = False
-    """Only where the author writes no capitals at all."""
+    """Only if the author writes no capitals at all."""
 
 
 _RELATIONS = (
@@ -160,7 +160,7 @@ _LISTED_WORDS = 2
 
 
 def related(said: Said) -> Iterator[Claim]:
-    """The claims of the lines of the table that read the clause."""
+    """Yields the claims of the lines of the table that read the clause."""
     for relation, pattern in _BY_VERB.get(said.group.verb, ()):
         found = pattern.match(said.rest) if _applies(relation, said) else None
         if found is None:
@@ -198,6 +198,6 @@ def _claims(said: Said, relation: Relation, value: str, before: str) -> Iterator
 
 
 def listed(value: str) -> list[str]:
-    """The items of a plain list ("German, French and Dutch"), or the value alone."""
+    """Returns the items of a plain list ("German, French and Dutch"), or the value alone."""
     items = [item.strip() for item in _LIST.split(value) if item.strip()]
     return items if all(len(i.split()) <= _LISTED_WORDS for i in items) else [value]

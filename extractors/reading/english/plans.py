@@ -1,4 +1,4 @@
-"""What people plan, want, decide and try to do."""
+"""Reads what people plan, want, decide and try to do."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -136,7 +136,7 @@ _KEPT = re.compile(
 
 
 def _try(said: Said) -> Iterator[Claim]:
-    """What someone works at (`trying to build a shed`) or wants to keep to (`under 100 KB`)."""
+    """Someone's work (`trying to build a shed`) or limits (`under 100 KB`)."""
     if said.tense not in _UNDER_WAY or addressed(said.rest):
         return
     if found := _PROJECT.match(said.rest):

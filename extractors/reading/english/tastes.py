@@ -1,4 +1,4 @@
-"""What people like, dislike and prefer."""
+"""Reads what people like, dislike and prefer."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ _REASON = re.compile(
 
 
 def liking(said: Said, thing: str, *, disliked: bool) -> Iterator[Claim]:
-    """The claim that someone likes or dislikes a thing; a denied dislike says neither."""
+    """Yields the claim that someone likes or dislikes a thing; a denied dislike says neither."""
     what, denied = _REASON.sub("", thing), said.group.denied
     if (disliked and denied) or _POINTED_AT.match(what):
         return
@@ -159,7 +159,7 @@ def _preferred(said: Said, thing: str, text: str) -> Iterator[Claim]:
 
 
 def _is_purpose(text: str) -> bool:
-    """Whether what follows "to" is why ("to fully grasp it") and not the other choice ("to tea")."""
+    """Whether the words after "to" are a purpose ("to fully grasp it"), not a choice ("to tea")."""
     first = text.partition(" ")[0].lower()
     known = Form.LEMMA in FORMS.get(first, ("", Form(0)))[1]
     return known or first.endswith("ly") or first in _PURPOSE_VERBS

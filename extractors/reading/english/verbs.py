@@ -1,14 +1,14 @@
-"""Verbs: their forms, and in which tenses a speaker's use of them is worth remembering.
+"""The verbs: their forms, and the tenses in which a speaker's use of them is worth remembering.
 
-A verb tells of something that happened, of a habit, of something going on or of a plan. One that is
-in no group makes no memory by itself.
+A verb tells of an event, a habit, something ongoing or a plan. A verb in no group makes no memory
+by itself.
 """
 
 from enum import Flag, auto
 
 
 class Use(Flag):
-    """In which tenses a verb is worth remembering."""
+    """The tenses in which a verb is worth remembering."""
 
     EVENT = auto()
     """Past and perfect: "I adopted a dog"."""
@@ -21,7 +21,7 @@ class Use(Flag):
 
 
 class Form(Flag):
-    """What an inflected form can be."""
+    """The possible tenses of an inflected form."""
 
     LEMMA = auto()
     THIRD = auto()
@@ -146,7 +146,7 @@ _THIRD_PERSON = {"be": "is", "have": "has", "do": "does", "go": "goes", "quit": 
 
 
 def third_person(verb: str) -> str:
-    """`watch` → `watches`."""
+    """Returns `watches` for `watch`."""
     return _THIRD_PERSON.get(verb) or _spelled_s(verb)
 
 
@@ -192,11 +192,11 @@ def _forms() -> dict[str, tuple[str, Form]]:
 
 
 FORMS = _forms()
-"""Every inflected form known, with its lemma and what it can be."""
+"""Every known inflected form, with its lemma and its possible tenses."""
 
 
 def inflection(word: str) -> tuple[str, Form]:
-    """Lemma and possible forms of a word; an unknown regular past is its own lemma."""
+    """Returns lemma and possible forms of a word; an unknown regular past is its own lemma."""
     known = FORMS.get(word)
     if known:
         return known

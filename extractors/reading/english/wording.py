@@ -1,4 +1,4 @@
-"""Words made comparable: values and attribute names by which beliefs meet."""
+"""Normalises words: the values and attribute names by which beliefs meet."""
 
 import re
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ _VOCATIVE = re.compile(r",\s+(?:[A-Z][a-z]+|man|dude|bro|girl|guys|folks|buddy|m
 
 
 def normal(text: str) -> str:
-    """A value by which beliefs meet: case folded, articles and closing fillers off."""
+    """Returns a value by which beliefs meet: case folded, articles and closing fillers off."""
     value = " ".join(text.split()).strip(_EDGES)
     value = _VOCATIVE.sub("", value)
     shorter = _HEAD.sub("", value)
@@ -52,7 +52,7 @@ def normal(text: str) -> str:
 
 
 def slug(text: str) -> str:
-    """`text` as a name in snake case, without dates; at most ten words and 80 characters."""
+    """Returns `text` in snake case, without dates; at most ten words and 80 characters."""
     words = re.findall(r"[\w']+", normal(without_dates(text)).replace("\ufffc", ""))
     kept = [w.replace("'", "") for w in words if w not in ARTICLES and w not in INTENSIFIERS]
     return "_".join(kept[:_SLUG_WORDS])[:_SLUG_CHARACTERS].strip("_")
@@ -60,7 +60,7 @@ def slug(text: str) -> str:
 
 @lru_cache(maxsize=512)
 def without_dates(text: str) -> str:
-    """`text` without the times it names and the prepositions they hang on."""
+    """Returns `text` without the times it names and their prepositions."""
     pieces, done = [], 0
     for mention in resolve(text, _ANY_DAY):
         pieces.append(_TAIL.sub("", " " + text[done : mention.start].rstrip()).strip())
@@ -83,7 +83,7 @@ _LEADING_ON = re.compile(
 
 
 def trimmed(text: str) -> str:
-    """`text` without an ending that leads on to words that are not there ("… and see")."""
+    """Returns `text` without an ending that leads to missing words ("… and see")."""
     shorter = " ".join(text.split()).rstrip(" ,-")
     while (cut := _LEADING_ON.sub("", shorter)) != shorter:
         shorter = cut
@@ -123,15 +123,15 @@ _SOMEBODY = re.compile(
 
 
 def addressed(text: str) -> bool:
-    """Whether the listener is in it ("your painting"): talk between two, not a fact about one."""
+    """Returns whether it addresses the listener ("your painting"), and so states no fact."""
     return bool(_YOU.search(text))
 
 
 def stands_alone(text: str, *, words: int = 1) -> bool:
-    """Whether an object can be understood without what was said before it.
+    """Returns whether an object can be understood without what was said before it.
 
-    It must not point elsewhere ("it", "that one", "she") and, dates aside, must have at least
-    `words` words of content.
+    It must not refer elsewhere ("it", "that one", "she") and, dates aside, must have at least
+    `words` content words.
     """
     if addressed(text) or _HANGING.search(text) or _DEMONSTRATIVE.search(text):
         return False
