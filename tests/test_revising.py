@@ -106,7 +106,7 @@ class TestClocks:
         assert document(told("history", *ANA, "--as-of", "2026-03-01T00:00:00Z", "--json")) == []
 
     def test_contested_alone(self, told: RunCommand) -> None:
-        assert "nothing" in told("history", *ANA, "--contested").stdout
+        assert "no beliefs" in told("history", *ANA, "--contested").stdout
         told("record", "I live in Oslo.", *ANA, "--session", "s2", "--at", "2026-03-03T08:00:00Z")
         told("extract")
         assert "(disputed: munich)" in told("history", *ANA, "--contested").stdout
