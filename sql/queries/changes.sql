@@ -1,5 +1,5 @@
 -- state --
--- Whether changes are kept, how many wait to be published, and for how long the oldest has.
+-- Whether changes are stored, how many wait to be published, and how long the oldest has waited.
 -- unscoped: counts over every tenant, and nothing of what was said
 SELECT s.enabled_at, s.leased_until > now() AS published, w.users, w.waiting, w.oldest_seconds
 FROM change_stream s CROSS JOIN (
@@ -10,22 +10,22 @@ FROM change_stream s CROSS JOIN (
 ) w
 
 -- enable --
--- Keeps changes from now on.
+-- Stores changes from now on.
 -- unscoped: belongs to no tenant
 UPDATE change_stream SET enabled_at = COALESCE(enabled_at, now())
 
 -- disable --
--- Keeps no more changes.
+-- Stops storing changes.
 -- unscoped: belongs to no tenant
 UPDATE change_stream SET enabled_at = NULL
 
 -- listen --
--- Hears of changes that begin to wait.
+-- Listens for new changes that wait.
 -- unscoped: touches no table
 LISTEN memory_changes
 
 -- lead --
--- Makes this publisher the one that publishes, for another while; no row where another does.
+-- Makes this process the publisher for another while; no row if another process is.
 -- unscoped: belongs to no tenant
 UPDATE change_stream
 SET lease_token = %(token)s, leased_until = now() + make_interval(secs => %(lease)s)
@@ -33,7 +33,7 @@ WHERE lease_token = %(token)s OR leased_until IS NULL OR leased_until < now()
 RETURNING lease_token
 
 -- step_down --
--- Lets another publish.
+-- Lets another process publish.
 -- unscoped: belongs to no tenant
 UPDATE change_stream SET lease_token = NULL, leased_until = NULL WHERE lease_token = %(token)s
 
@@ -44,7 +44,7 @@ SELECT tenant_id, user_id FROM change_cursors WHERE waiting_since IS NOT NULL
 ORDER BY waiting_since LIMIT %(limit)s
 
 -- read --
--- The first changes of users that were not published, each user's in order.
+-- The first unpublished changes of users, each user's in order.
 -- unscoped: a publisher goes through the users of a tenant
 SELECT c.tenant_id, c.user_id, c.seq, c.change, c.memory_id, c.generation, c.successor, c.memory,
     c.changed_at
@@ -58,7 +58,7 @@ CROSS JOIN LATERAL (
 ORDER BY c.user_id, c.seq
 
 -- published --
--- Lets go of changes up to the given place of each user, while this publisher is the one.
+-- Deletes changes up to the given place of each user, while this process is the publisher.
 -- unscoped: a publisher goes through the users of a tenant
 WITH elected AS (
     SELECT FROM change_stream WHERE lease_token = %(token)s FOR SHARE
@@ -76,7 +76,7 @@ DELETE FROM changes c USING moved m
 WHERE c.tenant_id = m.tenant_id AND c.user_id = m.user_id AND c.seq <= m.published_seq
 
 -- drop --
--- Lets go of all of the bound tenant's changes that wait, unpublished.
+-- Deletes all waiting changes of the bound tenant, unpublished.
 -- unscoped: an operator does so for a tenant
 WITH places AS (
     UPDATE change_cursors SET published_seq = last_seq, waiting_since = NULL
@@ -87,12 +87,12 @@ DELETE FROM changes c USING places p
 WHERE c.tenant_id = p.tenant_id AND c.user_id = p.user_id AND c.seq <= p.last_seq
 
 -- hold --
--- Lets no change of a user be kept before this transaction ends.
+-- Stores no change of a user before this transaction ends.
 INSERT INTO change_cursors AS p (tenant_id, user_id) VALUES (%(tenant)s, %(user)s)
 ON CONFLICT (tenant_id, user_id) DO UPDATE SET last_seq = p.last_seq
 
 -- snapshot --
--- Keeps a reset and then everything that is believed of a user, as changes; after `hold`.
+-- Stores a reset and then all current beliefs about a user, as changes; after `hold`.
 SELECT append_changes(
     ARRAY[ROW(%(tenant)s, %(user)s, 'reset', NULL, s.generation, NULL, NULL)::memory_change]
     || (SELECT COALESCE(array_agg(build_change(m, 'added', NULL) ORDER BY m.memory_id), '{}')
@@ -103,6 +103,6 @@ FROM serving_generation(%(tenant)s, %(user)s) s
 WHERE changes_enabled()
 
 -- silence --
--- Keeps no changes in this transaction, which moves memories about and changes none.
+-- Stores no changes in this transaction, which moves rows and changes no memory.
 -- unscoped: touches no table
 SELECT set_config('memory.changes', 'off', true)

@@ -92,7 +92,7 @@ FROM collective_memories
 WHERE tenant_id = %(tenant)s AND memory_id = %(memory)s AND believed_to IS NULL
 
 -- withdraw_support --
--- Takes back what the bound user supports no more; see the function.
+-- Withdraws what the bound user no longer supports; see the function.
 -- unscoped: the function acts on the bound tenant and user
 SELECT withdraw_support()
 
@@ -102,8 +102,8 @@ SELECT withdraw_support()
 SELECT generation, collective_k() AS k FROM generations WHERE state = 'live'
 
 -- attributes --
--- The tenant's next attributes that some user has a promotable memory of, in any generation that
--- serves somebody, in order.
+-- The tenant's next attributes of which some user has a promotable memory, in any generation that
+-- serves users, in order.
 -- unscoped: promotion counts over the users of a tenant; names attributes, no user
 WITH RECURSIVE found AS (
     SELECT %(after)s::text AS attribute
@@ -252,7 +252,7 @@ WHERE tenant_id = %(tenant)s AND word = ANY(%(words)s)
 GROUP BY word HAVING count(*) < %(k)s
 
 -- lock_supporters --
--- The given users' memories that are still held, locked so that forgetting waits for the count.
+-- The given users' memories that are still current, locked so that forgetting waits for the count.
 -- unscoped: promotion counts over the users of a tenant
 SELECT m.user_id, m.memory_id
 FROM unnest(%(users)s::text[], %(memories)s::bigint[]) AS s(user_id, memory_id)
@@ -262,7 +262,7 @@ ORDER BY m.user_id, m.memory_id
 FOR KEY SHARE OF m
 
 -- lock_tenant --
--- Takes the turn in which the tenant's collective tier changes, and ids for what it will gain.
+-- Locks the tenant's collective tier for changes, and returns ids for its new memories.
 -- unscoped: the row belongs to the tenant
 UPDATE tenants SET change_seq = change_seq + %(ids)s WHERE tenant_id = %(tenant)s
 RETURNING change_seq - %(ids)s AS change_seq
@@ -290,7 +290,7 @@ VALUES (%(tenant)s, %(embedder_id)s, %(memory_id)s, %(vector)s)
 ON CONFLICT DO NOTHING
 
 -- republish --
--- Carries what another step means for collective memories that stay.
+-- Updates the count and confidence of collective memories that stay.
 -- unscoped: the collective tier belongs to the tenant
 UPDATE collective_memories c
 SET support = r.support, confidence = r.confidence, people = r.people,
@@ -318,11 +318,11 @@ ON CONFLICT (tenant_id, memory_id, user_id) DO UPDATE SET user_memory_id = exclu
     WHERE s.user_memory_id <> excluded.user_memory_id
 
 -- withdraw --
--- Removes collective memories for good; see the function.
+-- Deletes collective memories; see the function.
 -- unscoped: the collective tier belongs to the tenant
 SELECT withdraw_collective(%(memories)s) AS withdrawn
 
 -- seal --
--- Makes the tenant's next block of what questions look at, and says whether there was one to be made.
+-- Builds the tenant's next recall block, and says whether there was one to build.
 -- unscoped: the collective tier belongs to the tenant
 SELECT build_collective_block(%(tenant)s) AS sealed

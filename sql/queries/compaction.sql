@@ -1,5 +1,5 @@
 -- tenants --
--- Tenants after one, in order; leasing lets the worker see whom the log knows, of every tenant.
+-- Tenants after one, in order; leasing lets the worker see the users of every tenant.
 -- unscoped: the jobs go through the tenants; names no user
 WITH RECURSIVE found AS (
     (SELECT tenant_id FROM users WHERE tenant_id > %(after)s ORDER BY tenant_id LIMIT 1)
@@ -23,14 +23,14 @@ ORDER BY user_id LIMIT %(limit)s
 SELECT policy FROM tenants WHERE tenant_id = %(tenant)s
 
 -- set_policy --
--- Replaces the tenant's policy, or leaves one that is there where `policy` is NULL.
+-- Replaces the tenant's policy, or keeps it if `policy` is NULL.
 -- unscoped: the row belongs to the tenant
 INSERT INTO tenants AS t (tenant_id, policy)
 VALUES (%(tenant)s, COALESCE(%(policy)s::jsonb, '{}'))
 ON CONFLICT (tenant_id) DO UPDATE SET policy = COALESCE(%(policy)s::jsonb, t.policy)
 
 -- begin --
--- Takes a job of the tenant and says where it was left; no row while another process runs it.
+-- Takes a job of the tenant and returns its position; no row while another process runs it.
 -- unscoped: a job's progress belongs to the tenant
 INSERT INTO job_progress AS p (tenant_id, job, lease_token, leased_until)
 VALUES (%(tenant)s, %(job)s, gen_random_uuid(), now() + make_interval(secs => %(lease)s))
@@ -40,7 +40,7 @@ ON CONFLICT (tenant_id, job) DO UPDATE
 RETURNING lease_token, cursor
 
 -- advance --
--- Moves a job's place and keeps it; no row where it was taken over.
+-- Stores a job's position; no row if another process took it over.
 -- unscoped: a job's progress belongs to the tenant
 UPDATE job_progress
 SET cursor = %(cursor)s, leased_until = now() + make_interval(secs => %(lease)s)
@@ -48,7 +48,7 @@ WHERE tenant_id = %(tenant)s AND job = %(job)s AND lease_token = %(token)s
 RETURNING lease_token
 
 -- finish --
--- Gives a job back; at its end the next run starts from the beginning.
+-- Releases a job; after its end the next run starts from the beginning.
 -- unscoped: a job's progress belongs to the tenant
 UPDATE job_progress
 SET lease_token = NULL, leased_until = NULL,
@@ -57,7 +57,7 @@ SET lease_token = NULL, leased_until = NULL,
 WHERE tenant_id = %(tenant)s AND job = %(job)s AND lease_token = %(token)s
 
 -- used --
--- Notes that memories were of use: what is used fades slower.
+-- Notes that memories were used: used memories decay more slowly.
 INSERT INTO memory_usage AS u (tenant_id, user_id, memory_id)
 SELECT tenant_id, user_id, memory_id FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = ANY(%(memories)s)
@@ -73,7 +73,7 @@ WHERE tenant_id = %(tenant)s AND user_id = ANY(%(users)s)
 ORDER BY user_id, session_id
 
 -- close_session --
--- Closes a session as it was read; no row where it went on meanwhile. Its working memory ends.
+-- Closes a session as it was read; no row if it continued meanwhile. Its working memory ends.
 WITH state AS (
     DELETE FROM task_state
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
@@ -84,7 +84,7 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
 RETURNING session_id
 
 -- replace_summaries --
--- Ends what an extractor made of a session, except the given memories.
+-- Ends the summaries that an extractor made of a session, except the given memories.
 UPDATE memories SET believed_to = GREATEST(believed_from, now())
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
     AND generation = %(generation)s AND kind = 'summary' AND extractor = %(extractor)s
@@ -116,12 +116,12 @@ WHERE a.tenant_id = %(tenant)s AND a.user_id = ANY(%(users)s)
 ORDER BY a.user_id, a.belief_key, a.occurred_at DESC, a.memory_id DESC
 
 -- change_seqs --
--- Where the given users' changes stand.
+-- The given users' change sequences.
 -- unscoped: the jobs go through the users of a tenant
 SELECT user_id, change_seq FROM users WHERE tenant_id = %(tenant)s AND user_id = ANY(%(users)s)
 
 -- unite_assertions --
--- Lets what was asserted of some values of a belief key speak for another value of it.
+-- Makes the assertions of some values of a belief key support another value of it.
 UPDATE assertions
 SET candidate = jsonb_set(candidate, '{said,value}', to_jsonb(%(value)s::text))
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
@@ -138,8 +138,8 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = ANY(%(older)
 ON CONFLICT DO NOTHING
 
 -- unite --
--- Closes memories in favour of another, which takes over how long and how well they are supported;
--- confidence is the noisy-or of `consolidation`, under its ceiling.
+-- Closes memories in favour of another one, which inherits their support and their time; confidence
+-- is the noisy-or of `consolidation`, under its ceiling.
 WITH closed AS (
     UPDATE memories SET believed_to = GREATEST(believed_from, now())
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = ANY(%(older)s)
@@ -160,10 +160,10 @@ WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = %(memo
 RETURNING m.memory_id
 
 -- fading --
--- Memories whose importance time has changed: what they were worth at first, halved for every
--- half-life since they were last supported or used, on the clock of the user's own events. Being
--- supported and used often makes the half-life longer, by the logarithm. Standing instructions,
--- what an app asked to remember and what is of the first importance never fade.
+-- Memories whose importance has changed with time: the initial importance, halved for every
+-- half-life since they were last supported or used, on the clock of the user's own events. Support
+-- and use make the half-life longer, by the logarithm. Standing instructions, what an app asked to
+-- remember, and memories of the highest importance never decay.
 -- unscoped: the jobs go through the users of a tenant
 WITH clock AS MATERIALIZED (
     SELECT user_id, max(last_at) AS newest FROM sessions
@@ -197,7 +197,7 @@ SELECT user_id, memory_id, strength, strength < %(archive_below)s AS archive, ar
 WHERE abs(strength - importance) > 0.005 OR archived <> (strength < %(archive_below)s)
 
 -- fade --
--- Gives memories the importance that time left them, and archives or brings back.
+-- Sets the importance of memories, and archives them or brings them back.
 -- unscoped: the jobs go through the users of a tenant
 UPDATE memories m
 SET initial_importance = COALESCE(m.initial_importance, m.importance), importance = r.strength,
@@ -208,7 +208,7 @@ WHERE m.tenant_id = %(tenant)s AND m.user_id = r.user_id AND m.memory_id = r.mem
     AND m.believed_to IS NULL
 
 -- expired --
--- How many interactions and closed memories of the given users are older than the policy keeps.
+-- How many interactions and closed memories of the given users are older than the policy allows.
 -- unscoped: the jobs go through the users of a tenant
 SELECT user_id, sum(interactions)::bigint AS interactions, sum(memories)::bigint AS memories
 FROM (
@@ -225,7 +225,7 @@ FROM (
 GROUP BY user_id ORDER BY user_id
 
 -- expired_ids --
--- A user's interactions older than the policy keeps, oldest first, and whether they are retracted.
+-- A user's interactions older than the policy allows, oldest first, and whether they are retracted.
 SELECT interaction_id, retracted_at IS NOT NULL AS retracted FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
     AND recorded_at < now() - make_interval(days => %(interaction_days)s)
@@ -241,8 +241,8 @@ WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.kind = ANY(%(kinds
 RETURNING m.memory_id
 
 -- strip_evidence --
--- Takes the quotes of the given interactions out of what remains, in evidence and in assertions,
--- and out of rolling summaries.
+-- Removes the quotes of the given interactions from the remaining evidence, assertions and rolling
+-- summaries.
 WITH quoted AS (
     UPDATE evidence SET quote = ''
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
@@ -261,7 +261,7 @@ SET candidate = jsonb_set(candidate, '{said,evidence}', (
 WHERE a.tenant_id = %(tenant)s AND a.user_id = %(user)s AND a.interaction_ids && %(ids)s
 
 -- purge_closed --
--- Removes what was believed once and has been closed for longer than the policy keeps.
+-- Deletes memories that have been closed for longer than the policy allows.
 DELETE FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
     AND believed_to < now() - make_interval(days => %(memory_days)s)
@@ -293,7 +293,7 @@ WHERE tenant_id = %(tenant)s AND user_id = ANY(%(users)s)
 ORDER BY user_id FOR UPDATE
 
 -- stage_memories --
--- Where rows wait while they are moved together; private to the connection, empty at its commit.
+-- Holds rows while they are moved together; private to the connection, empty at its commit.
 -- unscoped: a temporary table
 CREATE TEMPORARY TABLE IF NOT EXISTS moved_memories (LIKE memory.memories) ON COMMIT DELETE ROWS
 

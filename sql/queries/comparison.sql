@@ -1,5 +1,5 @@
 -- current --
--- What two generations believe of a user now, by belief key in the order of time.
+-- The current memories of a user in two generations, by belief key in the order of time.
 SELECT generation, memory_id, belief_key, kind, text, attribute, value, subject, context,
     single_valued, agent_id, valid_from, valid_to, contested, extractor, extractor_version
 FROM memories

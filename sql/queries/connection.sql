@@ -1,7 +1,7 @@
 -- settings --
--- What every pooled connection runs under. Each statement of a transaction sees what was committed
--- before it: blocks of memories and much else rest on that, whatever the server's default. Custom
--- plans, because a generic plan made while a table was empty stays on the wrong index as it grows. A
+-- Settings of every pooled connection. Each statement of a transaction sees what was committed
+-- before it: recall blocks and much else rely on that, whatever the server's default. Custom plans,
+-- because a generic plan made while a table was empty stays on the wrong index as it grows. A
 -- transaction whose client was cut off ends soon, with its locks.
 -- unscoped: touches no table
 SELECT set_config('role', %(role)s, false),
@@ -13,7 +13,7 @@ SELECT set_config('role', %(role)s, false),
        set_config('idle_in_transaction_session_timeout', %(statement_timeout)s, false)
 
 -- alive --
--- Answers, where the connection still leads to a server.
+-- Answers if the connection still leads to a server.
 -- unscoped: touches no table
 SELECT
 

@@ -15,8 +15,8 @@ LIMIT %(limit)s
 UPDATE dead_letters SET sent_at = now() WHERE dead_letter_id = ANY(%(letters)s::bigint[])
 
 -- list --
--- Dead letters, newest first, without what they hold; those that were redriven only where asked.
--- `letter_id` is its name in the JSON of `memory dead-letters`.
+-- Dead letters, newest first, without their contents; redriven ones only if asked for. `letter_id`
+-- is its name in the JSON of `memory dead-letters`.
 -- unscoped: an operator's view, of one tenant where one is named
 SELECT dead_letter_id AS letter_id, topic, partition, record_offset, reason, detail, tenant_id,
     user_id, interaction_id, length(value) AS bytes, record_time, set_aside_at, sent_at, redriven_at
@@ -28,8 +28,7 @@ ORDER BY dead_letter_id DESC
 LIMIT %(limit)s
 
 -- read --
--- The given dead letters with all that they hold, oldest first; every one still to be redriven
--- where none is named.
+-- The given dead letters with their contents, oldest first; by default all that are not redriven.
 -- unscoped: an operator's view
 SELECT dead_letter_id AS letter_id, topic, partition, record_offset, reason, detail, key, value, headers,
     tenant_id, user_id, session_id, interaction_id, record_time, set_aside_at, sent_at, redriven_at
@@ -42,14 +41,14 @@ ORDER BY dead_letter_id
 LIMIT %(limit)s
 
 -- redriven --
--- Notes that a message is in the log after all; what it held is not needed here any more.
+-- Notes that a message is in the log after all, and deletes its contents here.
 -- unscoped: dead letters may be nobody's
 UPDATE dead_letters
 SET redriven_at = now(), key = NULL, value = NULL, headers = '[]', detail = ''
 WHERE dead_letter_id = %(letter)s
 
 -- drop --
--- Removes the given dead letters, or all that are older than some days.
+-- Deletes the given dead letters, or all that are older than some days.
 -- unscoped: dead letters may be nobody's
 DELETE FROM dead_letters
 WHERE dead_letter_id = ANY(%(letters)s::bigint[])

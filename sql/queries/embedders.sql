@@ -1,5 +1,5 @@
 -- register --
--- The id of the live embedder, which becomes this one if there is none yet.
+-- The id of the live embedder; registers this one if there is none yet.
 -- unscoped: embedders belong to no tenant
 SELECT register_embedder(%(name)s, %(dimensions)s) AS embedder_id
 
@@ -9,7 +9,7 @@ SELECT register_embedder(%(name)s, %(dimensions)s) AS embedder_id
 SELECT embedder_id, name, dimensions FROM embedders WHERE state = 'live'
 
 -- begin --
--- Starts moving to an embedder, or goes on with it: its id, and whether it serves already.
+-- Starts or continues a move to an embedder: its id, and whether it serves already.
 -- unscoped: embedders belong to no tenant
 INSERT INTO embedders AS e (name, dimensions, state)
 VALUES (%(name)s, %(dimensions)s, 'building')
@@ -18,7 +18,7 @@ ON CONFLICT (name) DO UPDATE
 RETURNING embedder_id, state, dimensions
 
 -- missing --
--- The user's memories that an embedder has no vector of yet, in order, at most `limit`.
+-- The user's memories without a vector of an embedder, in order, at most `limit`.
 SELECT m.memory_id, m.text, m.payload FROM memories m
 WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id > %(after)s
     AND NOT EXISTS (
@@ -38,7 +38,7 @@ FOR KEY SHARE
 ON CONFLICT DO NOTHING
 
 -- missing_collective --
--- The tenant's collective memories that an embedder has no vector of yet, at most `limit`.
+-- The tenant's collective memories without a vector of an embedder, at most `limit`.
 SELECT m.memory_id, m.text FROM collective_memories m
 WHERE m.tenant_id = %(tenant)s AND m.memory_id > %(after)s
     AND NOT EXISTS (
@@ -68,13 +68,13 @@ RETURNING name
 UPDATE embedders SET state = 'live' WHERE embedder_id = %(embedder_id)s
 
 -- drop --
--- Removes a user's vectors of every embedder that is out of service.
+-- Deletes a user's vectors of every embedder that is out of service.
 DELETE FROM embeddings
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
     AND embedder_id IN (SELECT embedder_id FROM embedders WHERE state = 'retired')
 
 -- drop_collective --
--- Removes the tenant's collective vectors of every embedder that is out of service.
+-- Deletes the tenant's collective vectors of every embedder that is out of service.
 DELETE FROM collective_embeddings
 WHERE tenant_id = %(tenant)s
     AND embedder_id IN (SELECT embedder_id FROM embedders WHERE state = 'retired')

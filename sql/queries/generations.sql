@@ -11,53 +11,53 @@ INSERT INTO generations (name, state, extractors) VALUES (%(name)s, 'shadow', %(
 ON CONFLICT (name) DO NOTHING
 
 -- pin --
--- Says by which extractors the live generation stays to be made; no row where that is said already.
+-- Fixes the live generation's extractors; no row if they are fixed already.
 -- unscoped: generations belong to no tenant
 UPDATE generations SET extractors = %(extractors)s
 WHERE state = 'live' AND (extractors = '{}' OR extractors = %(extractors)s)
 RETURNING generation
 
 -- follow --
--- Lets what is recorded go through a shadow as well, or no more where it serves nobody.
+-- Sends new interactions through a shadow as well, or stops that if it serves nobody.
 -- unscoped: generations belong to no tenant
 UPDATE generations SET followed = %(followed)s
 WHERE name = %(name)s AND state = 'shadow' AND (%(followed)s OR percent = 0)
 
 -- shift --
--- Lets a shadow that is kept up serve a share of the users; no row where it is not.
+-- Lets a shadow that is kept up serve a share of the users; no row if it is not kept up.
 -- unscoped: generations belong to no tenant
 UPDATE generations SET percent = %(percent)s
 WHERE name = %(name)s AND state = 'shadow' AND followed
 RETURNING generation
 
 -- rollback --
--- Gives every user back to the live generation; no row where no shift is on.
+-- Gives every user back to the live generation; no row if no shift is active.
 -- unscoped: generations belong to no tenant
 UPDATE generations SET percent = 0, followed = false WHERE state = 'shadow' AND percent > 0
 RETURNING name
 
 -- step_down --
--- Makes a shadow of the live generation, kept up as it was; `step_up` follows in the transaction.
+-- Makes the live generation a shadow, kept up as it was; `step_up` follows in the transaction.
 -- unscoped: generations belong to no tenant
 UPDATE generations SET state = 'shadow', percent = 0 WHERE state = 'live'
 RETURNING name
 
 -- step_up --
--- Makes the live generation of a shadow that serves everybody; no row where it does not.
+-- Makes a shadow that serves all users the live generation; no row if it does not serve all.
 -- unscoped: generations belong to no tenant
 UPDATE generations SET state = 'live' WHERE name = %(name)s AND state = 'shadow' AND percent = 100
 RETURNING generation
 
 -- retire --
--- Takes a shadow that serves nobody out for good; no row where it serves, or is live.
+-- Takes a shadow that serves nobody out of use; no row if it serves, or is live.
 -- unscoped: generations belong to no tenant
 UPDATE generations SET state = 'retired', followed = false
 WHERE name = %(name)s AND percent = 0 AND state <> 'live'
 RETURNING generation
 
 -- behind --
--- The tenant's next users of whom a generation has not derived all that is in the log; `since` and
--- `users` narrow them down.
+-- The tenant's next users for whom a generation has not derived all of the log; `since` and `users`
+-- narrow them down.
 -- unscoped: replay goes through the users of a tenant
 SELECT u.user_id FROM users u
 LEFT JOIN generation_progress d ON d.tenant_id = u.tenant_id AND d.user_id = u.user_id
@@ -81,7 +81,7 @@ WHERE u.tenant_id = %(tenant)s AND u.position > 0
 
 -- derived --
 -- Notes how far a generation beside the live one has come for a user, while the lease is held and
--- nothing that failed is to be tried again.
+-- no failed work waits for a retry.
 INSERT INTO generation_progress AS d (tenant_id, user_id, generation, position, forget_seq)
 SELECT tenant_id, user_id, %(generation)s, %(position)s, %(forget_seq)s FROM users u
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
@@ -105,7 +105,7 @@ ON CONFLICT (tenant_id, user_id, generation)
     DO UPDATE SET position = excluded.position, forget_seq = excluded.forget_seq, derived_at = now()
 
 -- between --
--- The tenant's next users whom one percent serves and another, lower one, does not.
+-- The tenant's next users that one percentage serves and another, lower one does not.
 -- unscoped: goes through the users of a tenant
 SELECT user_id FROM users
 WHERE tenant_id = %(tenant)s AND user_id > %(after)s
@@ -113,7 +113,7 @@ WHERE tenant_id = %(tenant)s AND user_id > %(after)s
 ORDER BY user_id LIMIT %(limit)s
 
 -- hold --
--- Leases one user, due or not, unless somebody else holds it.
+-- Leases one user, due or not, unless another worker holds it.
 UPDATE users
 SET lease_token = gen_random_uuid(), leased_until = now() + make_interval(secs => %(lease)s),
     abandoned_leases = CASE WHEN lease_token IS NULL THEN 0 ELSE abandoned_leases + 1 END
@@ -122,12 +122,12 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 RETURNING lease_token, position, due_at, forget_seq, abandoned_leases
 
 -- let_go --
--- Gives a held user back, due or not as it was.
+-- Releases a held user, due or not as it was.
 UPDATE users SET lease_token = NULL, leased_until = NULL
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
 
 -- pressure --
--- Whether live extraction waits for a user, and for how long it has made anybody wait.
+-- Whether live extraction waits for a user, and how long it has made anybody wait.
 -- unscoped: the user who has waited longest may be any tenant's; tells a time alone
 SELECT EXISTS (
         SELECT FROM users
@@ -137,7 +137,7 @@ SELECT EXISTS (
         SELECT min(due_at) FROM users WHERE NOT backfill AND due_at <= now())), 0))::float8 AS lag
 
 -- unsummarised --
--- The user's closed sessions that a generation has no summary of.
+-- The user's closed sessions without a summary in a generation.
 SELECT s.session_id FROM sessions s
 WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s AND s.closed_at IS NOT NULL
     AND NOT EXISTS (
@@ -148,7 +148,7 @@ WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s AND s.closed_at IS NOT N
 ORDER BY s.started_at, s.session_id
 
 -- delete_memories --
--- Removes some of what a retired generation made of a user, with evidence and vectors.
+-- Deletes some of a retired generation's memories of a user, with evidence and vectors.
 DELETE FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id IN (
     SELECT m.memory_id FROM memories m JOIN generations g USING (generation)
@@ -158,7 +158,7 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id IN (
 RETURNING memory_id
 
 -- delete_traces --
--- Removes what else is kept of a retired generation for a user.
+-- Deletes the other rows of a retired generation for a user.
 WITH retired AS (
     SELECT generation FROM generations WHERE generation = %(generation)s AND state = 'retired'
 ), asserted AS (

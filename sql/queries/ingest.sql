@@ -1,5 +1,5 @@
 -- take --
--- Takes partitions over: raises each one's epoch, so that whoever had it commits nothing any more.
+-- Takes over partitions: raises each one's epoch, so that the former owner can commit nothing more.
 -- unscoped: positions belong to no tenant
 INSERT INTO partition_offsets AS p (cluster_id, topic_id, partition, topic, owner)
 SELECT %(cluster)s, %(topic_id)s, t.partition, %(topic)s, %(owner)s
@@ -10,7 +10,7 @@ ON CONFLICT (cluster_id, topic_id, partition) DO UPDATE
 RETURNING partition, next_offset, epoch
 
 -- begin --
--- Notes where partitions begin that were never read; a row for each that is still ours.
+-- Notes the start of partitions that were never read; a row for each that is still ours.
 -- unscoped: positions belong to no tenant
 UPDATE partition_offsets p SET next_offset = t.next_offset, updated_at = now()
 FROM unnest(%(partitions)s::int[], %(epochs)s::bigint[], %(starts)s::bigint[])
@@ -20,13 +20,13 @@ WHERE p.cluster_id = %(cluster)s AND p.topic_id = %(topic_id)s AND p.partition =
 RETURNING p.partition
 
 -- held --
--- Where a topic's partitions stand, and under which epoch.
+-- The positions of a topic's partitions, and their epochs.
 -- unscoped: positions belong to no tenant
 SELECT partition, next_offset, epoch FROM partition_offsets
 WHERE cluster_id = %(cluster)s AND topic_id = %(topic_id)s AND partition = ANY(%(partitions)s::int[])
 
 -- earlier_topics --
--- Positions of other topics that bore this name in this cluster: it was deleted and made again.
+-- Positions of other topics of this name in this cluster: the topic was deleted and created again.
 -- unscoped: positions belong to no tenant
 SELECT topic_id, sum(next_offset)::bigint AS records, max(updated_at) AS updated_at FROM partition_offsets
 WHERE cluster_id = %(cluster)s AND topic = %(topic)s AND topic_id <> %(topic_id)s
@@ -39,7 +39,7 @@ DELETE FROM partition_offsets
 WHERE cluster_id = %(cluster)s AND topic = %(topic)s AND topic_id <> %(topic_id)s
 
 -- stage --
--- Where a batch waits for `append`; private to the connection, empty at its commit.
+-- Holds a batch for `append`; private to the connection, empty at its commit.
 -- unscoped: a temporary table
 CREATE TEMPORARY TABLE IF NOT EXISTS staged ON COMMIT DELETE ROWS AS
 SELECT 0 AS nth, tenant_id, user_id, %{sent}, content_hash, traceparent, tracestate
@@ -47,7 +47,7 @@ FROM interactions
 WITH NO DATA
 
 -- copy --
--- Fills `staged`; COPY is refused where row-level security would have to filter it.
+-- Fills `staged`; COPY is refused if row-level security would have to filter it.
 -- unscoped: a temporary table
 COPY staged (nth, tenant_id, user_id, %{sent}, content_hash, traceparent, tracestate) FROM STDIN
 
@@ -133,7 +133,7 @@ SELECT nth, known_hash FROM incoming
 WHERE known_hash IS NOT NULL OR forgotten
 
 -- set_aside --
--- Keeps a message that could not be applied; nothing of an id that its user had forgotten.
+-- Stores a message that could not be applied; nothing of an id that its user had forgotten.
 -- unscoped: whose it is may be unknown; tenant and user come with the message where it tells them
 INSERT INTO dead_letters (cluster_id, topic_id, partition, record_offset, topic, reason, detail,
     key, value, headers, tenant_id, user_id, session_id, interaction_id, record_time)
@@ -148,8 +148,9 @@ WHERE NOT EXISTS (
 ON CONFLICT (cluster_id, topic_id, partition, record_offset) DO NOTHING
 
 -- advance --
--- Moves partitions on from where this process found them; a row for each that was still there and
--- still this process's. Fewer rows than partitions: somebody took one over, and nothing may commit.
+-- Moves partitions on from the position this process found; a row for each that was still there and
+-- still this process's. Fewer rows than partitions: another process took one over, and nothing may
+-- commit.
 -- unscoped: positions belong to no tenant
 UPDATE partition_offsets p
 SET next_offset = t.next_offset, record_time = GREATEST(p.record_time, t.record_time),
@@ -166,7 +167,7 @@ WHERE p.cluster_id = %(cluster)s AND p.topic_id = %(topic_id)s AND p.partition =
 RETURNING p.partition
 
 -- positions --
--- Where a topic's partitions stand, who has them, and what became of their records so far.
+-- The positions of a topic's partitions, their owners, and the counts of their records so far.
 -- unscoped: positions belong to no tenant
 SELECT cluster_id, topic_id, topic, partition, next_offset, epoch, owner, record_time, appended,
     duplicates, forgotten, set_aside, updated_at

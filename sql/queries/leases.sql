@@ -1,6 +1,6 @@
 -- acquire --
--- Leases the user that has waited longest for extraction among those whose turn it is, live or
--- backfill. Not more than one worker ever holds a user.
+-- Leases the user that has waited longest for extraction among those that are due, live or
+-- backfill. At most one worker holds a user at a time.
 -- unscoped: looks for due users in every tenant
 WITH due AS (
     SELECT tenant_id, user_id FROM users u
@@ -20,7 +20,7 @@ WHERE u.tenant_id = due.tenant_id AND u.user_id = due.user_id
 RETURNING u.tenant_id, u.user_id, u.lease_token, u.position, u.due_at, u.forget_seq, u.abandoned_leases
 
 -- next --
--- Seconds until the first of those who wait longest can be leased; NULL where nobody waits.
+-- Seconds until the first of those who wait longest can be leased; NULL if nobody waits.
 -- unscoped: looks for due users in every tenant
 SELECT EXTRACT(epoch FROM min(leasable_at(u, %(quiet)s, %(full)s)) - now())::float8 AS seconds
 FROM (
@@ -33,20 +33,20 @@ FROM (
 ) waiting(u)
 
 -- listen --
--- Hears of users that turn due.
+-- Listens for users that become due.
 -- unscoped: touches no table
 LISTEN memory_due
 
 -- renew --
--- Keeps a lease for another while; no row where it was lost.
+-- Extends a lease; no row if it was lost.
 UPDATE users SET leased_until = now() + make_interval(secs => %(seconds)s)
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
 RETURNING lease_token
 
 -- release --
--- Gives a user back, where the lease still holds: extracted up to `position` unless something is
--- left to retry, and due again if more came, if someone asked for it since `due`, after `retry`
--- seconds, or when the first failed session may be tried again.
+-- Releases a user, if the lease still holds. The user is extracted up to `position` unless
+-- something is left to retry. It is due again if more came, if someone asked for it since `due`,
+-- after `retry` seconds, or when the first failed session may be retried.
 UPDATE users u
 SET lease_token = NULL, leased_until = NULL,
     extracted = CASE WHEN f.behind OR %(retry)s::float8 IS NOT NULL THEN extracted
@@ -64,9 +64,10 @@ FROM (
 WHERE u.tenant_id = %(tenant)s AND u.user_id = %(user)s AND u.lease_token = %(lease)s
 
 -- due_sessions --
--- The user's sessions with interactions that a generation has not seen, without those that failed and
--- wait, or were set aside; after them '' where reading all of the user failed. In the order in which
--- the log learned of the first thing not seen: so beliefs change in the order in which they did.
+-- The user's sessions with interactions that a generation has not seen, without those that failed
+-- and wait or were set aside; after them '' if reading the whole user failed. They come in the
+-- order in which the log learned of their first unseen interaction, so beliefs change in that
+-- order.
 SELECT s.session_id, s.length, COALESCE(p.ordinal, 0) AS ordinal,
     COALESCE(p.reread_through, 0) AS reread_through, p.reread_at,
     COALESCE(p.crash_count, 0) AS crash_count, COALESCE((
@@ -95,14 +96,15 @@ ON CONFLICT (tenant_id, user_id, generation, session_id)
         retry_at = NULL
 
 -- reread_at --
--- When a retraction or restoration last had a generation read something of the user again.
+-- When a retraction or restoration last made a generation read something of the user again.
 SELECT max(reread_at) AS reread_at FROM session_progress
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
 
 -- fail --
--- Counts a generation's failed attempt at a session, or with '' at reading all of the user, where
--- the lease still holds: the next after a while that doubles each time, and none once `max_attempts`
--- are used up. What fails again before that while is over counts once. No row: the lease was lost.
+-- Counts a generation's failed attempt at a session, or with '' at reading the whole user, if the
+-- lease still holds. The next attempt follows after a wait that doubles each time; after
+-- `max_attempts` there is none. A second failure before that wait is over counts once. No row: the
+-- lease was lost.
 WITH held AS (
     SELECT FROM users
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
@@ -128,9 +130,9 @@ ON CONFLICT (tenant_id, user_id, generation, session_id) DO UPDATE
 RETURNING EXTRACT(epoch FROM retry_at - now())::float8 AS retry
 
 -- begin --
--- Notes that a session, or with '' reading all of the user, is begun after a lease that nobody gave
--- back, where the lease still holds. Begun `max_attempts` times with no word of it since, it is set
--- aside, with `error`, rather than begun again. No row: the lease was lost.
+-- Notes that work on a session, or with '' on the whole user, begins after a lease that was never
+-- released, if the lease still holds. After `max_attempts` such beginnings without an end it is set
+-- aside, with `error`, instead. No row: the lease was lost.
 WITH held AS (
     SELECT FROM users
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
@@ -149,8 +151,8 @@ ON CONFLICT (tenant_id, user_id, generation, session_id) DO UPDATE
 RETURNING crash_count <= %(max_attempts)s AS begun
 
 -- defer --
--- Leaves a session for a generation until `seconds` are over, without counting an attempt, where the
--- lease still holds. No row: the lease was lost.
+-- Postpones a session for a generation by `seconds`, without counting an attempt, if the lease
+-- still holds. No row: the lease was lost.
 WITH held AS (
     SELECT FROM users
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
@@ -165,7 +167,7 @@ ON CONFLICT (tenant_id, user_id, generation, session_id)
 RETURNING session_id
 
 -- recover --
--- Forgets that reading all of the user failed for a generation, where the lease still holds.
+-- Deletes the note that reading the whole user failed for a generation, if the lease still holds.
 WITH held AS (
     SELECT FROM users
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
@@ -176,8 +178,8 @@ WHERE p.tenant_id = %(tenant)s AND p.user_id = %(user)s AND p.generation = %(gen
     AND p.session_id = ''
 
 -- retry_set_aside --
--- Lets extraction try again what it had set aside, or left for when a budget is renewed, of one user
--- or of all of the bound tenant; a row for each session.
+-- Makes sessions due that were set aside or wait for a budget, of one user or of all of the bound
+-- tenant; a row for each session.
 WITH taken AS (
     UPDATE session_progress
     SET attempts = 0, crash_count = 0, error = NULL, set_aside_at = NULL, retry_at = NULL
@@ -191,8 +193,8 @@ WITH taken AS (
 SELECT user_id, session_id FROM taken ORDER BY user_id, session_id
 
 -- lag --
--- What waits, live and in backfill: users due, the oldest of them, interactions not extracted; and
--- who is held, also by a lease that has run out.
+-- What waits, live and in backfill: users due, the longest wait, interactions not extracted; and
+-- users that are leased, also by expired leases.
 -- unscoped: the operator's view over every tenant; counts only
 SELECT count(*) FILTER (WHERE due_at IS NOT NULL) AS users_due,
     count(*) FILTER (WHERE due_at IS NOT NULL AND backfill) AS backfill_users,
@@ -210,7 +212,7 @@ SELECT count(*) FILTER (WHERE due_at IS NOT NULL) AS users_due,
 FROM users
 
 -- set_aside --
--- The bound tenant's sessions that extraction gave up on, newest first, and how many there are.
+-- The bound tenant's sessions that were set aside, newest first, and how many there are.
 SELECT user_id, session_id, ordinal, attempts, error, set_aside_at, count(*) OVER () AS total
 FROM session_progress
 WHERE tenant_id = %(tenant)s AND (%(user)s = '' OR user_id = %(user)s)

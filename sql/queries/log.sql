@@ -6,10 +6,10 @@ CALL append_interaction(%(tenant)s, %(user)s, %(session)s, %(agent)s,
     %(occurred_at)s, %(source)s, %(hash)s, %(session_ttl)s, NULL, NULL)
 
 -- append --
--- Appends one user's interactions in the order given, each at the next place of its session and
--- of its user, and says for each what became of it: appended, duplicate, conflict or forgotten; and
--- the hash of what the log had under its id. `traceparent` and `tracestate` are kept beside all.
--- The user's row is locked first, so that concurrent writers take turns and leave no gap.
+-- Appends one user's interactions in the order given, each at the next ordinal of its session and
+-- the next position of its user. Returns for each its outcome (appended, duplicate, conflict or
+-- forgotten), and the hash that the log had under its id. `traceparent` and `tracestate` are stored
+-- with all. The user's row is locked first, so that concurrent writers take turns and leave no gap.
 WITH incoming AS (
     SELECT r.ordinality AS nth, r.%{sent}, r.content_hash,
         sha256(convert_to(r.interaction_id, 'UTF8')) AS id_digest
@@ -157,14 +157,14 @@ FROM sessions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
 
 -- position --
--- How far a user's log and its extraction have come.
+-- The end of a user's log, and how far extraction has come in it.
 SELECT position, extracted, change_seq FROM users
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 
 -- settled --
--- Of interactions on their way over the bus, those that are dealt with: in the log, with their
--- position, or never to come, because their id was forgotten or their partition of the topic was
--- applied past their place. An unknown place is NULL, and nothing is past it.
+-- The pending interactions that are settled: in the log, with their position, or never to be in it,
+-- because their id was forgotten or ingestion passed their place. An unknown place is NULL, and
+-- nothing is past it.
 SELECT w.nth::int AS nth, i.position
 FROM unnest(%(ids)s::text[], %(clusters)s::text[], %(topic_ids)s::text[], %(partitions)s::int[],
         %(offsets)s::bigint[])
@@ -195,7 +195,7 @@ ON CONFLICT (tenant_id, user_id, session_id, key)
     DO UPDATE SET value = excluded.value, updated_at = now()
 
 -- get_state --
--- A session's task state, one row a key.
+-- A session's task state, one row for each key.
 SELECT key, value FROM task_state
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
 ORDER BY key
@@ -213,7 +213,7 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
     AND summary_through < %(through)s
 
 -- tombstone --
--- Removes interactions for good and leaves their digests and places behind; a row for each.
+-- Deletes interactions and leaves their digests and ordinals behind; a row for each.
 WITH gone AS (
     DELETE FROM interactions
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
@@ -230,13 +230,13 @@ WITH gone AS (
 SELECT session_id, ordinal FROM gone
 
 -- session_ids --
--- The ids of a session's interactions; of all the user's where no session is named.
+-- The ids of a session's interactions; of all the user's if no session is named.
 SELECT interaction_id FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
     AND (%(session)s::text IS NULL OR session_id = %(session)s)
 
 -- forget_session --
--- Removes a session's row and its task state.
+-- Deletes a session's row and its task state.
 WITH state AS (
     DELETE FROM task_state
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s
@@ -251,14 +251,14 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s
     AND (%(session)s::text IS NULL OR session_id = %(session)s)
 
 -- forget_letters --
--- Removes what the bound user sent and could not be applied: of a session, of the given ids, or all.
+-- Deletes the bound user's dead letters: of a session, of the given ids, or all.
 -- unscoped: the function reads tenant and user from the binding
 SELECT forget_dead_letters(%(session)s::text, %(ids)s::text[])
 
 -- rewind --
--- Lets extraction read sessions again, from the first place on that is given or that shares a memory
--- with one that is; clears what rolling summaries may have quoted. `at`: when something was
--- retracted or restored, so that what is made anew is believed from then on.
+-- Makes extraction read sessions again, from the first ordinal that is given or that shares a
+-- memory with a given one; clears what rolling summaries may have quoted. `at`: the time of a
+-- retraction or restoration, from which the new memories are believed.
 WITH gone AS (
     SELECT DISTINCT session_id FROM interactions
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
@@ -290,13 +290,13 @@ FROM places p
 WHERE g.tenant_id = %(tenant)s AND g.user_id = %(user)s AND g.session_id = p.session_id
 
 -- mark_due --
--- Asks for extraction of a user now, also where one is under way.
+-- Makes a user due now, even while extraction of it is running.
 UPDATE users SET due_at = now()
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 
 -- fence --
--- Locks a user's row before something is forgotten or retracted, and turns away every plan made
--- before. No row: something changed since `from_seq`, where one is given.
+-- Locks a user's row before something is forgotten or retracted, and invalidates every plan made
+-- before. No row: something changed since `from_seq`, if one is given.
 UPDATE users SET change_seq = change_seq + 1, forget_seq = forget_seq + 1
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
     AND (%(from_seq)s::bigint IS NULL OR change_seq = %(from_seq)s)

@@ -1,5 +1,5 @@
 -- foundations --
--- What a plan stands on: the user's change sequence, the generation that serves the user, and the
+-- The basis of a plan: the user's change sequence, the generation that serves the user, and the
 -- embedder.
 SELECT COALESCE((SELECT change_seq FROM users
                  WHERE tenant_id = %(tenant)s AND user_id = %(user)s), 0) AS change_seq,
@@ -7,8 +7,8 @@ SELECT COALESCE((SELECT change_seq FROM users
     (SELECT embedder_id FROM embedders WHERE name = %(embedder)s AND state = 'live') AS embedder_id
 
 -- contested --
--- The belief keys under which a generation believes something contested now, newest first, and since
--- when it believes the newest of what it does under each.
+-- The belief keys with contested beliefs in a generation now, newest first, and since when the
+-- newest belief under each is held.
 SELECT belief_key, max(believed_from) AS since FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND believed_to IS NULL AND archived_at IS NULL
@@ -18,7 +18,7 @@ ORDER BY since DESC, belief_key
 LIMIT %(limit)s
 
 -- assertions --
--- What was asserted under the given belief keys, but for what rests on a retracted interaction.
+-- The assertions under the given belief keys, except those that rest on a retracted interaction.
 SELECT belief_key, assertion_id, position, candidate, provenance, recorded_at
 FROM assertions a
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
@@ -30,8 +30,8 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generatio
 ORDER BY position
 
 -- keys_made --
--- The belief keys that extractors have asserted something under, or hold free text under; of the
--- given interactions alone, where some are given.
+-- The belief keys under which extractors have asserted something, or free text; if interactions are
+-- given, only from those.
 SELECT belief_key FROM assertions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND extractor = ANY(%(extractors)s)
@@ -46,7 +46,7 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generatio
                         AND e.memory_id = m.memory_id AND e.interaction_id = ANY(%(ids)s)))
 
 -- keys_of_interactions --
--- The belief keys, of any generation, that something in the given interactions speaks to.
+-- The belief keys, of any generation, that the given interactions support or contradict.
 SELECT DISTINCT generation, belief_key FROM assertions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_ids && %(ids)s
 UNION
@@ -55,7 +55,7 @@ FROM evidence e JOIN memories m USING (tenant_id, user_id, memory_id)
 WHERE e.tenant_id = %(tenant)s AND e.user_id = %(user)s AND e.interaction_id = ANY(%(ids)s)
 
 -- generations_of_key --
--- The generations that believe something of the user under a belief key, or did.
+-- The generations that have or had a belief of the user under a belief key.
 SELECT generation FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND belief_key = %(belief_key)s
 UNION
@@ -63,7 +63,7 @@ SELECT generation FROM assertions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND belief_key = %(belief_key)s
 
 -- open_beliefs --
--- What is believed now under the given keys.
+-- The current beliefs under the given keys.
 SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
     single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
     tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
@@ -73,7 +73,7 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generatio
     AND belief_key = ANY(%(keys)s) AND believed_to IS NULL
 
 -- believed_by --
--- What one extractor makes the user believe now.
+-- The user's current memories that one extractor made.
 SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
     single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
     tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
@@ -84,7 +84,7 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generatio
 ORDER BY memory_id
 
 -- known --
--- What a generation believes of the user now, of some kinds, as an agent may see it: the newest.
+-- The newest current memories of the user in a generation, of some kinds, as an agent may see them.
 SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
     single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
     tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
@@ -103,7 +103,7 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND belief_key = ANY(%(keys)
 
 -- advance --
 -- Takes the user's next changes if nothing changed since the plan was made, nothing was forgotten
--- since the log was read for it and, for a worker, the lease is still its own. No row: someone else
+-- since the log was read for it and, for a worker, the lease still holds. No row: another writer
 -- came first.
 UPDATE users SET change_seq = %(to_seq)s
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND change_seq = %(from_seq)s
@@ -112,7 +112,7 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND change_seq = %(from_seq)
 RETURNING change_seq
 
 -- insert_assertions --
--- Keeps what was asserted; the same assertion twice is once.
+-- Stores assertions; the same assertion is stored once.
 INSERT INTO assertions (tenant_id, user_id, generation, belief_key, assertion_id, position,
     candidate, provenance, extractor, interaction_ids, recorded_at)
 SELECT %(tenant)s, %(user)s, %(generation)s, decode(r.belief_key, 'hex'),
@@ -124,7 +124,7 @@ FROM jsonb_to_recordset(%(rows)s) AS r(belief_key text, assertion_id text, posit
 ON CONFLICT DO NOTHING
 
 -- delete_assertions --
--- Takes assertions away.
+-- Deletes assertions.
 DELETE FROM assertions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND assertion_id = ANY(%(ids)s)
@@ -166,14 +166,14 @@ INSERT INTO embeddings (tenant_id, user_id, embedder_id, generation, memory_id, 
 VALUES (%(tenant)s, %(user)s, %(embedder_id)s, %(generation)s, %(memory_id)s, %(vector)s)
 
 -- close --
--- Ends beliefs, each when the log learned better.
+-- Ends beliefs, each when the log learned of their end.
 UPDATE memories m SET believed_to = GREATEST(m.believed_from, r.believed_to)
 FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, believed_to timestamptz)
 WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = r.memory_id
     AND m.believed_to IS NULL
 
 -- reinforce --
--- Carries what more evidence means for memories that stay as they are.
+-- Updates memories that stay as they are and gain evidence.
 UPDATE memories m SET confidence = r.confidence, support = r.support
 FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, confidence real, support int)
 WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = r.memory_id
@@ -188,7 +188,7 @@ FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
 
 -- successor --
--- The memory that took a memory's place, newest first.
+-- The memory that superseded a memory, newest first.
 SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
     single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
     tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
@@ -199,15 +199,15 @@ ORDER BY valid_from DESC, memory_id DESC
 LIMIT 1
 
 -- evidence --
--- What speaks for and against a memory, in the order it happened.
+-- The evidence for and against a memory, in the order it happened.
 SELECT interaction_id, start_offset, end_offset, quote, stance, occurred_at, recorded_at FROM evidence
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
 ORDER BY occurred_at, interaction_id, start_offset
 
 -- history --
--- A user's memories, newest belief first: current ones, or with `all` also the closed, each with the
--- retraction that ended it, if one did; only those that others contest, if asked for. Where
--- `believed_at` is given, as they were believed then; where `as_of` is, what held then.
+-- A user's memories, newest belief first: current ones, or with `all` also closed ones, each with
+-- the retraction that ended it, if any; only contested ones, if asked for. With `believed_at`, as
+-- they were believed then; with `as_of`, those that held then.
 SELECT m.memory_id, m.generation, m.belief_key, m.kind, m.text, m.attribute, m.value, m.subject,
     m.context, m.single_valued, m.agent_id, m.session_id, m.ordinal, m.ordinal_to, m.confidence,
     m.importance, m.support, m.tokens, m.payload, m.occurred_at, m.valid_from, m.valid_to,
@@ -238,7 +238,7 @@ ORDER BY m.believed_from DESC, m.memory_id DESC
 LIMIT %(limit)s
 
 -- versions --
--- Every version of what a memory says, oldest belief first.
+-- Every version of a memory, oldest belief first.
 SELECT v.memory_id, v.generation, v.belief_key, v.kind, v.text, v.attribute, v.value, v.subject,
     v.context, v.single_valued, v.agent_id, v.session_id, v.ordinal, v.ordinal_to, v.confidence,
     v.importance, v.support, v.tokens, v.payload, v.occurred_at, v.valid_from, v.valid_to,
@@ -250,26 +250,26 @@ WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = %(memo
 ORDER BY v.believed_from, v.memory_id
 
 -- delete_keys --
--- Removes every version of what was believed under the given keys, with evidence and vectors.
+-- Deletes every version of the beliefs under the given keys, with evidence and vectors.
 DELETE FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND belief_key = ANY(%(keys)s)
 RETURNING memory_id
 
 -- delete_assertion_keys --
--- Removes everything asserted under the given keys.
+-- Deletes all assertions under the given keys.
 DELETE FROM assertions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND belief_key = ANY(%(keys)s)
 
 -- forget_belief --
--- Remembers that a value is not to be believed again.
+-- Notes that a value must not be believed again.
 INSERT INTO forgotten_beliefs (tenant_id, user_id, belief_key, value_digest)
 VALUES (%(tenant)s, %(user)s, %(belief_key)s, %(value_digest)s)
 ON CONFLICT DO NOTHING
 
 -- forget_all --
--- Removes all that was derived of a user.
+-- Deletes everything derived of a user.
 WITH said AS (
     DELETE FROM assertions WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 ), asked AS (
@@ -281,11 +281,11 @@ DELETE FROM memories WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 RETURNING memory_id
 
 -- changes --
--- Where a user's changes stand; no row for a user never seen.
+-- A user's change sequences; no row for an unknown user.
 SELECT change_seq, forget_seq FROM users WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 
 -- seal --
--- Makes the user's next block of what recall reads, of the generation that serves the user unless
--- another is named, and says whether there was one to be made; see the function.
+-- Builds the user's next recall block, of the generation that serves the user unless another is
+-- named, and says whether there was one to build; see the function.
 SELECT build_block(%(tenant)s, %(user)s, COALESCE(%(generation)s::smallint,
     (SELECT generation FROM serving_generation(%(tenant)s, %(user)s)))) AS sealed

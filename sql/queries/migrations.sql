@@ -4,7 +4,7 @@
 CREATE SCHEMA IF NOT EXISTS memory
 
 -- create_ledger --
--- The record of what was applied.
+-- The record of applied migrations.
 -- unscoped: the schema belongs to no tenant
 CREATE TABLE IF NOT EXISTS memory.schema_migrations (
     version    int PRIMARY KEY,
@@ -24,7 +24,7 @@ SELECT pg_advisory_xact_lock(7331, 1)
 SELECT to_regclass('memory.schema_migrations') IS NOT NULL AS present
 
 -- applied --
--- What was applied, oldest first.
+-- The applied migrations, oldest first.
 -- unscoped: the schema belongs to no tenant
 SELECT version, name, sha256 FROM memory.schema_migrations ORDER BY version
 
@@ -35,12 +35,12 @@ INSERT INTO memory.schema_migrations (version, name, sha256)
 VALUES (%(version)s, %(name)s, %(sha256)s)
 
 -- clear --
--- Empties the record, for a store that gets the baseline's; commits with it.
+-- Empties the record, for a store that gets that of the baseline; commits with it.
 -- unscoped: the schema belongs to no tenant
 DELETE FROM memory.schema_migrations
 
 -- server --
--- The server's version number, and whether pgvector is installed or could be.
+-- The server's version number, and whether pgvector is installed or available.
 -- unscoped: the catalogue belongs to no tenant
 SELECT current_setting('server_version_num')::int AS version,
        (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS vector,

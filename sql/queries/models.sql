@@ -1,6 +1,6 @@
 -- use_prompt --
--- Notes how a prompt reads at the first use of its version; the hash it had then. No row where this
--- is the first use.
+-- Stores the text of a prompt at the first use of its version; returns the hash of an earlier first
+-- use. No row if this is the first use.
 -- unscoped: prompts belong to no tenant
 WITH new AS (
     INSERT INTO prompts (name, version, hash, text, response)
@@ -23,8 +23,8 @@ FROM model_spend
 WHERE tenant_id = %(tenant)s AND day = (now() AT TIME ZONE 'UTC')::date
 
 -- deferred --
--- How many sessions of the bound tenant, or of one user of it, were left for later for each of the
--- given reasons (the error's name), and when the first of them is read again.
+-- How many sessions of the bound tenant, or of one user of it, were postponed for each of the given
+-- reasons (the error's name), and when the first of them is read again.
 SELECT split_part(error, ':', 1) AS reason, count(*) AS sessions, min(retry_at) AS resumes
 FROM session_progress
 WHERE tenant_id = %(tenant)s AND (%(user)s = '' OR user_id = %(user)s)
@@ -44,8 +44,8 @@ VALUES (%(tenant)s, %(user)s, %(answer_key)s, %(answer)s)
 ON CONFLICT (tenant_id, user_id, answer_key) DO UPDATE SET answer = excluded.answer
 
 -- record --
--- Writes a call down, adds it to the sums of its day, and with `answer_key` keeps its answer; of a
--- generation that is not said it is the serving one.
+-- Stores a call, adds it to the sums of its day, and with `answer_key` keeps its answer;
+-- `generation` defaults to the serving one.
 WITH call AS (
     INSERT INTO model_calls (tenant_id, user_id, call_id, session_id, generation, task, prompt,
         prompt_version, prompt_hash, model, outcome, cached, requests, input_tokens, output_tokens,
@@ -74,7 +74,7 @@ ON CONFLICT (tenant_id, day, generation, task, prompt, prompt_version, model, pr
         cost = s.cost + excluded.cost, seconds = s.seconds + excluded.seconds
 
 -- ground --
--- Adds to a call how its proposals fared against the text.
+-- Adds the results of checking its proposals to a call.
 UPDATE model_calls SET kept = %(kept)s, refused = %(refused)s
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND call_id = %(call)s
 
@@ -97,7 +97,7 @@ WHERE s.tenant_id = %(tenant)s AND (%(since)s::date IS NULL OR s.day >= %(since)
 ORDER BY s.day, s.generation, s.task, s.prompt, s.prompt_version, s.model
 
 -- forget_answers --
--- Removes what models answered about a user: every answer may hold the words that are forgotten.
+-- Deletes what models answered about a user: every answer may hold the forgotten words.
 WITH said AS (
     UPDATE model_calls SET answer = NULL
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND answer IS NOT NULL
@@ -105,5 +105,5 @@ WITH said AS (
 DELETE FROM model_answers WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 
 -- forget_calls --
--- Removes every call made over a user's log; their sums say nothing of users and stay.
+-- Deletes every call about a user's log; their sums name no user and stay.
 DELETE FROM model_calls WHERE tenant_id = %(tenant)s AND user_id = %(user)s

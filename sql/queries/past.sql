@@ -1,7 +1,6 @@
 -- details --
--- How memories stood at `believed_at`: which interactions spoke for them, in the order they happened,
--- what they were worth before time lowered it, and until when they were believed as far as that was
--- known.
+-- Memories as they stood at `believed_at`: the supporting interactions in the order they happened,
+-- the importance before time lowered it, and the end of belief as far as it was known.
 SELECT m.memory_id, COALESCE(m.initial_importance, m.importance) AS importance,
     CASE WHEN m.believed_to <= COALESCE(%(believed_at)s::timestamptz, now()) THEN m.believed_to END
         AS believed_to,
@@ -16,7 +15,7 @@ FROM memories m
 WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = ANY(%(memories)s)
 
 -- position --
--- How far a user's log had come at `believed_at`.
+-- The end of a user's log at `believed_at`.
 SELECT COALESCE(max(position), 0) AS position, 0::bigint AS extracted, 0::bigint AS change_seq
 FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
@@ -39,8 +38,8 @@ FROM (
 ORDER BY w.ordinal DESC
 
 -- session --
--- One session's row; without its rolling summary where that quotes what came later, or goes on after
--- the last interaction of then.
+-- One session's row, without its rolling summary if that quotes later interactions or covers more
+-- than the interactions of then.
 SELECT s.session_id, s.expires_at, CASE WHEN t.told THEN s.summary ELSE '' END AS summary,
     CASE WHEN t.told THEN s.summary_sources ELSE '{}' END AS summary_sources,
     CASE WHEN t.told THEN s.summary_through ELSE 0 END AS summary_through
@@ -55,7 +54,7 @@ CROSS JOIN LATERAL (
 WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s AND s.session_id = %(session)s
 
 -- state --
--- A session's task state, one row a key, of what was last set by then; what it was before is not kept.
+-- A session's task state, one row for each key last set by then; earlier values are not kept.
 SELECT key, value FROM task_state
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
     AND updated_at <= LEAST(%(as_of)s::timestamptz, %(believed_at)s)

@@ -1,6 +1,6 @@
 -- turn --
--- The tenant's next users whose memories are to be checked, a few each time, round and round: the
--- place is kept. After the last one it starts anew.
+-- The tenant's next users whose memories are to be checked, a few each time; the position is
+-- stored, and after the last user it starts again.
 -- unscoped: goes through the users of a tenant
 WITH place AS (
     SELECT cursor FROM job_progress WHERE tenant_id = %(tenant)s AND job = 'quality'
@@ -22,8 +22,8 @@ WITH place AS (
 SELECT user_id FROM chosen
 
 -- sample --
--- Some current memories of the given users, each in the generation that serves the user: those that
--- come after a place drawn at random, going round. Of no user are more than `within` rows read.
+-- Some current memories of the given users, each in the generation that serves the user: those
+-- after a random position, going round. It reads at most `within` rows of a user.
 -- unscoped: the users are those whose turn it is in the tenant
 SELECT u.user_id, m.memory_id
 FROM users u
@@ -46,10 +46,10 @@ CROSS JOIN LATERAL (
 WHERE u.tenant_id = %(tenant)s AND u.user_id = ANY(%(users)s)
 
 -- checked --
--- How the given memories bear looking at, by generation and by what made them. A quote stands where
--- its interaction says it at that place and was not retracted; it is purged where retention took the
--- interaction, which is as it should be. A memory is sound where all its quotes stand, and share a word with it if they
--- have any.
+-- The results of checking the given memories, by generation and maker. A quote stands if its
+-- interaction has it at that place and was not retracted; it is purged if retention took the
+-- interaction, which is correct. A memory is sound if all its quotes stand and share a word with
+-- it, if they have any.
 -- unscoped: names each memory by its user
 SELECT generation, extractor, extractor_version, prompt, prompt_version, count(*) AS memories,
     sum(quotes)::bigint AS quotes, sum(standing)::bigint AS standing,

@@ -1,22 +1,22 @@
 -- by_ids --
--- Which of the given interactions are in the log, and since when some of them count for nothing.
+-- Which of the given interactions are in the log, and since when some of them are retracted.
 SELECT interaction_id, retracted_at FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
 ORDER BY position
 
 -- by_source --
--- The interactions that came from a source, and since when some of them count for nothing.
+-- The interactions of a source, and since when some of them are retracted.
 SELECT interaction_id, retracted_at FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND source = %(source)s
 ORDER BY position
 
 -- now --
--- The time by which a retraction made now is dated: the database's, as recording times are.
+-- The time of a retraction made now: the database's, as recording times are.
 -- unscoped: reads no table
 SELECT clock_timestamp() AS now
 
 -- standing --
--- Everything asserted under the given belief keys of a generation, whether it counts or not.
+-- All assertions under the given belief keys of a generation, retracted or not.
 SELECT belief_key, assertion_id, position, candidate, provenance, recorded_at
 FROM assertions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
@@ -24,7 +24,7 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generatio
 ORDER BY position
 
 -- retracted --
--- The ids of the user's interactions that count for nothing.
+-- The ids of the user's retracted interactions.
 SELECT interaction_id FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND retracted_at IS NOT NULL
 
@@ -36,7 +36,7 @@ WHERE e.tenant_id = %(tenant)s AND e.user_id = %(user)s AND e.interaction_id = A
     AND m.believed_to IS NULL
 
 -- retract --
--- Marks interactions as counting for nothing and keeps who did so, when and why; a row for each.
+-- Marks interactions as retracted and stores who did so, when and why; a row for each.
 WITH marked AS (
     UPDATE interactions SET retracted_at = %(at)s
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
@@ -48,7 +48,7 @@ SELECT %(tenant)s, %(user)s, interaction_id, %(at)s, %(by)s, %(reason)s FROM mar
 RETURNING interaction_id
 
 -- restore --
--- Lets interactions count again and keeps who did so, when and why; a row for each.
+-- Ends the retraction of interactions and stores who did so, when and why; a row for each.
 WITH marked AS (
     UPDATE interactions SET retracted_at = NULL
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
@@ -64,7 +64,7 @@ WHERE r.tenant_id = %(tenant)s AND r.user_id = %(user)s AND r.interaction_id = m
 RETURNING r.interaction_id
 
 -- listed --
--- A user's retractions, newest first; what is private to another agent is not shown to `agent`.
+-- A user's retractions, newest first; those private to another agent are not shown to `agent`.
 SELECT r.interaction_id, r.retracted_at, r.retracted_by, r.reason, r.restored_at, r.restored_by,
     r.restored_reason
 FROM retractions r

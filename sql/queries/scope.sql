@@ -1,5 +1,5 @@
 -- bind --
--- Binds tenant and user to the transaction: what row-level security then lets through.
+-- Binds tenant and user to the transaction, for row-level security.
 SELECT set_config('memory.tenant_id', %(tenant)s, true),
        set_config('memory.user_id', %(user)s, true)
 

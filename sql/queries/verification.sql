@@ -1,5 +1,5 @@
 -- without_evidence --
--- Current memories that rest on nothing.
+-- Current memories without evidence.
 -- unscoped: the jobs go through the users of a tenant
 SELECT m.user_id, m.memory_id, m.generation FROM memories m
 WHERE m.tenant_id = %(tenant)s AND m.user_id = ANY(%(users)s) AND m.believed_to IS NULL
@@ -9,7 +9,7 @@ WHERE m.tenant_id = %(tenant)s AND m.user_id = ANY(%(users)s) AND m.believed_to 
 ORDER BY m.user_id, m.memory_id
 
 -- ordinal_gaps --
--- Sessions in which a place is taken by no interaction and accounted for by no tombstone.
+-- Sessions with an ordinal that neither an interaction nor a tombstone accounts for.
 -- unscoped: the jobs go through the users of a tenant
 WITH taken AS (
     SELECT user_id, session_id, ordinal FROM interactions
@@ -29,7 +29,7 @@ HAVING count(t.ordinal) FILTER (WHERE t.ordinal <= s.length) <> s.length
 ORDER BY s.user_id, s.session_id
 
 -- beyond_session --
--- Interactions that no session's length covers.
+-- Interactions beyond their session's length.
 -- unscoped: the jobs go through the users of a tenant
 SELECT i.user_id, i.session_id, max(i.ordinal) AS ordinal, max(s.length) AS length
 FROM interactions i
@@ -40,7 +40,7 @@ GROUP BY i.user_id, i.session_id
 ORDER BY i.user_id, i.session_id
 
 -- behind_log --
--- Users whose next interaction would take a place that is taken.
+-- Users whose next interaction would take a position that is taken.
 -- unscoped: the jobs go through the users of a tenant
 SELECT u.user_id, u.position, max(i.position) AS last
 FROM users u JOIN interactions i USING (tenant_id, user_id)
@@ -50,7 +50,7 @@ HAVING u.position < max(i.position)
 ORDER BY u.user_id
 
 -- unaccounted --
--- Users whose log is neither there nor forgotten at every position they were given.
+-- Users with positions that neither an interaction nor a tombstone accounts for.
 -- unscoped: the jobs go through the users of a tenant
 SELECT u.user_id, u.position, COALESCE(i.kept, 0) AS kept, COALESCE(t.forgotten, 0) AS forgotten
 FROM users u
@@ -75,8 +75,8 @@ UPDATE users SET position = GREATEST(position,
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 
 -- overlapping --
--- Two current values of an attribute that has one at a time, and not because nothing decides, or
--- because a verdict found that both hold.
+-- Two overlapping current values of a single-valued attribute, unless they are in an open conflict
+-- or a verdict found that both hold.
 -- unscoped: the jobs go through the users of a tenant
 SELECT a.user_id, a.memory_id AS older, b.memory_id AS newer, a.valid_from AS older_from,
     b.valid_from AS newer_from, a.attribute
@@ -95,7 +95,8 @@ WHERE a.tenant_id = %(tenant)s AND a.user_id = ANY(%(users)s) AND a.attribute IS
 ORDER BY a.user_id, a.memory_id, b.memory_id
 
 -- end_older --
--- Ends the older of two overlapping values where the newer begins, or closes it where both do.
+-- Ends the older of two overlapping values where the newer begins, or closes it if both begin
+-- there.
 UPDATE memories
 SET valid_to = CASE WHEN valid_from < %(at)s THEN %(at)s ELSE valid_to END,
     believed_to = CASE WHEN valid_from < %(at)s THEN NULL ELSE GREATEST(believed_from, now()) END
@@ -131,7 +132,7 @@ WHERE m.tenant_id = %(tenant)s AND m.user_id = ANY(%(users)s)
 ORDER BY m.user_id, m.memory_id
 
 -- wrong_blocks --
--- Blocks that say other than the memories do; recall believes them.
+-- Blocks that differ from the memories; recall believes them.
 -- unscoped: the jobs go through the users of a tenant
 SELECT b.user_id, b.generation, b.block, 256 * b.block AS first, 256 * b.block + 255 AS last
 FROM recall_blocks b
@@ -157,7 +158,7 @@ ORDER BY b.block
 DELETE FROM collective_blocks WHERE tenant_id = %(tenant)s AND block = %(block)s
 
 -- delete_block --
--- Removes a block; what it held is read row by row until it is made anew.
+-- Deletes a block; its memories are read row by row until it is built again.
 DELETE FROM recall_blocks
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND block = %(block)s
@@ -171,8 +172,8 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
 ON CONFLICT DO NOTHING
 
 -- wrong_quotes --
--- Evidence that no longer says what its interaction says at that place. Retention empties quotes
--- and leaves a tombstone; those are as they should be.
+-- Evidence that differs from its interaction at that place. Retention empties quotes and leaves a
+-- tombstone; those are correct.
 -- unscoped: the jobs go through the users of a tenant
 SELECT e.user_id, e.memory_id, e.interaction_id, e.start_offset, i.interaction_id IS NULL AS lost
 FROM evidence e
@@ -190,7 +191,7 @@ WHERE e.tenant_id = %(tenant)s AND e.user_id = ANY(%(users)s)
 ORDER BY e.user_id, e.memory_id, e.interaction_id
 
 -- returned --
--- Interactions that were forgotten and are there.
+-- Forgotten interactions that are in the log again.
 -- unscoped: the jobs go through the users of a tenant
 SELECT i.user_id, i.interaction_id FROM interactions i
 JOIN tombstones t ON t.tenant_id = i.tenant_id AND t.user_id = i.user_id
@@ -199,7 +200,7 @@ WHERE i.tenant_id = %(tenant)s AND i.user_id = ANY(%(users)s)
 ORDER BY i.user_id, i.interaction_id
 
 -- ahead --
--- Sessions of which more was extracted than they hold.
+-- Sessions with more extracted than they hold.
 -- unscoped: the jobs go through the users of a tenant
 SELECT p.user_id, p.session_id, p.generation, p.ordinal, COALESCE(s.length, 0) AS length
 FROM session_progress p
@@ -208,7 +209,7 @@ WHERE p.tenant_id = %(tenant)s AND p.user_id = ANY(%(users)s) AND p.ordinal > CO
 ORDER BY p.user_id, p.session_id, p.generation
 
 -- step_back --
--- Lets extraction go on from the end of a session that it had run ahead of.
+-- Moves extraction back to the end of a session that it had run ahead of.
 UPDATE session_progress p
 SET ordinal = COALESCE((SELECT length FROM sessions s
                         WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s
@@ -223,8 +224,8 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
     AND believed_to IS NULL
 
 -- unsupported --
--- Collective memories that say more than their supporters bear out, with the supporters recounted
--- among memories that are still held.
+-- Collective memories that claim more than their supporters support, with the supporters recounted
+-- among current memories.
 -- unscoped: who supports what is counted over the users of a tenant
 SELECT c.memory_id, c.support AS published, c.people, c.evidence_kinds, count(s.user_id) AS listed,
     count(h.held) AS supporters, collective_k() AS k,
@@ -248,7 +249,7 @@ HAVING count(h.held) < GREATEST(c.support, collective_k()) OR count(h.held) <> c
 ORDER BY c.memory_id
 
 -- drop_support --
--- Strikes those off a collective memory's supporters who hold it no more.
+-- Removes the supporters of a collective memory who no longer support it.
 -- unscoped: who supports what is counted over the users of a tenant
 DELETE FROM collective_support s USING collective_memories c
 WHERE s.tenant_id = %(tenant)s AND s.memory_id = %(memory)s
