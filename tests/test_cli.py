@@ -467,7 +467,7 @@ def test_a_generation_from_replay_to_retired(run: RunCommand, tmp_path: Path) ->
     told = document(run("diff", "first", "plain", "--json"))
     assert (told["changes"], told["same"]) == ({"episode": {"lost": 1}}, {"fact": 1})
     assert told["after"]["quality"]["score"] == 1.0
-    assert "'first' with itself" in run("diff", "first", "first").stderr
+    assert "cannot compare generation 'first' with itself" in run("diff", "first", "first").stderr
 
     refused = run("promote", "plain", "--json")
     assert (refused.exit_code, json.loads(refused.stdout)["error"]["type"]) == (1, "IllegalMove")
