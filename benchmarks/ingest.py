@@ -56,6 +56,10 @@ TEXT = (
     "I would rather take the train at {n} than fly, and I need the receipt by the end of the week."
 )
 
+FLOOR_COPY = """
+COPY staged (nth, tenant_id, user_id, session_id, interaction_id, content, payload, source, private,
+    kind, role, occurred_at, content_hash, agent_id, actor, traceparent, tracestate) FROM STDIN
+"""
 FLOOR_INSERT = """
 INSERT INTO memory.interactions (tenant_id, user_id, session_id, ordinal, position, interaction_id,
     agent_id, private, kind, role, actor, content, payload, occurred_at, source, content_hash)
@@ -174,7 +178,7 @@ def rows_by_hand(settings: Settings, url: str, messages: int) -> float:
             began = monotonic()
             with connection.transaction(), connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('memory.tenant_id', 'acme', true)")
-                with cursor.copy("COPY staged FROM STDIN") as copy:
+                with cursor.copy(FLOOR_COPY) as copy:
                     for row in rows:
                         copy.write_row(row)
                 cursor.execute(FLOOR_INSERT)

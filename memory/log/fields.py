@@ -128,10 +128,9 @@ OWNER = ("tenant", "user")
 OTHERS = ("payload", "private", "occurred_at")
 """Fields whose values are no texts: each place makes the form of them that it needs."""
 
-TEXTS = tuple(
-    field for field in FIELDS if not field.optional and field.name not in (*OWNER, *OTHERS)
-)
-OPTIONAL = tuple(field for field in FIELDS if field.optional)
+_TEXTUAL = tuple(field for field in FIELDS if field.name not in (*OWNER, *OTHERS))
+TEXTS = tuple(field for field in _TEXTUAL if not field.optional)
+OPTIONAL = tuple(field for field in _TEXTUAL if field.optional)
 """Fields whose values are texts or None."""
 
 COLUMNS = (*(field.column for field in TEXTS), *OTHERS, *(field.column for field in OPTIONAL))
