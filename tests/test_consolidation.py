@@ -1,5 +1,6 @@
 """Consolidation: beliefs as a fold over assertions, whatever the order they arrive in."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,8 @@ from memory.beliefs.assertions import (
     CONFIDENCE_CEILING,
     Assertion,
     Belief,
+    Span,
+    StoredBelief,
     Verdict,
     assertion_id,
     belief_key,
@@ -24,7 +27,7 @@ from memory.beliefs.consolidation import (
     revise,
     timeline,
 )
-from memory.beliefs.planning import Plan, plan_key, planned_afresh
+from memory.beliefs.planning import Plan, plan_key, plan_standing, planned_afresh
 from memory.beliefs.rows import memory_of_row
 from memory.models import Candidate, Evidence, Memory, MemoryKind, Provenance, Scope, Stance
 
@@ -75,6 +78,12 @@ def said(
     )
 
 
+def later_in_it(assertion: Assertion, start: int) -> Assertion:
+    """The same from words of the same message that begin at `start`."""
+    spans = [replace(e, start=start, end=start + 9) for e in assertion.candidate.evidence]
+    return replace(assertion, candidate=replace(assertion.candidate, evidence=tuple(spans)))
+
+
 def held(beliefs: Sequence[Belief]) -> list[tuple[str | None, int, int | None]]:
     """Value, first day and last day of each belief."""
     return [
@@ -88,9 +97,14 @@ def held(beliefs: Sequence[Belief]) -> list[tuple[str | None, int, int | None]]:
 
 
 @st.composite
-def histories(draw: st.DrawFn, *, plain: bool = False, single: bool = True) -> list[Assertion]:
-    """Assertions of one belief key, each at its own place of the log, in the order recorded."""
-    days = st.integers(0, 12)
+def histories(
+    draw: st.DrawFn, *, plain: bool = False, single: bool = True, last: int = 12
+) -> list[Assertion]:
+    """Assertions of one belief key, each at its own place of the log, in the order recorded.
+
+    last: the last day on which something happens; the fewer days, the more happens at one time.
+    """
+    days = st.integers(0, last)
     found = []
     learned = 0
     for position in range(1, draw(st.integers(1, 8)) + 1):
@@ -188,6 +202,24 @@ class TestTimeline:
         shuffled = history.copy()
         rng.shuffle(shuffled)
         assert timeline(shuffled) == timeline(history)
+
+    def test_within_one_message_the_order_of_its_words_decides(self) -> None:
+        moved_out = later_in_it(said("oslo", 3, against=True), 20)
+        moved_in = later_in_it(said("oslo", 3), 40)
+        assert held(timeline([moved_in, moved_out])) == [("oslo", 3, None)]
+        assert timeline([moved_out, moved_in]) == timeline([moved_in, moved_out])
+
+    @quick
+    @given(st.permutations([0, 1, 2, 3]))
+    def test_no_two_assertions_are_equal_in_order(self, order: list[int]) -> None:
+        oslo = said("oslo", 3)
+        other = replace(oslo, provenance=Provenance("other", "1"))
+        worded = replace(oslo, candidate=replace(oslo.candidate, text="Is in Oslo"))
+        moment = [oslo, other, worded, later_in_it(oslo, 20)]
+        berlin, (first, *_) = said("berlin", 1), sorted(moment, key=lambda a: a.order)
+        ended, home = timeline([berlin, *(moment[n] for n in order)])
+        assert ended.against == (first,)
+        assert home == timeline([berlin, *moment])[1]
 
     @quick
     @given(histories())
@@ -453,13 +485,13 @@ class Store:
         self.seq = 0
         self.assertions: list[Assertion] = []
         self.memories: dict[int, Memory] = {}
+        self.spans: dict[int, set[Span]] = defaultdict(set)
 
     def take(self, batch: Sequence[Assertion]) -> None:
         """Plans a batch as extraction does, and commits the plan."""
         plan = Plan(ANA, 1, self.seq, self.seq)
-        current = [m for m in self.memories.values() if m.believed_to is None]
         key = belief_key(batch[0].candidate, None)
-        plan_key(plan, key, batch, self.assertions, current)
+        plan_key(plan, key, batch, self.assertions, self.believed())
         known = {assertion_id(a) for a in self.assertions}
         self.assertions += [a for a in batch if assertion_id(a) not in known]
         self.commit(plan)
@@ -473,7 +505,25 @@ class Store:
             self.memories[memory] = replace(self.memories[memory], support=strength["support"])
         for memory, row in plan.memories.items():
             self.memories[memory] = memory_of_row(row)
+        for row in plan.evidence:
+            place = (row["interaction_id"], row["start_offset"], row["end_offset"])
+            self.spans[row["memory_id"]].add((*place, Stance(row["stance"])))
         self.seq = plan.to_seq
+
+    def count_only(self, standing: Sequence[Assertion]) -> None:
+        """Plans a retraction or a restoration after which these alone count, and commits it."""
+        plan = Plan(ANA, 1, self.seq, self.seq)
+        at = day(100 + self.seq)
+        plan_standing(plan, b"key", standing, self.believed(), (), at)
+        self.commit(plan)
+
+    def believed(self) -> list[StoredBelief]:
+        """What is believed now, with the places of its evidence."""
+        return [
+            StoredBelief(m, frozenset(self.spans[m.id]))
+            for m in self.memories.values()
+            if m.believed_to is None
+        ]
 
     def versions(self) -> list[tuple[object, ...]]:
         """Everything ever believed, but for what was replaced at the moment it was believed."""
@@ -483,6 +533,23 @@ class Store:
             for m in self.memories.values()
             if m.believed_from != m.believed_to
         )  # fmt: skip
+
+
+def cited(store: Store) -> list[tuple[object, ...]]:
+    """What a store believes now, on how much support, and where it is cited from."""
+    return sorted(
+        (m.valid_from, m.value, m.valid_to or day(999), m.support, sorted(b.spans))
+        for b in store.believed()
+        for m in [b.memory]
+    )
+
+
+def folded(assertions: Sequence[Assertion]) -> list[tuple[object, ...]]:
+    """The same, folded from scratch."""
+    return sorted(
+        (b.valid_from, b.value, b.valid_to or day(999), len(b.support), sorted(b.spans))
+        for b in timeline(assertions)
+    )
 
 
 class TestReplay:
@@ -511,10 +578,31 @@ class TestReplay:
         rng.shuffle(shuffled)
         for assertion in shuffled:
             store.take([assertion])
-        now = [m for m in store.memories.values() if m.believed_to is None]
-        assert sorted((m.valid_from, m.value) for m in now) == sorted(
-            (b.valid_from, b.value) for b in timeline(history)
-        )
+        assert cited(store) == folded(history)
+
+    @pytest.mark.parametrize("gone", [1, 2])
+    def test_what_is_restored_ends_a_belief_as_if_it_had_always_counted(self, gone: int) -> None:
+        history = [said("berlin", 0, 1), said("oslo", 3, 2), said("oslo", 3, 3)]
+        store = Store()
+        store.take(history)
+        store.count_only([a for n, a in enumerate(history) if n != gone])
+        store.count_only(history)
+        berlin = next(b for b in store.believed() if b.memory.value == "berlin")
+        assert {s[0] for s in berlin.spans if s[-1] is Stance.CONTRADICTS} == {"m2"}
+
+    @quick
+    @given(histories(last=2))
+    def test_what_stops_counting_and_counts_again_leaves_no_trace_in_the_present(
+        self, history: list[Assertion]
+    ) -> None:
+        store = Store()
+        store.take(history)
+        for gone in history:
+            standing = [a for a in history if a is not gone]
+            store.count_only(standing)
+            assert cited(store) == folded(standing)
+            store.count_only(history)
+            assert cited(store) == folded(history)
 
     @quick
     @given(histories())
@@ -532,6 +620,5 @@ class TestReplay:
     ) -> None:
         store = Store()
         store.take(history)
-        current = [m for m in store.memories.values() if m.believed_to is None]
-        revision = revise(current, timeline(history))
+        revision = revise(store.believed(), timeline(history))
         assert (revision.close, revision.insert, revision.reinforce) == ((), (), ())

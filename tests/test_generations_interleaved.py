@@ -125,9 +125,12 @@ def unshift(store: Store, _: Scope) -> None:
 
 
 SAID = ["I live in Berlin.", "I live in Oslo.", "I left Oslo.", "I speak Thai.", "Hello."]
+DAYS = st.integers(0, 9) | st.just(3)
+"""When something is said: often at the same time as something else."""
+
 STEPS = st.lists(
     st.one_of(
-        st.builds(record, st.sampled_from(SAID), st.sampled_from(["s1", "s2"]), st.integers(0, 9)),
+        st.builds(record, st.sampled_from(SAID), st.sampled_from(["s1", "s2"]), DAYS),
         st.builds(remember, st.sampled_from(["tea", "dogs"])),
         st.builds(forget, st.integers(0, 9), st.booleans()),
         st.builds(retract, st.integers(0, 9), st.booleans()),
@@ -159,6 +162,27 @@ def test_every_generation_is_what_a_fresh_derivation_gives(
     fresh = store.of(f"fresh-{number}", scope.user)
     assert store.of("first", scope.user) == fresh
     assert store.of("next", scope.user) == fresh
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+@pytest.mark.parametrize("said", [("Berlin", "Oslo"), ("Oslo", "Berlin")])
+@pytest.mark.parametrize("which", [1, 2])
+def test_what_is_restored_is_cited_as_if_it_had_always_counted(
+    store: Store, monkeypatch: pytest.MonkeyPatch, batch: int, said: tuple[str, str], which: int
+) -> None:
+    monkeypatch.setattr(derivation, "BATCH", batch)
+    number = next(_numbers)
+    scope = replace(ANA, user=f"user-{number}")
+    first, then = said
+    for city, at in [(first, 0), (then, 3), (then, 3)]:
+        record(f"I live in {city}.", "s1", at)(store, scope)
+    extract(store, scope)
+    retract(which, again=True)(store, scope)
+    extract(store, scope)
+    assert store.house.replay(f"fresh-{number}", part=ReplayFilter(users=[scope.user])).left == 0
+    believed = store.of("first", scope.user)
+    assert len(believed) == 5  # each message, and two homes
+    assert believed == store.of(f"fresh-{number}", scope.user)
 
 
 def test_the_steps_can_make_a_difference(store: Store) -> None:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from memory.models import KIND_TRAITS, Candidate, Evidence, Provenance, Stance
+from memory.models import KIND_TRAITS, Candidate, Evidence, Memory, Provenance, Stance
 
 CONFIDENCE_CEILING = 0.99
 """The highest confidence by repetition: every belief stays open to correction."""
+
+Span = tuple[str, int, int, Stance]
+"""A piece of evidence by its place: interaction, first character, first one after, stance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,16 @@ class Assertion:
         return frozenset([*rests_on, *(e.interaction_id for e in self.candidate.evidence)])
 
     @property
-    def order(self) -> tuple[datetime, int, str]:
-        """Event time first; of two equal times, the later recording wins."""
-        return (self.candidate.occurred_at, self.position, self.candidate.value or "")
+    def order(self) -> tuple[object, ...]:
+        """Event time first; of two equal times, the later recording wins.
+
+        The order is total: different assertions of one belief key are never equal in it. So the
+        fold does not depend on the order in which the store reads them.
+        """
+        said = self.candidate
+        places = tuple((e.start, e.interaction_id) for e in said.evidence)
+        made = (self.provenance.extractor, said.text, said.stance)
+        return (said.occurred_at, self.position, said.value or "", places, made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,11 @@ class Belief:
         return tuple(found.values())
 
     @property
+    def spans(self) -> frozenset[Span]:
+        """The places of its evidence."""
+        return frozenset((e.interaction_id, e.start, e.end, e.stance) for e in self.evidence)
+
+    @property
     def _deciding(self) -> tuple[Evidence, ...]:
         """The words on which a verdict confirmed it."""
         by = self.decided_by
@@ -137,6 +152,14 @@ class Belief:
         """The joint confidence of its assertions."""
         each = (a.candidate.confidence for a in self.support)
         return noisy_or(each, self.newest.candidate.confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBelief:
+    """A belief as the memory it is stored as, with the places of the evidence stored beside it."""
+
+    memory: Memory
+    spans: frozenset[Span]
 
 
 def noisy_or(confidences: Iterable[float], newest: float) -> float:

@@ -15,6 +15,7 @@ from itertools import groupby
 from memory.beliefs.assertions import (
     Assertion,
     Belief,
+    StoredBelief,
     assertion_id,
     digest,
 )
@@ -262,46 +263,35 @@ def _cut(beliefs: Sequence[Belief], stretch: Stretch, by: Assertion) -> list[Bel
 
 
 def revise(
-    believed: Sequence[Memory], target: Sequence[Belief], renewed: Container[int] = ()
+    believed: Sequence[StoredBelief], target: Sequence[Belief], renewed: Container[int] = ()
 ) -> Revision:
     """Computes the changes that make the memories of one belief key say `target`.
 
     A memory and a belief are the same if value, validity, text, rivals and verdict agree, and the
-    memory is not to be `renewed`. A closed memory is superseded by the belief that continues its
-    value, or else by the newest one.
+    memory is not to be `renewed`. Evidence that the memory lacks is added to it. A memory that
+    cites more than the belief rests on is closed instead, since history keeps what it cited. So
+    the evidence is the fold's as well, whatever happened before. A closed memory is superseded by
+    the belief that continues its value, or else by the newest one.
     """
-    open_memories = {
-        _identity(
-            m.value,
-            m.valid_from,
-            m.valid_to,
-            m.text,
-            m.contested,
-            m.payload.get(DECISION, {}).get("contest"),
-        ): m
-        for m in believed
-        if m.id not in renewed
+    stored = {_identity_of_memory(s.memory): s for s in believed if s.memory.id not in renewed}
+    wanted = {_identity_of_belief(b): b for b in target}
+    kept = {
+        identity: (stored[identity], belief)
+        for identity, belief in wanted.items()
+        if identity in stored and stored[identity].spans <= belief.spans
     }
-    wanted = {
-        _identity(
-            b.value,
-            b.valid_from,
-            b.valid_to,
-            b.newest.candidate.text,
-            b.contested,
-            b.decision and b.decision["contest"],
-        ): b
-        for b in target
-    }
-    kept = [(open_memories[key], b) for key, b in wanted.items() if key in open_memories]
-    staying = {m.id for m, _ in kept}
-    closed = [m for m in believed if m.id not in staying]
-    fresh = [b for key, b in wanted.items() if key not in open_memories]
+    staying = {s.memory.id for s, _ in kept.values()}
+    closed = [s.memory for s in believed if s.memory.id not in staying]
+    fresh = [b for identity, b in wanted.items() if identity not in kept]
     return Revision(
         close=tuple(m.id for m in closed),
         insert=tuple(Change(b, _superseded(b, closed)) for b in fresh),
-        reinforce=tuple((m.id, b) for m, b in kept if m.support != len(b.support)),
+        reinforce=tuple((s.memory.id, b) for s, b in kept.values() if _gains(s, b)),
     )
+
+
+def _gains(stored: StoredBelief, belief: Belief) -> bool:
+    return stored.memory.support != len(belief.support) or stored.spans != belief.spans
 
 
 def _superseded(belief: Belief, closed: Sequence[Memory]) -> int | None:
@@ -311,5 +301,13 @@ def _superseded(belief: Belief, closed: Sequence[Memory]) -> int | None:
     return closed[-1].id if closed else None
 
 
-def _identity(*parts: object) -> tuple[object, ...]:
-    return parts
+def _identity_of_memory(memory: Memory) -> tuple[object, ...]:
+    decision = memory.payload.get(DECISION, {}).get("contest")
+    stretch = (memory.valid_from, memory.valid_to)
+    return (memory.value, *stretch, memory.text, memory.contested, decision)
+
+
+def _identity_of_belief(belief: Belief) -> tuple[object, ...]:
+    decision = belief.decision and belief.decision["contest"]
+    stretch = (belief.valid_from, belief.valid_to)
+    return (belief.value, *stretch, belief.newest.candidate.text, belief.contested, decision)

@@ -30,6 +30,7 @@ from memory.beliefs.rows import (
     iso,
     memory_of,
     retraction_of,
+    stored_belief_of,
 )
 from memory.database import Database, Transaction
 from memory.embedding import Embedder
@@ -167,7 +168,7 @@ class LongTerm:
                 key,
                 [a for a in proposed if (key, value_digest(a.candidate.value)) not in unwanted],
                 [assertion_of(row) for row in known.get(key, [])],
-                [memory_of(row) for row in current.get(key, [])],
+                [stored_belief_of(row) for row in current.get(key, [])],
                 complete,
             )
         return plan

@@ -9,6 +9,7 @@ from typing import Any
 from memory.beliefs.assertions import (
     Assertion,
     Belief,
+    StoredBelief,
     assertion_id,
     belief_key,
 )
@@ -20,7 +21,7 @@ from memory.beliefs.rows import (
     memory_of_row,
     memory_row,
 )
-from memory.models import Memory, Scope
+from memory.models import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def plan_key(
     key: bytes,
     proposed: Sequence[Assertion],
     stored: Sequence[Assertion],
-    believed: Sequence[Memory],
+    believed: Sequence[StoredBelief],
     complete: CompleteSet | None = None,
 ) -> None:
     """Adds to the plan what the proposed assertions change under one belief key.
@@ -110,7 +111,7 @@ def plan_key(
     )
     if complete and not (new or known):
         # Free text has no assertions to take back; what its extractor no longer says is closed.
-        made = [m for m in believed if m.provenance.extractor in complete.extractors]
+        made = [b for b in believed if b.memory.provenance.extractor in complete.extractors]
         _plan_step(plan, key, made, [], complete.learned_at)
     if not (new or gone):
         return
@@ -133,7 +134,7 @@ def plan_standing(
     plan: Plan,
     key: bytes,
     standing: Sequence[Assertion],
-    believed: Sequence[Memory],
+    believed: Sequence[StoredBelief],
     resting: Container[int],
     at: datetime,
 ) -> None:
@@ -144,22 +145,23 @@ def plan_standing(
     then on.
     """
     target = timeline(standing)
-    if not standing and all(m.attribute is None for m in believed):
+    if not standing and all(b.memory.attribute is None for b in believed):
         # Free text is only taken back here; its extractor makes it anew of what is left.
-        believed = [m for m in believed if m.id in resting]
+        believed = [b for b in believed if b.memory.id in resting]
     otherwise = {memory for memory, _ in revise(believed, target).reinforce}
-    renewed = {m.id for m in believed if m.id in resting or m.id in otherwise}
+    ids = [b.memory.id for b in believed]
+    renewed = {memory for memory in ids if memory in resting or memory in otherwise}
     _plan_step(plan, key, believed, target, at, renewed)
 
 
 def _plan_step(
     plan: Plan,
     key: bytes,
-    believed: Sequence[Memory],
+    believed: Sequence[StoredBelief],
     target: Sequence[Belief],
     learned_at: datetime,
     renewed: Container[int] = (),
-) -> list[Memory]:
+) -> list[StoredBelief]:
     revision = revise(believed, target, renewed)
     for memory in revision.close:
         plan.to_seq += 1
@@ -167,13 +169,13 @@ def _plan_step(
             plan.memories[memory]["believed_to"] = iso(learned_at)
         else:
             plan.closed[memory] = learned_at
-    current = [m for m in believed if m.id not in revision.close]
+    current = [b for b in believed if b.memory.id not in revision.close]
     for change in revision.insert:
         plan.to_seq += 1
         row = memory_row(plan.to_seq, key, change.belief, change.supersedes, learned_at)
         plan.memories[plan.to_seq] = row
         plan.evidence += evidence_rows(plan.to_seq, change.belief)
-        current.append(memory_of_row(row))
+        current.append(StoredBelief(memory_of_row(row), change.belief.spans))
     for memory, belief in revision.reinforce:
         plan.evidence += evidence_rows(memory, belief)
         strength: dict[str, Any] = {
@@ -184,7 +186,12 @@ def _plan_step(
             plan.memories[memory].update(strength)
         else:
             plan.reinforced[memory] = {"memory_id": memory, **strength}
-        current = [replace(m, **strength) if m.id == memory else m for m in current]
+        current = [
+            StoredBelief(replace(b.memory, **strength), belief.spans)
+            if b.memory.id == memory
+            else b
+            for b in current
+        ]
     return current
 
 

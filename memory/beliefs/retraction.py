@@ -20,7 +20,7 @@ from memory.beliefs.long_term import (
     repeated,
 )
 from memory.beliefs.planning import Plan, plan_standing
-from memory.beliefs.rows import assertion_of, memory_of, retraction_of
+from memory.beliefs.rows import assertion_of, retraction_of, stored_belief_of
 from memory.database import Database
 from memory.errors import ConcurrentWrite, InvalidInput, UnknownInteraction
 from memory.models import MAX_NAME_CHARACTERS, Retraction, Scope
@@ -209,5 +209,5 @@ class Retractor:
                 for assertion in (assertion_of(r) for r in asserted if r["belief_key"] == key)
                 if gone.isdisjoint(assertion.interactions)
             ]
-            current = [memory_of(r) for r in believed if r["belief_key"] == key]
+            current = [stored_belief_of(r) for r in believed if r["belief_key"] == key]
             plan_standing(plan, key, standing, current, ending, at)

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from memory.beliefs.assertions import (
     Assertion,
     Belief,
+    StoredBelief,
     Verdict,
     assertion_id,
 )
@@ -67,6 +68,15 @@ def memory_of(row: Mapping[str, Any]) -> Memory:
         else None,
         payload=row["payload"],
     )
+
+
+def stored_belief_of(row: Mapping[str, Any]) -> StoredBelief:
+    """One row of `long_term.open_beliefs` as a value."""
+    spans = (
+        (interaction, start, end, Stance(stance))
+        for interaction, start, end, stance in row["spans"]
+    )
+    return StoredBelief(memory_of(row), frozenset(spans))
 
 
 def evidence_of(row: Mapping[str, Any]) -> Evidence:

@@ -63,14 +63,20 @@ SELECT generation FROM assertions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND belief_key = %(belief_key)s
 
 -- open_beliefs --
--- The current beliefs under the given keys.
+-- The current beliefs under the given keys, oldest first, each with the places of its evidence.
 SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
     single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
     tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
-    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model
-FROM memories
+    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model,
+    (SELECT COALESCE(jsonb_agg(jsonb_build_array(
+            e.interaction_id, e.start_offset, e.end_offset, e.stance)), '[]')
+     FROM evidence e
+     WHERE e.tenant_id = %(tenant)s AND e.user_id = %(user)s
+        AND e.memory_id = m.memory_id) AS spans
+FROM memories m
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND belief_key = ANY(%(keys)s) AND believed_to IS NULL
+ORDER BY memory_id
 
 -- believed_by --
 -- The user's current memories that one extractor made.
