@@ -36,6 +36,8 @@ STARTING_SECONDS = 120.0
 STOPPING_SECONDS = 20.0
 PORTS = range(20_000, 32_000)
 """Below what outgoing connections are given, so that a port stays free while its broker is down."""
+_GIVEN_OUT: set[int] = set()
+"""A server takes its ports seconds after it was given them, and several are asked for at once."""
 
 NO_PROPERTIES: Mapping[str, str] = {}
 
@@ -292,10 +294,12 @@ def _resolved() -> str:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on."""
-    for port in random.sample(PORTS, 100):
+    """A port on loopback that nobody listens on; this process gets another one each time."""
+    untried = [port for port in PORTS if port not in _GIVEN_OUT]
+    for port in random.sample(untried, min(100, len(untried))):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _GIVEN_OUT.add(port)
             return port
     raise NoBroker(f"no port is free between {PORTS.start} and {PORTS.stop}")
 
