@@ -33,7 +33,6 @@ from pydantic import SecretStr
 
 from benchmarks.broker import launch
 from consumers.cli.ingest import settle_in
-from consumers.ingest import store
 from consumers.ingest.options import IngestOptions
 from consumers.ingest.reading import Reader
 from consumers.ingest.records import Accepted
@@ -265,20 +264,20 @@ def profiled(settings: Settings, url: str, messages: int) -> dict[str, float]:
 
         return patch.object(owner, method, call)
 
-    def opened(connection: Any, *arguments: Any) -> None:
+    def opened(self: IngestStore, connection: Any, *arguments: Any) -> None:
         backends.append(connection.info.backend_pid)
-        configure(connection, *arguments)
+        make(self, connection, *arguments)
 
     def note(counts: Counts) -> None:
         seen.append((counts.records, monotonic(), cpu_seconds(backends[-1]), dict(spent)))
 
-    configure = store._configure
+    make = IngestStore.__init__
     settle_in()
     with (
         timed(ConsumerSession, "_gather", "kafka-python"),
         timed(ConsumerSession, "_stretch", "reading"),
         timed(IngestStore, "apply", "staging"),
-        patch.object(store, "_configure", opened),
+        patch.object(IngestStore, "__init__", opened),
     ):
         Ingest(settings, lambda: url, IngestOptions(group="bench-profile", drain=True), note).run()
     (start, *_), end = seen, next(at for at in seen if at[0] >= messages)

@@ -9,10 +9,11 @@ import psycopg
 from anyio import to_thread
 from psycopg import sql
 
-from memory.database import queries
+from memory.database import Binding, DatabaseRole, queries
 from memory.models import Scope
 from memory.recall.ranking import POOL, Scores, pool
 from memory.recall.search import Search
+from memory.settings import Settings
 
 NEAREST = """
 SELECT memory_id FROM memories JOIN embeddings USING (tenant_id, user_id, memory_id)
@@ -104,8 +105,9 @@ def touched(connection: psycopg.Connection[Any], name: str, params: Mapping[str,
 
     text = re.sub(r"%\((\w+)\)s", number, queries.statement(name))
     with connection.transaction():
-        connection.execute("SET LOCAL ROLE memory_client")
-        connection.execute(queries.statement("scope.bind_read"), params)
+        binding = Binding(Settings(), DatabaseRole.CLIENT)
+        bind, keys = binding.bind(params["tenant"], params["user"], "scope.bind_read")
+        connection.execute(queries.statement(bind), keys)
         connection.execute(f"PREPARE touched AS {text}")
         values = sql.SQL(", ").join(sql.Literal(params[n]) for n in names)
         explain = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE touched({})")

@@ -19,6 +19,7 @@
     │   ├── MissingDependency
     │   ├── MissingEmbeddingModel
     │   ├── UnsupportedDatabase     too old, or without pgvector
+    │   ├── UnsupportedPooler       mixes up its clients' prepared statements
     │   ├── UnsupportedSchema       older than the baseline, and no upgrade exists for it
     │   ├── NewerSchema             migrated by a newer release of this package
     │   ├── MigrationChanged        the text of an applied migration has changed
@@ -132,6 +133,10 @@ class MissingEmbeddingModel(ConfigurationError):
 
 class UnsupportedDatabase(ConfigurationError):
     """The database is too old or lacks pgvector."""
+
+
+class UnsupportedPooler(ConfigurationError):
+    """A pooler does not keep the prepared statements of its clients apart."""
 
 
 class UnsupportedSchema(ConfigurationError):

@@ -103,6 +103,16 @@ class Settings(BaseSettings):
         default=None,
         description="Postgres 16+ with pgvector 0.8+; unset: the embedded server in `data_dir`",
     )
+    direct_url: SecretStr | None = Field(
+        default=None,
+        description="`database_url` past a pooler, for notifications; unset: behind a pooler,"
+        " workers look for work every 2 s",
+    )
+    application_name: Annotated[str, StringConstraints(pattern=r"^[ -~]{1,63}$")] | None = Field(
+        default=None,
+        description="name of this process's connections on the server; unset:"
+        " `experiential-memory/` and the command, `client` or `worker`",
+    )
     data_dir: Path = Field(
         default_factory=default_data_dir,
         description="directory for the embedded server's data",

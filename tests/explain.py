@@ -14,9 +14,10 @@ import psycopg
 from psycopg import sql
 
 from memory import embedded
-from memory.database import queries
 from memory.database.queries import numbered
 from memory.migrate import migrate
+from memory.models import Scope
+from tests.bindings import bind
 from tests.test_queries import FILL, HOT, TENANT, USER, prepared
 
 
@@ -45,8 +46,7 @@ def explain(url: str, name: str) -> list[str]:
         connection.execute(FILL.encode())
         connection.execute("ANALYZE")
         with connection.transaction():
-            connection.execute("SET LOCAL ROLE memory_client")
-            connection.execute(queries.statement("scope.bind"), {"tenant": TENANT, "user": USER})
+            bind(connection, Scope(TENANT, USER))
             connection.execute(f"PREPARE {prepared(name)} AS {text}".encode())
             statement = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) EXECUTE {}({})")
             rows = connection.execute(

@@ -26,8 +26,9 @@ from memory.database.queries import numbered
 from memory.errors import InvalidScope, StoreError
 from memory.models import Scope
 from memory.settings import Settings
+from tests.bindings import bind
 from tests.conftest import Databases, Extraction, Residence, Verbatim, WordEmbedder
-from tests.test_queries import APPENDED, STATEMENTS, copies, defines, roles
+from tests.test_queries import APPENDED, STATEMENTS, copies, defines, lasting, roles
 
 ANA = Scope("northwind", "ana", session="s1")
 TOM = Scope("northwind", "tom", session="s1")
@@ -125,7 +126,7 @@ def filled(filled_url: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
         acting(connection, WORKER, None)
         for name in STATEMENTS:
             if defines(name) and WORKER in roles(name):  # tables that only a connection has
-                connection.execute(queries.statement(name))
+                connection.execute(lasting(queries.statement(name)).encode())
         connection.execute("RESET ROLE")
         yield connection
 
@@ -237,7 +238,7 @@ class TestVisibility:
     def test_a_binding_ends_with_its_transaction(self, filled: Look) -> None:
         filled.execute("SET ROLE memory_client")
         with filled.transaction():
-            filled.execute(queries.statement("scope.bind"), {"tenant": "northwind", "user": "ana"})
+            bind(filled, ANA)
             assert counted(filled, "interactions") > 0
         assert counted(filled, "interactions") == 0
 
@@ -457,11 +458,11 @@ async def reading(database: Database, _: str) -> None:
 
 
 async def appending(database: Database, id: str) -> None:  # noqa: A002 - its own name
-    await database.fetch_binding(ANA, "log.append_one", {**APPENDED, "id": id})
+    await database.fetch(ANA, "log.append_one", {**APPENDED, "id": id})
 
 
 class TestBinding:
-    @pytest.mark.parametrize(("call", "statements"), [(reading, 2), (appending, 1)])
+    @pytest.mark.parametrize(("call", "statements"), [(reading, 3), (appending, 3)])
     async def test_binding_and_statement_travel_in_one_round_trip(
         self, settings: Settings, url: str, tmp_path: Path, call: Call, statements: int
     ) -> None:

@@ -23,6 +23,7 @@ from memory.log.fields import COLUMNS
 from memory.log.rows import append_one_params, append_params
 from memory.log.trace_context import NO_TRACE
 from memory.models import Interaction, InteractionKind, Role, Scope
+from tests.bindings import bind
 
 ROOT = Path(__file__).parent.parent
 STATEMENTS = sorted(queries.load())
@@ -69,8 +70,18 @@ def copies(name: str) -> bool:
 
 
 def defines(name: str) -> bool:
-    """Whether a statement makes a table, or listens: it is done rather than planned."""
-    return re.search("^(CREATE|LISTEN) ", queries.statement(name), re.MULTILINE) is not None
+    """Whether a statement makes a table, listens or sets: it is done rather than planned."""
+    return (
+        re.search(
+            "^(CREATE|LISTEN|SET transaction_isolation) ", queries.statement(name), re.MULTILINE
+        )
+        is not None
+    )
+
+
+def lasting(text: str) -> str:
+    """A statement whose temporary table outlasts its transaction."""
+    return text.replace("ON COMMIT DROP", "")
 
 
 def calls(name: str) -> bool:
@@ -152,7 +163,7 @@ class TestStatements:
                             may_call(connection, text)
                         else:
                             explain = "" if defines(name) else "EXPLAIN (GENERIC_PLAN) "
-                            connection.execute((explain + text).encode())
+                            connection.execute((explain + lasting(text)).encode())
                     except psycopg.Error as error:
                         pytest.fail(f"{name} as {role}: {error}")
 
@@ -295,9 +306,7 @@ def plan_of(connection: psycopg.Connection, name: str) -> list[dict[str, Any]]:
     values = {"tenant": TENANT, "user": USER, **HOT[name]}
     literals = sql.SQL(", ").join(sql.Literal(values[n]) for n in names)
     with connection.transaction():
-        connection.execute("SET LOCAL ROLE memory_client")
-        connection.execute("SET LOCAL plan_cache_mode TO force_custom_plan")
-        connection.execute(queries.statement("scope.bind"), {"tenant": TENANT, "user": USER})
+        bind(connection, Scope(TENANT, USER))
         execute = sql.SQL("EXECUTE {}({})").format(sql.Identifier(prepared(name)), literals)
         return nodes_of(connection, execute)
 

@@ -12,6 +12,8 @@ from psycopg import sql
 
 from memory.database import queries
 from memory.database.queries import numbered
+from memory.models import Scope
+from tests.bindings import bind
 from tests.test_queries import FILL, HOT, TENANT, USER, prepared
 
 ONE_PLAN = sorted(name for name in queries.load() if queries.has_one_plan(name))
@@ -32,8 +34,7 @@ def explained(connection: psycopg.Connection, name: str, **changes: object) -> l
     literals = sql.SQL(", ").join(sql.Literal(values[n]) for n in names)
     explain = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE {}({})")
     with connection.transaction():
-        connection.execute("SET LOCAL ROLE memory_client")
-        connection.execute(queries.statement("scope.bind_read"), {"tenant": TENANT, "user": USER})
+        bind(connection, Scope(TENANT, USER), "scope.bind_read")
         row = connection.execute(
             explain.format(sql.Identifier(prepared(name)), literals)
         ).fetchone()

@@ -28,7 +28,6 @@ def connection(
     url = make_class_database(template)
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connected:
         connected.execute("SET search_path TO memory, public")
-        connected.execute(queries.statement("ingest.stage"))
         connected.execute("SET timezone TO 'UTC'")
         yield connected
 
@@ -39,6 +38,7 @@ def incoming(interaction: Interaction) -> Incoming:
 
 def staged(connection: psycopg.Connection[DictRow], rows: list[bytes]) -> list[DictRow]:
     with connection.transaction():
+        connection.execute(queries.statement("ingest.stage"))
         with connection.cursor() as cursor, cursor.copy(queries.statement("ingest.copy")) as copy:
             copy.write(b"".join(b"%d\t%b" % (n, row) for n, row in enumerate(rows)))
         return connection.execute(

@@ -87,15 +87,15 @@ def memories_before_progress() -> None:
 
     @asynccontextmanager
     async def transaction(self: Database, scope: Scope) -> AsyncIterator[Transaction]:
-        bind = "SELECT set_config('memory.tenant_id', %s, false), "
-        bind += "set_config('memory.user_id', %s, false)"
+        bind = queries.statement("scope.bind").replace(", true)", ", false)")
         with translated():
             async with self._pool.connection() as connection:
-                await connection.execute(bind.encode(), (scope.tenant, scope.user))
+                _, params = self._binding.bind(scope.tenant, scope.user)
+                await connection.execute(bind, params)
                 try:
                     yield _InHalves(connection)
                 finally:
-                    await connection.execute(bind.encode(), ("", ""))
+                    await connection.execute("RESET ALL")
 
     patch.object(Database, "transaction", transaction).start()
     stop_only_at(Point.SEAM)
@@ -108,11 +108,11 @@ def position_before_rows() -> None:
     def apply(self: "IngestStore", topic: "TopicId", batch: "Batch") -> "dict[int, Counts]":
         ranges = batch.ranges
         with translated():
-            with self._connection.transaction():
+            with self._transaction():
                 self._advance(topic, ranges, {s.partition: store.Counts() for s in ranges})
             if batch.accepted:
                 stop_if_asked(Point.SEAM, {})
-            with self._connection.transaction():
+            with self._transaction():
                 return self._append(topic, batch)
 
     patch.object(store.IngestStore, "apply", apply).start()
@@ -152,11 +152,7 @@ def broker_offsets() -> None:
 
 def no_id_check() -> None:
     """An interaction is appended whether its id is known or not."""
-    from consumers.ingest import store
-
     replace_in("ingest.append", "WHERE i.known_hash IS NULL AND NOT i.forgotten")
-    broken = {"append": queries.statement("ingest.append")}
-    patch.dict(store._STATEMENTS, broken).start()
 
 
 def no_fence() -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from memory.bus.freshness import TIMEOUT
 from memory.errors import ConfigurationError
 from memory.models import Receipt
-from memory.settings import Settings
+from memory.settings import APP_NAME, Settings
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -90,7 +90,7 @@ def configured() -> Settings:
         ConfigurationError: a MEMORY_* variable cannot be read; the message names it.
     """
     try:
-        return Settings()
+        return _named(Settings())
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = "_".join(["MEMORY", *(str(step) for step in first["loc"])]).upper()
@@ -98,6 +98,14 @@ def configured() -> Settings:
         secret = any(word in name for word in ("URL", "KEY", "KAFKA_OPTIONS"))
         value = "" if secret else f", got {first['input']!r}"
         raise ConfigurationError(f"{name}: {first['msg']}{value}") from error
+
+
+def _named(settings: Settings) -> Settings:
+    """Lets the server show which command its connections belong to."""
+    if settings.application_name is not None:
+        return settings
+    _, *command = click.get_current_context().command_path.split()
+    return settings.model_copy(update={"application_name": "/".join([APP_NAME, *command])})
 
 
 def run(work: Callable[[*Args], Awaitable[T]], *arguments: *Args) -> T:

@@ -11,12 +11,20 @@ from datetime import datetime
 from typing import Any, Literal, Self, assert_never
 
 import psycopg
-from psycopg import Connection, errors
-from psycopg.rows import DictRow, dict_row
+from psycopg import IsolationLevel, errors
+from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from consumers.ingest.records import Accepted, Reason, Record, Rejected, record_time
-from memory.database import DatabaseRole, noticing, queries, refused_or_unavailable, translated
+from memory.database import (
+    Binding,
+    DatabaseRole,
+    queries,
+    refused_or_unavailable,
+    translated,
+)
+from memory.database.pipeline import BlockingConnection, Call
+from memory.database.transactions import pool_options
 from memory.errors import PositionLost, StoreError
 from memory.log.interactions import judged
 from memory.settings import Settings
@@ -126,9 +134,10 @@ class Batch:
 class IngestStore:
     """One connection that applies batches of one topic."""
 
-    def __init__(self, connection: Connection[DictRow], url: str, settings: Settings) -> None:
+    def __init__(self, connection: BlockingConnection, url: str, settings: Settings) -> None:
         self.url = url
         self._connection = connection
+        self._binding = Binding(settings, DatabaseRole.WORKER, IDLE_IN_TRANSACTION_SECONDS)
         self._session_ttl = settings.session_ttl
 
     @classmethod
@@ -137,27 +146,21 @@ class IngestStore:
 
         Raises:
             StoreUnavailable: the server does not answer, or not now.
-            ConfigurationError: the server refuses the login.
+            ConfigurationError: the server refuses the login, or does not let it act as a worker.
         """
-        timeout = max(1, int(settings.connect_timeout))
         try:
-            connection = psycopg.connect(
-                url,
-                autocommit=True,
-                connect_timeout=timeout,
-                row_factory=dict_row,
-                prepare_threshold=1,
-                **noticing(url),
-            )
+            options = pool_options(settings, url, DatabaseRole.WORKER)
+            connection = BlockingConnection.connect(url, **options)
         except psycopg.OperationalError as error:
             raise refused_or_unavailable(error) from error
+        opened = cls(connection, url, settings)
         try:
-            with translated():
-                _configure(connection, settings)
+            connection.isolation_level = IsolationLevel.READ_COMMITTED
+            opened.fetch("connection.alive", {})
         except BaseException:
-            connection.close()
+            opened.close()
             raise
-        return cls(connection, url, settings)
+        return opened
 
     def close(self) -> None:
         """Closes the connection; a running transaction is rolled back."""
@@ -200,8 +203,8 @@ class IngestStore:
     def fetch(self, name: str, params: Mapping[str, Any]) -> list[DictRow]:
         """Runs one statement on tables of no tenant, as its own transaction."""
         with translated():
-            cursor = self._connection.execute(queries.statement(name), params)
-            return cursor.fetchall() if cursor.description else []
+            calls = self._binding.alone(self._binding.bind(), [(name, params)])
+            return Binding.of(self._connection.run(calls))[0]
 
     def apply(self, topic: TopicId, batch: Batch) -> dict[int, Counts]:
         """Commits a whole batch with its positions, or nothing; returns the counts by partition.
@@ -212,11 +215,17 @@ class IngestStore:
             StoreUnavailable, ConcurrentWrite: retriable. It is not known whether it committed.
         """
         ranges = batch.ranges
-        with translated(), _rows_told_apart(), self._connection.transaction():
+        with translated(), _rows_told_apart(), self._transaction():
             counts = self._append(topic, batch)
             moved = self._advance(topic, ranges, counts)
             _refuse_lost(topic, {s.partition for s in ranges} - moved)
         return counts
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._connection.transaction():
+            self._connection.run([self._binding.bind(), _BOUND_WAITING])
+            yield
 
     def _append(self, topic: TopicId, batch: Batch) -> dict[int, Counts]:
         counts = {s.partition: Counts(appended=len(s.accepted)) for s in batch.ranges}
@@ -251,28 +260,26 @@ class IngestStore:
         """The content that the log already had under the ids it did not append; None: forgotten."""
         if not batch.rows:
             return {}
-        with self._connection.cursor() as cursor, cursor.copy(_STATEMENTS["copy"]) as copy:
+        self._connection.run([("ingest.stage", {})])
+        with self._connection.cursor() as cursor, cursor.copy(_COPY) as copy:
             copy.write(batch.rows)
-        with self._connection.pipeline():
-            cursors = []
-            for tenant in batch.tenants:
-                self._bind(tenant, "scope.bind_batch")
-                params = {"tenant": tenant, "session_ttl": self._session_ttl}
-                cursors.append(self._connection.execute(_STATEMENTS["append"], params))
-        return {row["nth"]: row["known_hash"] for cursor in cursors for row in cursor}
+        calls: list[Call] = []
+        for tenant in batch.tenants:
+            params = {"tenant": tenant, "session_ttl": self._session_ttl}
+            calls += [
+                self._binding.bind(tenant, name="scope.bind_batch"),
+                ("ingest.append", params),
+            ]
+        rows = self._connection.run(calls)[1::2]
+        return {row["nth"]: row["known_hash"] for of_tenant in rows for row in of_tenant}
 
     def _set_aside(self, topic: TopicId, rejected: Sequence[Rejected]) -> None:
         by_tenant: dict[str | None, list[dict[str, Any]]] = {}
         for letter in rejected:
             by_tenant.setdefault(letter.whose.tenant, []).append(_letter_row(topic, letter))
         for tenant, rows in sorted(by_tenant.items(), key=lambda item: item[0] or ""):
-            self._bind(tenant or "")
-            with self._connection.cursor() as cursor:
-                cursor.executemany(queries.statement("ingest.set_aside"), rows)
-
-    def _bind(self, tenant: str, how: str = "scope.bind") -> None:
-        params = {"tenant": tenant, "user": ""}
-        self._connection.execute(queries.statement(how), params)
+            letters = [("ingest.set_aside", row) for row in rows]
+            self._connection.run([self._binding.bind(tenant or ""), *letters])
 
     def _advance(
         self, topic: TopicId, ranges: Sequence[OffsetRange], counts: Mapping[int, Counts]
@@ -291,20 +298,13 @@ class IngestStore:
             "forgotten": [c.forgotten for c in counted],
             "set_aside": [c.set_aside for c in counted],
         }
-        rows = self._connection.execute(queries.statement("ingest.advance"), params)
+        (rows,) = self._connection.run([("ingest.advance", params)])
         return {row["partition"] for row in rows}
 
 
-_STATEMENTS = {name: queries.statement(f"ingest.{name}") for name in ("copy", "append")}
+_COPY = queries.statement("ingest.copy")
 
-
-def _configure(connection: Connection[DictRow], settings: Settings) -> None:
-    timeout = f"{int(settings.statement_timeout * 1000)}ms"
-    role = {"role": DatabaseRole.WORKER.value, "statement_timeout": timeout}
-    connection.execute(queries.statement("connection.settings"), role)
-    bounds = {"idle": f"{IDLE_IN_TRANSACTION_SECONDS}s", "lock": f"{LOCK_SECONDS}s"}
-    connection.execute(queries.statement("connection.bounds"), bounds)
-    connection.execute(queries.statement("ingest.stage"))
+_BOUND_WAITING: Call = ("scope.bound_waiting", {"timeout": f"{LOCK_SECONDS}s"})
 
 
 @contextmanager

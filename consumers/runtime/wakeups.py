@@ -14,7 +14,7 @@ from memory.errors import StoreUnavailable
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 30.0
-"""The longest sleep: notifications do not pass a pooler that shares connections."""
+"""The longest sleep, in case a notification was lost."""
 
 SETTLE_SECONDS = 1.0
 """The longest sleep after a notification: a commit in progress may not have sent its own yet."""

@@ -4,32 +4,29 @@ May import the vocabulary, `settings` and `embedded`.
 Must never send SQL that is not a named statement, and never let a driver error out untranslated.
 """
 
+from memory.database.binding import Binding, DatabaseRole
 from memory.database.transactions import (
     Database,
-    DatabaseRole,
     StatementRunner,
     Transaction,
     connect,
-    connecting,
+    connection_options,
     described,
-    noticing,
     refused_or_unavailable,
     resolve_url,
-    session_settings,
     translated,
 )
 
 __all__ = [
+    "Binding",
     "Database",
     "DatabaseRole",
     "StatementRunner",
     "Transaction",
     "connect",
-    "connecting",
+    "connection_options",
     "described",
-    "noticing",
     "refused_or_unavailable",
     "resolve_url",
-    "session_settings",
     "translated",
 ]

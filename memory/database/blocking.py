@@ -3,17 +3,13 @@
 Handing a call to another thread and waiting for it costs a third of `record()` itself.
 """
 
-from collections.abc import Sequence
-
 from psycopg_pool import ConnectionPool
 
-from memory.database import queries
-from memory.database.pipeline import BlockingConnection, Params, Rows
+from memory.database.binding import DatabaseRole
+from memory.database.pipeline import BlockingConnection, Calls, Rows
 from memory.database.transactions import (
-    DatabaseRole,
     StatementRunner,
-    connecting,
-    session_settings,
+    pool_options,
     translated,
 )
 from memory.settings import Settings
@@ -27,15 +23,14 @@ class BlockingDatabase(StatementRunner):
     """
 
     def __init__(self, settings: Settings, url: str, role: DatabaseRole) -> None:
-        self._session = session_settings(settings, role)
+        super().__init__(settings, role)
         self._pool: ConnectionPool[BlockingConnection] = ConnectionPool(
             url,
             connection_class=BlockingConnection,
-            kwargs=connecting(settings, url),
+            kwargs=pool_options(settings, url, role),
             min_size=0,
             max_size=settings.pool_max,
             timeout=settings.connect_timeout,
-            configure=self._configure,
             open=True,
             name=f"{role.value}, blocking",
             num_workers=1,
@@ -45,10 +40,7 @@ class BlockingDatabase(StatementRunner):
         """Closes the pool; running calls still end."""
         self._pool.close()
 
-    def _configure(self, connection: BlockingConnection) -> None:
-        connection.execute(queries.statement("connection.settings"), self._session)
-
-    async def _run(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
+    async def _run(self, calls: Calls) -> list[Rows]:
         with translated(), self._pool.connection() as connection:
             return connection.run(calls)
 

@@ -6,14 +6,16 @@ first time a connection sends it, with the parameter types that the server infer
 """
 
 from collections.abc import Generator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from struct import Struct
 from typing import Any, NamedTuple
 
 from pgvector import HalfVector
-from psycopg import AsyncConnection, BaseConnection, abc
+from psycopg import AsyncConnection, BaseConnection, DataError, abc
 from psycopg import Connection as _BlockingConnection
 from psycopg.abc import Buffer
-from psycopg.adapt import PyFormat, Transformer
+from psycopg.adapt import Loader, PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.generators import fetch_many, send
 from psycopg.pq import ConnStatus, ExecStatus, Format
@@ -24,13 +26,43 @@ from memory.database import queries
 
 Params = Mapping[str, Any]
 Rows = list[DictRow]
-Calls = Sequence[tuple[str, Params]]
+Call = tuple[str, Params]
+Calls = Sequence[Call]
 
 _BINARY = frozenset((bytes, HalfVector))
 """Sent as they lie in memory. All other values go as text, which the server converts."""
 
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECONDS = Struct(">q")
+
 _Waiting = Generator[Any, Any, list[PGresult]]
 """Yields what it waits for on the socket; see `psycopg.AsyncConnection.wait`."""
+
+
+class _TimeLoader(Loader):
+    """Reads a time as UTC. The driver's own reads it in the zone that the session began with."""
+
+    def load(self, data: Buffer) -> datetime:
+        """Returns the time; the server writes it in ISO 8601, with its distance from UTC."""
+        text = bytes(data).decode()
+        try:
+            return datetime.fromisoformat(text).astimezone(UTC)
+        except ValueError:
+            raise DataError(f"Python has no time such as {text!r}") from None
+
+
+class _BinaryTimeLoader(Loader):
+    """As `_TimeLoader`, from the microseconds since 2000."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> datetime:
+        """Returns the time."""
+        (microseconds,) = _MICROSECONDS.unpack(data)
+        try:
+            return _EPOCH + timedelta(microseconds=microseconds)
+        except OverflowError:
+            raise DataError(f"Python has no time {microseconds} µs after 2000") from None
 
 
 class _Sent(NamedTuple):
@@ -48,6 +80,8 @@ class _Exchange(BaseConnection[DictRow]):
         super().__init__(*args, **kwargs)
         self._prepared_here: set[str] = set()
         self._columns: dict[str, tuple[str, ...]] = {}  # of each statement's rows
+        for loader in (_TimeLoader, _BinaryTimeLoader):
+            self.adapters.register_loader("timestamptz", loader)
 
     @cached_property
     def _transformer(self) -> abc.Transformer:
@@ -70,12 +104,14 @@ class _Exchange(BaseConnection[DictRow]):
     def _exchanged(self, sent: Sequence[_Sent]) -> _Waiting:
         """Sends all statements and a sync, and waits for the answer to each."""
         pgconn = self.pgconn
-        new = [n for n in dict.fromkeys(s.name for s in sent) if n not in self._prepared_here]
+        prepares: dict[int, str] = {}  # by the place of their answers
         pgconn.enter_pipeline_mode()
         try:
-            for name in new:
-                pgconn.send_prepare(name.encode(), queries.numbered(name).text.encode())
-            for name, values, formats in sent:
+            for place, (name, values, formats) in enumerate(sent):
+                if name not in self._prepared_here and name not in prepares.values():
+                    # Not before its turn: those before it set where its names are looked up.
+                    prepares[place + len(prepares)] = name
+                    pgconn.send_prepare(name.encode(), queries.numbered(name).text.encode())
                 answer = Format.BINARY if queries.has_one_plan(name) else Format.TEXT
                 pgconn.send_query_prepared(name.encode(), values, formats, answer)
             pgconn.pipeline_sync()
@@ -84,12 +120,13 @@ class _Exchange(BaseConnection[DictRow]):
         finally:
             if pgconn.status != ConnStatus.BAD:
                 pgconn.exit_pipeline_mode()
-        made = zip(new, results, strict=False)
-        self._prepared_here.update(n for n, r in made if r.status == ExecStatus.COMMAND_OK)
+        for place, result in enumerate(results):
+            if place in prepares and result.status == ExecStatus.COMMAND_OK:
+                self._prepared_here.add(prepares[place])
         for result in results:
             if result.status == ExecStatus.FATAL_ERROR:
                 raise error_from_result(result, self.info.encoding)
-        return results[len(new) :]
+        return [result for place, result in enumerate(results) if place not in prepares]
 
     def _rows(self, name: str, result: PGresult) -> Rows:
         if not result.nfields:

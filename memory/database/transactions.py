@@ -4,16 +4,15 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from enum import StrEnum
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any, Self
 
 import numpy as np
 import psycopg
-from anyio import fail_after, to_thread
+from anyio import fail_after, sleep, to_thread
 from numpy.typing import NDArray
 from pgvector.psycopg import register_vector_async
-from psycopg import errors
+from psycopg import IsolationLevel, errors
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
@@ -23,7 +22,8 @@ from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from memory.database import queries
-from memory.database.pipeline import Connection, Params, Rows
+from memory.database.binding import Binding, DatabaseRole
+from memory.database.pipeline import Call, Calls, Connection, Params, Rows
 from memory.errors import (
     ConcurrentWrite,
     ConfigurationError,
@@ -32,10 +32,11 @@ from memory.errors import (
     NotMigrated,
     StoreError,
     StoreUnavailable,
+    UnsupportedPooler,
     WrongDimension,
 )
 from memory.models import Scope
-from memory.settings import Settings
+from memory.settings import APP_NAME, Settings
 
 _TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[ExperientialMemoryError]], ...] = (
     # First match wins, so the narrow classes stand before those they derive from.
@@ -51,10 +52,22 @@ _TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[ExperientialMemoryError]], 
     (errors.InsufficientPrivilege, ConfigurationError),
     (errors.InvalidPassword, ConfigurationError),
     (errors.InvalidCatalogName, ConfigurationError),
+    (errors.DuplicatePreparedStatement, UnsupportedPooler),
+    (errors.InvalidSqlStatementName, UnsupportedPooler),
     (psycopg.OperationalError, StoreUnavailable),
     (psycopg.InterfaceError, StoreUnavailable),
 )
 
+_OF_ANOTHER_CLIENT = (errors.DuplicatePreparedStatement, errors.InvalidSqlStatementName)
+"""What a pooler lets through that hands on connections together with their prepared statements."""
+
+_POOLER_NEEDED = (
+    "the pooler does not keep the prepared statements of its clients apart; use PgBouncer 1.21 or"
+    " newer with max_prepared_statements = 200, or session pooling"
+)
+
+POLLED_SECONDS = 2.0
+"""Seconds between two looks where a pooler would keep notifications back."""
 
 _NUMBERS = {1005: ">i2", 1007: ">i4", 1016: ">i8", 1021: ">f4", 1022: ">f8"}
 """The encoding of array elements, by the oid of their array type in Postgres."""
@@ -86,13 +99,6 @@ def _read_json(sent: str | bytes) -> Any:
     return _decoded(sent if isinstance(sent, str) else sent.decode())[0]
 
 
-class DatabaseRole(StrEnum):
-    """The role of a process: an app's client, or a worker that runs the loops and jobs."""
-
-    CLIENT = "memory_client"
-    WORKER = "memory_worker"
-
-
 @contextmanager
 def translated() -> Iterator[None]:
     """Turns psycopg's errors into ours, with the driver's as the cause."""
@@ -106,22 +112,26 @@ def _translate(error: psycopg.Error) -> ExperientialMemoryError:
     message = str(error).strip() or type(error).__name__
     if isinstance(error, errors.DataException) and "different halfvec dimensions" in message:
         return WrongDimension(message)
+    if isinstance(error, _OF_ANOTHER_CLIENT):
+        message = f"{message}: {_POOLER_NEEDED}"
     for theirs, ours in _TRANSLATIONS:
         if isinstance(error, theirs):
             return ours(message)
     return StoreError(message)
 
 
-def noticing(url: str) -> dict[str, Any]:
+def connection_options(url: str, application_name: str = APP_NAME) -> dict[str, Any]:
     """Returns options by which a connection notices within half a minute that the peer is gone.
 
-    Options in the URL take precedence; the system's own defaults are hours.
+    The server shows the connection under `application_name`. Options in the URL take precedence;
+    the system's own defaults are hours.
     """
     ours: dict[str, Any] = {
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 4,
         "tcp_user_timeout": 30_000,
+        "fallback_application_name": application_name,
     }
     try:
         said = conninfo_to_dict(url)
@@ -130,7 +140,7 @@ def noticing(url: str) -> dict[str, Any]:
     return {name: value for name, value in ours.items() if name not in said}
 
 
-async def connect(url: str, timeout: float) -> Connection:
+async def connect(url: str, timeout: float, application_name: str = APP_NAME) -> Connection:
     """Opens one plain connection as the login role, in autocommit, outside any pool.
 
     Raises:
@@ -143,7 +153,8 @@ async def connect(url: str, timeout: float) -> Connection:
             autocommit=True,
             connect_timeout=max(1, int(timeout)),
             row_factory=dict_row,
-            **noticing(url),
+            prepare_threshold=None,
+            **connection_options(url, application_name),
         )
     except psycopg.ProgrammingError:
         # The driver's message repeats the URL, and its password with it.
@@ -155,12 +166,17 @@ async def connect(url: str, timeout: float) -> Connection:
         raise refused_or_unavailable(error) from error
 
 
+_REFUSED = (
+    r"FATAL: .*(?:does not exist|authentication failed|no pg_hba.conf|unsupported startup param)"
+)
+
+
 def refused_or_unavailable(error: psycopg.OperationalError) -> ExperientialMemoryError:
     """Translates a connection error: the server refuses the login, or is not available now."""
     # While connecting the driver passes on a message and no SQLSTATE. A server that speaks another
     # language than English is taken to be unavailable, which is only a less helpful answer.
     message = str(error).strip()
-    if re.search(r"FATAL: .*(?:does not exist|authentication failed|no pg_hba.conf)", message):
+    if re.search(_REFUSED, message):
         return ConfigurationError(message)
     return StoreUnavailable(message)
 
@@ -194,7 +210,7 @@ class Transaction:
         """Runs one named statement and returns its rows; [] if it has none."""
         return (await self._connection.run([(name, params)]))[0]
 
-    async def fetch_all(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
+    async def fetch_all(self, calls: Calls) -> list[Rows]:
         """Runs named statements in one round trip."""
         return await self._connection.run(calls)
 
@@ -202,6 +218,19 @@ class Transaction:
         """Runs one named statement for each row, in one round trip; nothing for no rows."""
         if rows:
             await self._connection.run([(name, row) for row in rows])
+
+
+async def _notified(
+    connection: Connection, name: str, beat: float, timeout: float
+) -> AsyncGenerator[None]:
+    """Yields once the connection listens, then at each notification, until it breaks."""
+    await connection.execute(queries.statement(name))
+    yield
+    while True:
+        if [n async for n in connection.notifies(timeout=beat, stop_after=1)]:
+            yield
+        else:
+            await _tried(connection, timeout)
 
 
 async def _tried(connection: Connection, timeout: float) -> None:
@@ -217,10 +246,16 @@ def _of_a_connection(error: StoreUnavailable) -> bool:
     return not (isinstance(error, LockTimeout) or isinstance(error.__cause__, PoolTimeout))
 
 
-def connecting(settings: Settings, url: str) -> dict[str, Any]:
+async def _pooled(connection: Connection) -> bool:
+    """Whether a pooler stands in between: it gives its clients process numbers of its own."""
+    ((row,),) = await connection.run([("connection.backend", {})])
+    return bool(row["pid"] != connection.info.backend_pid)
+
+
+def pool_options(settings: Settings, url: str, role: DatabaseRole) -> dict[str, Any]:
     """Returns the options of every pooled connection."""
     return {
-        **noticing(url),
+        **connection_options(url, application_name(settings, role)),
         "autocommit": True,
         "row_factory": dict_row,
         "prepare_threshold": None,  # `Connection.run` prepares
@@ -228,10 +263,9 @@ def connecting(settings: Settings, url: str) -> dict[str, Any]:
     }
 
 
-def session_settings(settings: Settings, role: DatabaseRole) -> dict[str, str]:
-    """Returns the parameters of `connection.settings`."""
-    timeout = f"{int(settings.statement_timeout * 1000)}ms"
-    return {"role": role.value, "statement_timeout": timeout}
+def application_name(settings: Settings, role: DatabaseRole) -> str:
+    """Returns the name under which the server shows the connections of a process."""
+    return settings.application_name or f"{APP_NAME}/{role.value.removeprefix('memory_')}"
 
 
 class StatementRunner(ABC):
@@ -241,9 +275,12 @@ class StatementRunner(ABC):
     other rows.
     """
 
+    def __init__(self, settings: Settings, role: DatabaseRole) -> None:
+        self._binding = Binding(settings, role)
+
     @abstractmethod
-    async def _run(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
-        """Runs the statements as one transaction, without binding a scope."""
+    async def _run(self, calls: Calls) -> list[Rows]:
+        """Runs the statements as one transaction."""
 
     @abstractmethod
     async def _check(self) -> None:
@@ -257,12 +294,7 @@ class StatementRunner(ABC):
         """
         return (await self.fetch_all(scope, [(name, params or {})]))[0]
 
-    async def fetch_binding(self, scope: Scope, name: str, params: Params) -> Rows:
-        """Runs a statement that binds tenant and user itself, as one function call; see `fetch`."""
-        bound = {"tenant": scope.tenant, "user": scope.user, **params}
-        return (await self._retried([(name, bound)]))[0]
-
-    async def fetch_all(self, scope: Scope, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
+    async def fetch_all(self, scope: Scope, calls: Calls) -> list[Rows]:
         """Runs named statements as one transaction in one round trip; see `fetch`.
 
         If a statement says `-- one plan: why`, all of them run under plans without values. Arrays
@@ -270,37 +302,37 @@ class StatementRunner(ABC):
         """
         one_plan = any(queries.has_one_plan(name) for name, _ in calls)
         bind = "scope.bind_read" if one_plan else "scope.bind"
-        return await self._fetch_bound(bind, scope, calls)
-
-    async def _fetch_bound(
-        self, bind: str, scope: Scope, calls: Sequence[tuple[str, Params]]
-    ) -> list[Rows]:
         keys = {"tenant": scope.tenant, "user": scope.user}
-        bound = [(bind, keys), *((name, {**keys, **params}) for name, params in calls)]
-        return (await self._retried(bound))[1:]
+        bound = [(name, {**keys, **params}) for name, params in calls]
+        return await self._retried(self._binding.bind(**keys, name=bind), bound)
 
-    async def _retried(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
-        """Runs as `_run`, and once more if the connection was dead."""
+    async def _retried(self, bind: Call, calls: Calls) -> list[Rows]:
+        """Runs `_run_bound`, and once more if the connection was dead."""
         try:
-            return await self._run(calls)
+            return await self._run_bound(bind, calls)
         except StoreUnavailable as error:
             if not _of_a_connection(error):
                 raise
             await self._check()
-            return await self._run(calls)
+            return await self._run_bound(bind, calls)
+
+    async def _run_bound(self, bind: Call, calls: Calls) -> list[Rows]:
+        return Binding.of(await self._run(self._binding.alone(bind, calls)))
 
 
 class Database(StatementRunner):
     """A pool of connections that act as one role."""
 
     def __init__(self, settings: Settings, url: str, role: DatabaseRole) -> None:
-        self._settings = settings
-        self._role = role
+        super().__init__(settings, role)
+        self._timeout = settings.connect_timeout
+        self._name = application_name(settings, role)
+        self._direct_url = settings.direct_url and settings.direct_url.get_secret_value()
         self._url = url
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             connection_class=Connection,
-            kwargs=connecting(settings, url),
+            kwargs=pool_options(settings, url, role),
             min_size=settings.pool_min,
             max_size=settings.pool_max,
             timeout=settings.connect_timeout,
@@ -322,29 +354,38 @@ class Database(StatementRunner):
         Raises:
             StoreUnavailable: no connection within `connect_timeout`.
             ConfigurationError: the login role may not act as this role.
+            UnsupportedPooler: a pooler mixes up the prepared statements of its clients.
         """
-        # One plain try first: a pool would report every cause as a timeout.
-        async with await connect(self._url, self._settings.connect_timeout) as connection:
-            with translated():
-                await self._configure(connection)
+        # Plain tries first: a pool would report every cause as a timeout. Behind a pooler the
+        # second one meets what the first has prepared, unless the pooler keeps them apart.
+        if await self._tried_out():
+            await self._tried_out()
         # A pool that is asked before it has a connection opens another, and goes round both from
         # then on: a lone caller would keep two of the server's processes warm instead of one.
         with translated():
-            await self._pool.open(wait=True, timeout=self._settings.connect_timeout)
+            await self._pool.open(wait=True, timeout=self._timeout)
+
+    async def _tried_out(self) -> bool:
+        """Opens and configures a connection, and returns whether a pooler stands in between."""
+        async with await connect(self._url, self._timeout, self._name) as connection:
+            with translated():
+                await self._configure(connection)
+                return await _pooled(connection)
 
     async def close(self) -> None:
         """Closes the pool; running calls end first."""
         await self._pool.close()
 
     async def _configure(self, connection: Connection) -> None:
-        params = session_settings(self._settings, self._role)
-        await connection.execute(queries.statement("connection.settings"), params)
-        await register_vector_async(connection)
+        await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
+        async with connection.transaction():
+            await connection.run([self._binding.bind()])
+            await register_vector_async(connection)
         set_json_loads(_read_json, connection)
         for oid in _NUMBERS:
             connection.adapters.register_loader(oid, _NumberArrayLoader)
 
-    async def _run(self, calls: Sequence[tuple[str, Params]]) -> list[Rows]:
+    async def _run(self, calls: Calls) -> list[Rows]:
         with translated():
             async with self._pool.connection() as connection:
                 # In autocommit this is one implicit transaction, so the binding, which is local to
@@ -357,31 +398,32 @@ class Database(StatementRunner):
     @asynccontextmanager
     async def transaction(self, scope: Scope) -> AsyncIterator[Transaction]:
         """Runs statements that commit together for `scope`; rolls back if the block raises."""
-        keys = {"tenant": scope.tenant, "user": scope.user}
         with translated():
             async with self._pool.connection() as connection, connection.transaction():
-                await connection.run([("scope.bind", keys)])
+                await connection.run([self._binding.bind(scope.tenant, scope.user)])
                 yield Transaction(connection)
 
     async def listen(self, name: str, beat: float) -> AsyncGenerator[None]:
         """Runs a LISTEN on its own connection: yields once it listens, then at each notification.
 
         After `beat` seconds of silence it checks the connection, since a broken one stays silent.
+        It connects past a pooler by `direct_url`. Without one no notification would pass a pooler,
+        so it yields every `POLLED_SECONDS` instead.
 
         Raises:
             StoreUnavailable: the connection could not be made, or broke; notifications since are
                 lost.
         """
-        timeout = self._settings.connect_timeout
-        async with await connect(self._url, timeout) as connection:
+        url = self._direct_url or self._url
+        async with await connect(url, self._timeout, self._name) as connection:
             with translated():
-                await connection.execute(queries.statement(name))
-                yield
-                while True:
-                    if [n async for n in connection.notifies(timeout=beat, stop_after=1)]:
-                        yield
-                    else:
-                        await _tried(connection, timeout)
+                if self._direct_url or not await _pooled(connection):
+                    async with aclosing(_notified(connection, name, beat, self._timeout)) as heard:
+                        async for _ in heard:
+                            yield
+        while True:
+            yield
+            await sleep(POLLED_SECONDS)
 
     async def fetch_system(self, name: str, params: Params | None = None) -> Rows:
         """Runs a statement on tables that belong to no tenant.
@@ -390,7 +432,7 @@ class Database(StatementRunner):
         may acquire a lease; but dead connections are replaced before the next call.
         """
         try:
-            return (await self._run([(name, params or {})]))[0]
+            return (await self._run_bound(self._binding.bind(), [(name, params or {})]))[0]
         except StoreUnavailable as error:
             if _of_a_connection(error):
                 await self._check()

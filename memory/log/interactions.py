@@ -129,9 +129,7 @@ class Log:
         interaction = item.interaction
         params = append_one_params(item, self._settings.session_ttl)
         try:
-            (place,) = await self._database.fetch_binding(
-                interaction.scope, "log.append_one", params
-            )
+            (place,) = await self._database.fetch(interaction.scope, "log.append_one", params)
         except ConcurrentWrite:
             return None
         if place["position"] is None:

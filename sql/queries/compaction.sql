@@ -293,24 +293,24 @@ WHERE tenant_id = %(tenant)s AND user_id = ANY(%(users)s)
 ORDER BY user_id FOR UPDATE
 
 -- stage_memories --
--- Holds rows while they are moved together; private to the connection, empty at its commit.
+-- Holds rows while they are moved together, until the commit; private to the connection.
 -- unscoped: a temporary table
-CREATE TEMPORARY TABLE IF NOT EXISTS moved_memories (LIKE memory.memories) ON COMMIT DELETE ROWS
+CREATE TEMPORARY TABLE moved_memories (LIKE memory.memories) ON COMMIT DROP
 
 -- stage_embeddings --
 -- See `stage_memories`.
 -- unscoped: a temporary table
-CREATE TEMPORARY TABLE IF NOT EXISTS moved_embeddings (LIKE memory.embeddings) ON COMMIT DELETE ROWS
+CREATE TEMPORARY TABLE moved_embeddings (LIKE memory.embeddings) ON COMMIT DROP
 
 -- stage_evidence --
 -- See `stage_memories`.
 -- unscoped: a temporary table
-CREATE TEMPORARY TABLE IF NOT EXISTS moved_evidence (LIKE memory.evidence) ON COMMIT DELETE ROWS
+CREATE TEMPORARY TABLE moved_evidence (LIKE memory.evidence) ON COMMIT DROP
 
 -- stage_uses --
 -- See `stage_memories`.
 -- unscoped: a temporary table
-CREATE TEMPORARY TABLE IF NOT EXISTS moved_uses (LIKE memory.memory_usage) ON COMMIT DELETE ROWS
+CREATE TEMPORARY TABLE moved_uses (LIKE memory.memory_usage) ON COMMIT DROP
 
 -- lift_children --
 -- Takes evidence, vectors and uses of the given users out of their tables.

@@ -39,9 +39,9 @@ DELETE FROM partition_offsets
 WHERE cluster_id = %(cluster)s AND topic = %(topic)s AND topic_id <> %(topic_id)s
 
 -- stage --
--- Holds a batch for `append`; private to the connection, empty at its commit.
+-- Holds a batch for `append`, until its commit; private to the connection.
 -- unscoped: a temporary table
-CREATE TEMPORARY TABLE IF NOT EXISTS staged ON COMMIT DELETE ROWS AS
+CREATE TEMPORARY TABLE staged ON COMMIT DROP AS
 SELECT 0 AS nth, tenant_id, user_id, %{sent}, content_hash, traceparent, tracestate
 FROM interactions
 WITH NO DATA
