@@ -68,7 +68,15 @@ class InvalidInput(ExperientialMemoryError):
 
 
 class InvalidInteraction(InvalidInput):
-    """An interaction breaks the envelope's schema or limits."""
+    """An interaction breaks the envelope's schema or limits.
+
+    `fault` is the message without the refused value: it names the field, the kind of fault and the
+    value's type and length. Dead letters and logs show it, because others read them.
+    """
+
+    def __init__(self, message: str, fault: str | None = None) -> None:
+        super().__init__(message)
+        self.fault = message if fault is None else fault
 
 
 class InteractionTooLarge(InvalidInteraction):

@@ -52,6 +52,7 @@ class TestTopic:
         headers = dict(sent[0].headers)
         assert headers["from"] == b"crm"
         assert headers["dead-letter-reason"] == b"not_json"
+        assert b"hello" not in headers["dead-letter-detail"]
         assert headers["dead-letter-place"] == f"{stream.topic}/0@1".encode()
         assert all(letter["sent_at"] for letter in stream.letters())
 

@@ -129,7 +129,7 @@ def test_the_shortest_envelope_takes_its_defaults() -> None:
         ({"role": "boss"}, "role: "),
         ({"content": 5}, "content: Input should be a valid string, got 5"),
         ({"content": ""}, "content is empty and so is payload"),
-        ({"content": " \n"}, r"got content ' \n'"),
+        ({"content": " \n"}, r"payload, got ' \n'"),
         ({"content": "half \ud800"}, "Invalid JSON"),
         ({"content": "nul \x00"}, "content holds a NUL character at 4"),
         ({"payload": [1]}, "payload: "),

@@ -7,11 +7,11 @@ identify an event, so both make the interaction id.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from consumers.ingest.records import Reason, Record, Unreadable
+from consumers.ingest.records import Reason, Record, Unreadable, parsed
+from memory.log.plain_json import sized
 from memory.models import MAX_NAME_CHARACTERS
 
 _PREFIX = "ce_"
@@ -29,7 +29,7 @@ def attributes_of(record: Record) -> dict[str, Any] | None:
     headers = dict(record.headers)
     kind = _text(headers.get("content-type")).partition(";")[0].strip().lower()
     if kind == _STRUCTURED:
-        event = _parsed(record.value)
+        event = parsed(record.value or b"")
         if not isinstance(event, dict):
             raise Unreadable(Reason.INVALID, "a structured CloudEvent must be a JSON object")
     elif kind.startswith(_BATCH):
@@ -40,12 +40,13 @@ def attributes_of(record: Record) -> dict[str, Any] | None:
             for name, value in headers.items()
             if name.startswith(_PREFIX)
         }
-        event["data"] = _parsed(record.value)
+        event["data"] = parsed(record.value or b"")
     else:
         return None
     if event.get("specversion") != "1.0":
         raise Unreadable(
-            Reason.UNKNOWN_VERSION, f"CloudEvents {event.get('specversion')!r} is not 1.0"
+            Reason.UNKNOWN_VERSION,
+            f"specversion of a CloudEvent must be 1.0, got {sized(event.get('specversion'))}",
         )
     return event
 
@@ -61,7 +62,8 @@ def envelope_fields(event: Mapping[str, Any]) -> dict[str, Any]:
         raise Unreadable(Reason.INVALID, "data of a CloudEvent must be a JSON object")
     for name in ("id", "source"):
         if not isinstance(event.get(name), str) or not event[name]:
-            raise Unreadable(Reason.INVALID, f"a CloudEvent needs {name}, got {event.get(name)!r}")
+            got = sized(event.get(name))
+            raise Unreadable(Reason.INVALID, f"a CloudEvent needs {name}, got {got}")
     filled = {name: event[name] for name in _EXTENSIONS if name in event}
     if "session" not in filled and "subject" in event:
         filled["session"] = event["subject"]
@@ -83,15 +85,6 @@ def _short(source: str) -> str:
 
 def _digest(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
-
-
-def _parsed(value: bytes | None) -> Any:
-    try:
-        return json.loads(value or b"")
-    except RecursionError as error:
-        raise Unreadable(Reason.INVALID, "it is nested too deeply to be read") from error
-    except ValueError as error:
-        raise Unreadable(Reason.NOT_JSON, f"not JSON in UTF-8: {error}") from error
 
 
 def _text(value: bytes | None) -> str:

@@ -26,6 +26,7 @@ from pydantic import (
 from consumers.ingest.records import Reason, Record, Unreadable
 from memory.errors import ConfigurationError
 from memory.log.fields import FIELDS
+from memory.log.plain_json import sized
 
 if TYPE_CHECKING:
     FieldName = str
@@ -94,7 +95,8 @@ class Source(BaseModel):
             return found
         if (translated := self.values.get(str(found), self.default)) is None:
             known = ", ".join(self.values)
-            raise Unreadable(Reason.INVALID, f"{self.path} is {found!r}, not one of {known}")
+            got = sized(found)
+            raise Unreadable(Reason.INVALID, f"{self.path} must be one of {known}, got {got}")
         return translated
 
     def moment(self, found: object) -> str:
@@ -103,7 +105,8 @@ class Source(BaseModel):
             return self._moment(found).isoformat()
         except (ValueError, OverflowError, OSError) as error:
             raise Unreadable(
-                Reason.INVALID, f"{self.path} is not a time in format {self.time}: {found!r}"
+                Reason.INVALID,
+                f"{self.path} must be a time in format {self.time}, got {sized(found)}",
             ) from error
 
     def _moment(self, found: object) -> datetime:

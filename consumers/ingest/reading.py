@@ -11,16 +11,25 @@ from pydantic import ValidationError
 
 from consumers.ingest import cloudevents
 from consumers.ingest.mapping import FieldMapping
-from consumers.ingest.records import Accepted, Reason, Record, RecordOwner, Rejected, Unreadable
+from consumers.ingest.records import (
+    Accepted,
+    Reason,
+    Record,
+    RecordOwner,
+    Rejected,
+    Unreadable,
+    parsed,
+)
 from consumers.ingest.staging import staged_row
 from memory.bus.topics import key_of
-from memory.errors import InteractionTooLarge, InvalidInput
+from memory.errors import InteractionTooLarge, InvalidInteraction
 from memory.log.envelope import (
     MAX_ENVELOPE_BYTES,
     Incoming,
     incoming_from_json,
 )
 from memory.log.fields import VERSION
+from memory.log.plain_json import sized
 from memory.log.trace_context import NO_TRACE, Trace, is_traceparent
 from memory.models import MAX_NAME_CHARACTERS, Interaction, Scope
 
@@ -100,8 +109,8 @@ class Reader:
         if record.key != _key(scope.tenant, scope.user):
             raise Unreadable(
                 Reason.WRONG_KEY,
-                f"the key is {_shown(record.key)}, and for tenant {scope.tenant!r} and user"
-                f" {scope.user!r} it must be {_shown(_key(scope.tenant, scope.user))}",
+                f"the key is {sized(record.key)}, and for tenant {scope.tenant!r} and user"
+                f" {scope.user!r} it must be {_key(scope.tenant, scope.user)!r}",
             )
 
     def _whose(self, record: Record) -> RecordOwner:
@@ -125,14 +134,14 @@ def _refusing(value: str | bytes) -> Incoming:
     try:
         return incoming_from_json(value)
     except InteractionTooLarge as error:
-        raise Unreadable(Reason.OVERSIZE, str(error)) from error
-    except InvalidInput as error:
-        raise Unreadable(_reason(error), str(error)) from error
+        raise Unreadable(Reason.OVERSIZE, error.fault) from error
+    except InvalidInteraction as error:
+        raise Unreadable(_reason(error), error.fault) from error
     except RecursionError as error:
         raise Unreadable(Reason.INVALID, "it is nested too deeply to be read") from error
 
 
-def _reason(error: InvalidInput) -> Reason:
+def _reason(error: InvalidInteraction) -> Reason:
     cause = error.__cause__
     if isinstance(cause, ValidationError):
         faults = cause.errors(include_url=False)
@@ -144,14 +153,9 @@ def _reason(error: InvalidInput) -> Reason:
 
 
 def _json_object(value: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(value)
-    except RecursionError as error:
-        raise Unreadable(Reason.INVALID, "it is nested too deeply to be read") from error
-    except ValueError as error:  # wrong encoding as well as no JSON
-        raise Unreadable(Reason.NOT_JSON, f"not JSON in UTF-8: {error}") from error
+    found = parsed(value)
     if not isinstance(found, dict):
-        raise Unreadable(Reason.INVALID, f"must be a JSON object, got {_shown(found)}")
+        raise Unreadable(Reason.INVALID, f"must be a JSON object, got {sized(found)}")
     return found
 
 
@@ -184,11 +188,6 @@ def _trace_context(record: Record, event: Mapping[str, Any]) -> Trace:
         return NO_TRACE
     sound = isinstance(state, str) and state.isprintable() and state.isascii()
     return Trace(parent, state if sound and len(state or "") <= MAX_TRACESTATE else None)
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:79]}…"  # noqa: PLR2004 - fits a line
 
 
 def _storable(text: str) -> str:

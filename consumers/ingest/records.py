@@ -1,10 +1,15 @@
-"""Defines the results of reading a record: an accepted interaction, or a reason against it."""
+"""Defines the results of reading a record: an accepted interaction, or a reason against it.
 
+A reason's detail names the field, the kind of fault, types and lengths, and the ids of tenant, user
+and interaction. It never quotes what a message holds: details stand in lists, logs and headers.
+"""
+
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from memory.log.envelope import Incoming
 from memory.log.trace_context import Trace
@@ -92,3 +97,22 @@ class Unreadable(Exception):
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
+
+
+def parsed(value: bytes) -> Any:
+    """Returns what a record's value says as JSON.
+
+    Raises:
+        Unreadable: it is not JSON in UTF-8, or nested too deeply.
+    """
+    try:
+        return json.loads(value)
+    except RecursionError as error:
+        raise Unreadable(Reason.INVALID, "it is nested too deeply to be read") from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise Unreadable(Reason.NOT_JSON, f"not JSON from {place} on") from error
+    except UnicodeDecodeError as error:
+        raise Unreadable(Reason.NOT_JSON, f"not UTF-8 from byte {error.start} on") from error
+    except ValueError as error:  # an integer of more digits than Python converts
+        raise Unreadable(Reason.NOT_JSON, "it holds a number that is too long") from error

@@ -315,7 +315,15 @@ def _rows_told_apart() -> Iterator[None]:
     except _BAD_ROW as error:
         if isinstance(error, errors.UniqueViolation):
             raise
-        raise RowRefused(str(error)) from error
+        raise RowRefused(_without_row(error)) from error
+
+
+def _without_row(error: psycopg.Error) -> str:
+    """The server's error without its text, which may quote the row."""
+    about = error.diag
+    names = (about.table_name, about.column_name, about.constraint_name)
+    where = ".".join(name for name in names if name)
+    return f"{type(error).__name__} ({error.sqlstate})" + (f" at {where}" if where else "")
 
 
 def _places(rows: Iterable[DictRow]) -> dict[int, PartitionState]:

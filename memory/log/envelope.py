@@ -6,6 +6,7 @@ Every interaction (from a client's `record()`, a line of a file, or a message of
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,7 +21,9 @@ from memory.log.plain_json import (
     check_size,
     cut,
     fault_of,
+    refusal,
     shown,
+    sized,
     written_object,
 )
 from memory.models import MAX_NAME_CHARACTERS, Interaction, InteractionKind, Role, Scope, aware
@@ -32,6 +35,8 @@ MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
 _NAMES = ("v", *(field.name for field in FIELDS))
 _NAMED = tuple((field.name, field.optional) for field in NAMED)
 _values_of, _names_of = values_of(FIELDS), values_of(NAMED)
+
+_LIKE_A_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # json.dumps makes one a call
 
@@ -231,30 +236,26 @@ def _check_names(interaction: Interaction) -> None:
         if name is None and optional:
             continue
         if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS:
-            raise InvalidInteraction(
-                f"{field} must be 1 to {MAX_NAME_CHARACTERS} characters, got {shown(name)}"
-            )
+            raise refusal(f"{field} must be 1 to {MAX_NAME_CHARACTERS} characters", name)
         if (not name.isascii() or "\x00" in name) and (fault := fault_of(name)):
-            raise InvalidInteraction(f"{field} {fault}, got {shown(name)}")
+            raise refusal(f"{field} {fault}", name)
     _check_privacy(interaction.id, scope.agent, private=interaction.private)
 
 
 def _check_privacy(interaction_id: str, agent: str | None, *, private: object) -> None:
     if not isinstance(private, bool):
-        raise InvalidInteraction(f"private must be true or false, got {private!r}")
+        raise refusal("private must be true or false", private)
     if private and agent is None:
         raise InvalidInteraction(f"private needs an agent; interaction {interaction_id!r} has none")
 
 
 def _check_content(content: object, *, alone: bool) -> None:
     if not isinstance(content, str):
-        raise InvalidInteraction(f"content must be text, got {shown(content)}")
+        raise refusal("content must be text", content)
     if alone and (not content or content.isspace()):
-        raise InvalidInteraction(
-            f"content is empty and so is payload, got content {shown(content)}"
-        )
+        raise refusal("content is empty and so is payload", content)
     if fault := fault_of(content):
-        raise InvalidInteraction(f"content {fault}, got {shown(content)}")
+        raise refusal(f"content {fault}", content)
     size = len(content) if content.isascii() else len(content.encode())
     check_size("content", size, MAX_CONTENT_BYTES)
 
@@ -265,14 +266,12 @@ def _member(choices: type[_Choice], field: str, value: str) -> _Choice:
     try:
         return choices(value)
     except ValueError:
-        raise InvalidInteraction(
-            f"{field} must be one of {', '.join(choices)}, got {shown(value)}"
-        ) from None
+        raise refusal(f"{field} must be one of {', '.join(choices)}", value) from None
 
 
 def _in_utc(moment: object) -> datetime:
     if not isinstance(moment, datetime):
-        raise InvalidInteraction(f"occurred_at must be a datetime, got {shown(moment)}")
+        raise refusal("occurred_at must be a datetime", moment)
     if moment.tzinfo is UTC:
         return moment
     try:
@@ -288,11 +287,21 @@ def _iso(moment: datetime) -> str:
 
 
 def _refusal(error: ValidationError) -> InvalidInteraction:
-    first, *others = error.errors(include_url=False)
-    place = cut(".".join(str(step) for step in first["loc"]) or "envelope")
-    reason = first["msg"].removeprefix("Value error, ")
-    more = f" (and {len(others)} more)" if others else ""
-    value = shown(first["input"])
-    if first["type"] == "timezone_aware":
-        return NaiveTime(f"{place} needs a time zone, got {value}{more}")
-    return InvalidInteraction(f"{place}: {reason}, got {value}{more}")
+    # Another version explains every other fault, so it is the one to name.
+    faults = sorted(error.errors(include_url=False), key=lambda fault: fault["loc"] != ("v",))
+    first = faults[0]
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    naive = first["type"] == "timezone_aware"
+    reason = "needs a time zone" if naive else first["msg"].removeprefix("Value error, ")
+    said = f" {reason}" if naive else f": {reason}"
+    steps = [str(step) for step in first["loc"]] or ["envelope"]
+    value = first["input"]
+    return (NaiveTime if naive else InvalidInteraction)(
+        f"{cut('.'.join(steps))}{said}, got {shown(value)}{more}",
+        f"{_public_name(steps[0])}{said}, got {sized(value)}{more}",
+    )
+
+
+def _public_name(field: str) -> str:
+    """A field's name, unless it is so unlike one that it may be what somebody wrote."""
+    return field if _LIKE_A_NAME.fullmatch(field) else f"a field of {len(field):,} characters"

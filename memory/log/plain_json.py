@@ -5,7 +5,7 @@ Errors name the place and show the value, cut to fit a line.
 
 import json
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,15 @@ _EXACT_INTEGERS = 2**53  # below it every whole float is exactly the integer it 
 _SHOWN = 80  # characters of a value in a message
 _brief = reprlib.Repr()  # keeps huge values from being written out just to be cut
 _brief.maxstring = _brief.maxother = _brief.maxlong = _SHOWN
+
+_SIZES: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (bool, "a boolean"),
+    ((int, float), "a number"),
+    (str, "text of {:,} characters"),
+    (bytes, "{:,} bytes"),
+    (Mapping, "an object of {:,} fields"),
+    ((list, tuple), "an array of {:,} values"),
+)
 
 # Made once: json.dumps makes an encoder for each call. What it is given are trees.
 _CANONICAL = json.JSONEncoder(
@@ -39,13 +48,13 @@ def plain_object(value: object, place: str) -> dict[str, Any]:
 def written_object(value: object, place: str) -> tuple[dict[str, Any], str]:
     """Returns the plain object with its canonical JSON; see `plain_object`."""
     if not isinstance(value, Mapping):
-        raise InvalidInteraction(f"{place} must be a JSON object, got {shown(value)}")
+        raise refusal(f"{place} must be a JSON object", value)
     if not value:
         return {}, "{}"
     try:
         plain = _plain_object(value, 1)
     except _Fault as fault:
-        raise InvalidInteraction(fault.message(place)) from None
+        raise InvalidInteraction(fault.message(place), fault.without_value(place)) from None
     written = _CANONICAL.encode(plain)
     size = len(written) if written.isascii() else len(written.encode())
     check_size(place, size, MAX_PAYLOAD_BYTES)
@@ -72,6 +81,11 @@ class _Fault(Exception):
         """Returns the fault and its place, from `outermost` on."""
         place = cut(outermost + "".join(reversed(self._steps)))
         return self._text.format(place=place, got=shown(self._got))
+
+    def without_value(self, outermost: str) -> str:
+        """Returns the fault without the value, and without the keys that lead to it."""
+        place = f"{outermost}, {len(self._steps)} levels down," if self._steps else outermost
+        return self._text.format(place=place, got=sized(self._got))
 
 
 def _plain_object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
@@ -149,6 +163,23 @@ def fault_of(text: str) -> str | None:
         except UnicodeEncodeError as error:
             return f"holds half of a surrogate pair at {error.start}"
     return None
+
+
+def refusal(
+    what: str, value: object, error: type[InvalidInteraction] = InvalidInteraction
+) -> InvalidInteraction:
+    """Returns the error for a value; its `fault` has only the value's type and length."""
+    return error(f"{what}, got {shown(value)}", f"{what}, got {sized(value)}")
+
+
+def sized(value: object) -> str:
+    """Returns a value's JSON type and length, and nothing of the value itself."""
+    if value is None:
+        return "null"
+    for kind, text in _SIZES:
+        if isinstance(value, kind):
+            return text.format(len(value) if isinstance(value, Sized) else 0)
+    return f"a {type(value).__name__}"
 
 
 def shown(value: object) -> str:
