@@ -11,16 +11,11 @@ from typing import Any, NoReturn
 
 import click
 
+from consumers.cli.exit_codes import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_UNAVAILABLE
 from memory.errors import ConfigurationError, ExperientialMemoryError
 
 if find_spec("rich") is None:  # it is imported late, but missed early
     raise ModuleNotFoundError("No module named 'rich'", name="rich")
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_CONFIGURATION = 3
-EXIT_UNAVAILABLE = 4
-
 
 COMMANDS = {  # each in the module of its name, and its line in `memory --help`
     "demo": "Run a sample through the whole system.",
@@ -99,9 +94,9 @@ class CommandGroup(click.Group):
 
 def exit_code(error: ExperientialMemoryError) -> int:
     """Returns the exit code for `error`."""
-    if error.retriable:
-        return EXIT_UNAVAILABLE
-    return EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FAILED
+    if isinstance(error, ConfigurationError):  # a refused login is retriable as well
+        return EXIT_CONFIGURATION
+    return EXIT_UNAVAILABLE if error.retriable else EXIT_FAILED
 
 
 def _hint(error: click.ClickException) -> str:
@@ -132,7 +127,9 @@ class _OneLine(logging.Formatter):
 
 def _log_to_stderr(verbose: bool) -> None:
     # kafka-python tells of every connection it tries; what comes of it our own errors say.
-    logging.getLogger("kafka").setLevel(logging.NOTSET if verbose else logging.CRITICAL)
+    # psycopg's pool does the same; a loop that waits names the server's reason.
+    for driver in ("kafka", "psycopg"):
+        logging.getLogger(driver).setLevel(logging.NOTSET if verbose else logging.CRITICAL)
     handler = logging.StreamHandler()
     line = "%(levelname)s %(name)s: %(message)s"
     handler.setFormatter(logging.Formatter(line) if verbose else _OneLine("%(message)s"))

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from math import inf
 
 import click
 from rich.console import RenderableType
 from rich.table import Table
 
 from consumers.cli import output
+from consumers.cli.exit_codes import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_UNAVAILABLE
 from consumers.cli.options import (
     configured,
     example,
@@ -68,6 +68,7 @@ def status_command(
     """Show the progress of extraction, sessions set aside, and the contents of the tiers.
 
     Positions and lag count every tenant; sessions set aside and memories are those of --tenant.
+    Where brokers are configured and do not answer, the command shows the rest and exits with 4.
     """
     found = run(_status, configured(), tenant, user)
     output.answer(found, as_json, lambda: _status_table(found))
@@ -78,7 +79,7 @@ def status_command(
             ("backfill lag", found.backfill_lag_seconds, max_backfill_lag, " s"),
             ("waiting", found.waiting, max_waiting, " interactions"),
             ("set aside", found.set_aside_total, max_set_aside, " sessions"),
-            ("ingest lag", _ingest_lag(found), max_ingest_lag, " s"),
+            ("ingest lag", _known_ingest_lag(found), max_ingest_lag, " s"),
         )
         if bound is not None and value > bound
     ]
@@ -87,7 +88,17 @@ def status_command(
             f"error: over the limit: {', '.join(over)}; run `memory extract` or `memory ingest`, or"
             " more of them (see docs/extraction.md and docs/ingest.md)"
         )
-        click.get_current_context().exit(1)
+        click.get_current_context().exit(EXIT_FAILED)
+    _fail_without_brokers(found.ingest)
+
+
+def _fail_without_brokers(ingest: IngestState | None) -> None:
+    """Ends the command if brokers are configured and could not be asked."""
+    if ingest is None or ingest.unknown is None:
+        return
+    output.say(f"error: brokers {', '.join(ingest.brokers)}: {ingest.unknown}")
+    code = EXIT_UNAVAILABLE if ingest.passing else EXIT_CONFIGURATION
+    click.get_current_context().exit(code)
 
 
 async def _status(settings: Settings, tenant: str, user: str | None) -> Status:
@@ -102,11 +113,9 @@ async def _status(settings: Settings, tenant: str, user: str | None) -> Status:
         return replace(found, ingest=await ingest_state(database, settings))
 
 
-def _ingest_lag(found: Status) -> float:
-    """Seconds behind Kafka; infinite if unknown, so that any bound is exceeded."""
-    if found.ingest is None:
-        return 0.0
-    return inf if found.ingest.seconds is None else found.ingest.seconds
+def _known_ingest_lag(found: Status) -> float:
+    """Seconds behind Kafka; 0 if there is no Kafka, or no way to know."""
+    return (found.ingest and found.ingest.seconds) or 0.0
 
 
 def _status_table(found: Status) -> RenderableType:

@@ -1,7 +1,7 @@
 """Measures how far ingestion is behind the topic: in messages, and in seconds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -39,12 +39,19 @@ class PartitionLag:
 
 @dataclass(frozen=True, slots=True)
 class IngestState:
-    """The ingestion of the configured topic. `unknown` says why the brokers could not be asked."""
+    """The ingestion of the configured topic.
+
+    brokers: as configured, `host:port`.
+    unknown: why the brokers could not be asked; None if they answered.
+    passing: whether that may end without anybody changing the installation.
+    """
 
     topic: str
     partitions: tuple[PartitionLag, ...]
     dead_letters: Mapping[str, int]
+    brokers: tuple[str, ...] = ()
     unknown: str | None = None
+    passing: bool = False
 
     @property
     def waiting(self) -> int | None:
@@ -68,12 +75,13 @@ async def ingest_state(database: Database, settings: Settings) -> IngestState | 
     rows = await database.fetch_system("ingest.positions", {"topic": settings.kafka_topic})
     letters = await database.fetch_system("dead_letters.waiting")
     counts = {row["reason"]: row["letters"] for row in letters}
+    found = IngestState(settings.kafka_topic, (), counts, settings.kafka_servers)
     try:
         behind = await to_thread.run_sync(_behind, settings, rows)
     except (BusUnavailable, ConfigurationError) as error:
         lags = tuple(_lag(row["partition"], row, None, None) for row in rows)
-        return IngestState(settings.kafka_topic, lags, counts, str(error))
-    return IngestState(settings.kafka_topic, tuple(behind), counts)
+        return replace(found, partitions=lags, unknown=str(error), passing=error.retriable)
+    return replace(found, partitions=tuple(behind))
 
 
 def _behind(settings: Settings, rows: Sequence[Mapping[str, Any]]) -> list[PartitionLag]:
