@@ -37,7 +37,7 @@ async def store_url(settings: Settings) -> str:
         NotMigrated, NewerSchema, MigrationChanged: the database does not match this release.
     """
     url = await resolve_url(settings)
-    if settings.database_url is None:
+    if settings.embedded:
         await migrate.migrate(url, settings.connect_timeout)
     else:
         await migrate.check(url, settings.connect_timeout)

@@ -12,6 +12,7 @@ import logging
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 SYSTEM_ACCOUNT = "experiential-memory"
 """The account of the server, created when root starts it: Postgres refuses to run as root."""
+
+_SOCKET = ".s.PGSQL.5432"
 
 SOCKET_PATH_LIMIT = 100
 """Bytes; Unix socket addresses hold 104 to 108, with the terminating zero."""
@@ -48,6 +51,8 @@ class _Running:
     cluster: Path
     account: Account
     in_use: IO[str]
+    socket: Path
+    options: Mapping[str, str]
 
 
 _running: dict[Path, _Running] = {}
@@ -71,7 +76,42 @@ def start(data_dir: Path, options: Mapping[str, str] | None = None) -> str:
             if not _running:
                 atexit.register(_stop_all)
             _running[data_dir] = _start(data_dir, options or {})
+        elif not _answers(_running[data_dir]):
+            _start_again(data_dir)
         return _running[data_dir].url
+
+
+def revive(url: str) -> None:
+    """Starts a server again that this process started or joined, if it has ended since.
+
+    Does nothing for a URL that is none of this process's.
+
+    Raises:
+        EmbeddedServerFailed: it does not start.
+    """
+    with _guard:
+        for data_dir, running in _running.items():
+            if running.url == url and not _answers(running):
+                _start_again(data_dir)
+                return
+
+
+def _answers(running: _Running) -> bool:
+    """Whether somebody listens on the server's socket; one that is starting or ending does."""
+    with socket.socket(socket.AF_UNIX) as attempt:
+        try:
+            attempt.connect(str(running.socket))
+        except OSError:
+            return False
+    return True
+
+
+def _start_again(data_dir: Path) -> None:
+    """Starts the server of `data_dir` with the options of its first start."""
+    lost = _running[data_dir]
+    logger.warning("the embedded server in %r has ended; starting it again", str(data_dir))
+    _running[data_dir] = _start(data_dir, lost.options)
+    lost.in_use.close()
 
 
 def stop(data_dir: Path) -> None:
@@ -91,7 +131,7 @@ def _start(data_dir: Path, options: Mapping[str, str]) -> _Running:
     installed = _installed_binaries()
     cluster = data_dir / "postgres"
     sockets = data_dir / "socket"
-    if len(os.fsencode(sockets / ".s.PGSQL.5432")) > SOCKET_PATH_LIMIT:
+    if len(os.fsencode(sockets / _SOCKET)) > SOCKET_PATH_LIMIT:
         raise EmbeddedServerFailed(f"data_dir is too long for a Unix socket: {str(data_dir)!r}")
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -108,6 +148,8 @@ def _start(data_dir: Path, options: Mapping[str, str]) -> _Running:
                 cluster,
                 account,
                 in_use,
+                sockets / _SOCKET,
+                options,
             )
             try:
                 _ensure_started(running, sockets, {**_default_options(), **options})

@@ -27,8 +27,10 @@
     │   ├── PromptChanged           a prompt's text changed but its version did not
     │   ├── EmbedderMismatch        another embedder made the store's vectors
     │   ├── GenerationMismatch      a generation's extractors are not installed
+    │   ├── LoginRefused            retriable: also a StoreUnavailable; a rotation may explain it
     │   ├── UnknownTopic            the brokers have no topic of this name
     │   ├── BusRefused              the brokers do not let this client write or read
+    │   │   └── BusLoginRefused     retriable: also a BusUnavailable
     │   └── EmbeddedServerFailed
     ├── StoreUnavailable            retriable: the database cannot be reached now
     │   └── LockTimeout             retriable
@@ -193,6 +195,14 @@ class StoreUnavailable(ExperientialMemoryError):
     retriable = True
 
 
+class LoginRefused(ConfigurationError, StoreUnavailable):
+    """The database refuses the login, or the file with its URL cannot be read.
+
+    It is retriable, because a password that is rotated is refused until its file is renewed: loops
+    wait, and read the file again. One-shot commands end as with any ConfigurationError.
+    """
+
+
 class LockTimeout(StoreUnavailable):
     """A lock was not free in time; nothing was changed."""
 
@@ -204,6 +214,13 @@ class BusUnavailable(ExperientialMemoryError):
     """
 
     retriable = True
+
+
+class BusLoginRefused(BusRefused, BusUnavailable):
+    """The brokers refuse the login, or the file with its password cannot be read.
+
+    It is retriable as LoginRefused is.
+    """
 
 
 class NotApplied(ExperientialMemoryError):

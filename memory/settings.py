@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import platformdirs
 from pydantic import (
@@ -15,6 +15,7 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     StringConstraints,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -34,7 +35,8 @@ class KafkaOptions(BaseModel):
     """Options for connecting to the brokers, under the names that kafka-python uses.
 
     Options that would change delivery guarantees (acks, idempotence, offsets, the creation of
-    topics) cannot be set.
+    topics) cannot be set. `sasl_plain_password_file` and `ssl_password_file` name files that hold
+    the password; they are read again for each new client.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -45,12 +47,14 @@ class KafkaOptions(BaseModel):
     ssl_certfile: str | None = None
     ssl_keyfile: str | None = None
     ssl_password: SecretStr | None = None
+    ssl_password_file: Path | None = None
     ssl_crlfile: str | None = None
     sasl_mechanism: (
         Literal["PLAIN", "GSSAPI", "SCRAM-SHA-256", "SCRAM-SHA-512", "AWS_MSK_IAM"] | None
     ) = None
     sasl_plain_username: str | None = None
     sasl_plain_password: SecretStr | None = None
+    sasl_plain_password_file: Path | None = None
     sasl_kerberos_service_name: str = "kafka"
     sasl_kerberos_domain_name: str | None = None
     client_id: str | None = None
@@ -113,6 +117,10 @@ class Settings(BaseSettings):
         description="name of this process's connections on the server; unset:"
         " `experiential-memory/` and the command, `client` or `worker`",
     )
+    database_url_file: Path | None = Field(
+        default=None,
+        description="file with that URL, read again for each connection: for passwords that rotate",
+    )
     data_dir: Path = Field(
         default_factory=default_data_dir,
         description="directory for the embedded server's data",
@@ -131,6 +139,9 @@ class Settings(BaseSettings):
         description="server of `openai:` models, up to /v1; unset: OpenAI's own",
     )
     openai_api_key: SecretStr | None = Field(default=None, description="API key for that server")
+    openai_api_key_file: Path | None = Field(
+        default=None, description="file with that key, read again for each request"
+    )
     kafka_servers: Annotated[
         tuple[Annotated[str, StringConstraints(pattern=r"^\S+$")], ...] | None,
         NoDecode,
@@ -185,3 +196,16 @@ class Settings(BaseSettings):
     max_attempts: PositiveInt = Field(
         default=5, description="extraction attempts before a session is set aside"
     )
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the store is on the embedded server."""
+        return self.database_url is None and self.database_url_file is None
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        for name in ("database_url", "openai_api_key"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                variable = f"MEMORY_{name.upper()}"
+                raise ValueError(f"set one of {variable} and {variable}_FILE, not both")
+        return self

@@ -38,6 +38,7 @@ class Chat:
     answer: Answer
     faults: list[Fault] = field(default_factory=list)
     seen: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     released: Event = field(default_factory=Event)
     url: str = ""
 
@@ -62,6 +63,7 @@ def _handler(chat: Chat) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             chat.seen.append(asked)
+            chat.keys.append(self.headers["Authorization"].removeprefix("Bearer "))
             fault = chat.faults.pop(0) if chat.faults else Fault()
             if fault.hang:
                 chat.released.wait(30)

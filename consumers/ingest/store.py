@@ -24,6 +24,7 @@ from memory.database import (
     translated,
 )
 from memory.database.pipeline import BlockingConnection, Call
+from memory.database.renewal import renewed
 from memory.database.transactions import pool_options
 from memory.errors import PositionLost, StoreError
 from memory.log.interactions import judged
@@ -146,11 +147,13 @@ class IngestStore:
 
         Raises:
             StoreUnavailable: the server does not answer, or not now.
-            ConfigurationError: the server refuses the login, or does not let it act as a worker.
+            LoginRefused: the server refuses the login.
+            ConfigurationError: there is no such database, or the login may not act as a worker.
         """
+        current = renewed(settings, url)
         try:
-            options = pool_options(settings, url, DatabaseRole.WORKER)
-            connection = BlockingConnection.connect(url, **options)
+            options = pool_options(settings, current, DatabaseRole.WORKER)
+            connection = BlockingConnection.connect(current, **options)
         except psycopg.OperationalError as error:
             raise refused_or_unavailable(error) from error
         opened = cls(connection, url, settings)

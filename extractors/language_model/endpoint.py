@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 
 from extractors.language_model.ledger import Outcome
+from memory import secret_files
 from memory.backoff import backoff
 from memory.errors import ConfigurationError
 from memory.optional import extra
@@ -134,13 +135,12 @@ class Endpoint:
         self._patience = patience
         self._breaker = Breaker()
         self._limiter: anyio.CapacityLimiter | None = None
-        key = settings.openai_api_key
+        self._settings = settings
+        key = secret_files.openai_api_key(settings)
         try:
             self._client = openai.AsyncOpenAI(
                 # A server of one's own often wants no key, and the SDK always one.
-                api_key=key.get_secret_value()
-                if key
-                else ("-" if settings.openai_base_url else None),
+                api_key=key or ("-" if settings.openai_base_url else None),
                 base_url=settings.openai_base_url,
                 max_retries=0,
                 timeout=patience.answer,
@@ -200,6 +200,7 @@ class Endpoint:
             "type": "json_schema",
             "json_schema": {"name": name, "schema": dict(schema), "strict": True},
         }
+        secret_files.renew_key(self._client, self._settings)
         # The SDK's limit is one on each read: a server that trickles would never meet it.
         with anyio.move_on_after(self._patience.answer):
             done = await self._client.chat.completions.create(

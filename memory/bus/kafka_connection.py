@@ -10,7 +10,15 @@ from typing import Any
 from kafka import KafkaAdminClient
 from kafka import errors as theirs
 
-from memory.errors import BusRefused, BusUnavailable, InteractionTooLarge, UnknownTopic
+from memory import secret_files
+from memory.errors import (
+    BusLoginRefused,
+    BusRefused,
+    BusUnavailable,
+    ConfigurationError,
+    InteractionTooLarge,
+    UnknownTopic,
+)
 from memory.settings import Settings
 
 RECONNECT_MS = 1_000
@@ -18,7 +26,6 @@ RECONNECT_MS = 1_000
 
 _REFUSALS = (
     theirs.AuthorizationError,
-    theirs.SaslAuthenticationFailedError,
     theirs.UnsupportedSaslMechanismError,
     theirs.IllegalSaslStateError,
     theirs.SecurityDisabledError,
@@ -26,12 +33,23 @@ _REFUSALS = (
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
-    """Returns the options of every kafka-python client: the brokers, and how to reach them."""
+    """Returns the options of every kafka-python client: the brokers, and how to reach them.
+
+    Raises:
+        BusLoginRefused: a file with a password cannot be read now.
+    """
     return {
-        **settings.kafka_options.plain(),
+        **_with_secrets(settings),
         "bootstrap_servers": list(settings.kafka_servers or ()),
         "reconnect_backoff_max_ms": RECONNECT_MS,
     }
+
+
+def _with_secrets(settings: Settings) -> dict[str, Any]:
+    try:
+        return secret_files.kafka_options(settings.kafka_options)
+    except ConfigurationError as error:
+        raise BusLoginRefused(str(error)) from error
 
 
 def described(settings: Settings) -> str:
@@ -45,6 +63,8 @@ def translated(settings: Settings) -> Iterator[None]:
     where = described(settings)
     try:
         yield
+    except theirs.SaslAuthenticationFailedError as error:
+        raise BusLoginRefused(f"{where} refused the login: {_said(error)}") from error
     except _REFUSALS as error:
         raise BusRefused(f"{where} refused: {_said(error)}") from error
     except (theirs.MessageSizeTooLargeError, theirs.RecordListTooLargeError) as error:

@@ -120,7 +120,7 @@ class AsyncMemoryClient:
         settings = self._settings
         embedder = self._embedder or create_embedder(settings)
         url = await resolve_url(settings)
-        if settings.database_url is None:
+        if settings.embedded:
             await migrate.migrate(url, settings.connect_timeout)
         else:
             await migrate.check(url, settings.connect_timeout)

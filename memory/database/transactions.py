@@ -4,7 +4,7 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -20,15 +20,19 @@ from psycopg.pq import Format
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool.base import BasePool
 
+from memory import secret_files
 from memory.database import queries
 from memory.database.binding import Binding, DatabaseRole
 from memory.database.pipeline import Call, Calls, Connection, Params, Rows
+from memory.database.renewal import renewing
 from memory.errors import (
     ConcurrentWrite,
     ConfigurationError,
     ExperientialMemoryError,
     LockTimeout,
+    LoginRefused,
     NotMigrated,
     StoreError,
     StoreUnavailable,
@@ -50,7 +54,7 @@ _TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[ExperientialMemoryError]], 
     (errors.UndefinedFunction, NotMigrated),
     (errors.IdleInTransactionSessionTimeout, StoreUnavailable),
     (errors.InsufficientPrivilege, ConfigurationError),
-    (errors.InvalidPassword, ConfigurationError),
+    (errors.InvalidPassword, LoginRefused),
     (errors.InvalidCatalogName, ConfigurationError),
     (errors.DuplicatePreparedStatement, UnsupportedPooler),
     (errors.InvalidSqlStatementName, UnsupportedPooler),
@@ -73,6 +77,10 @@ _NUMBERS = {1005: ">i2", 1007: ">i4", 1016: ">i8", 1021: ">f4", 1022: ">f8"}
 """The encoding of array elements, by the oid of their array type in Postgres."""
 
 _ARRAY_HEADER = 20
+
+
+WHY_SECONDS = 2.0
+"""Time limit for the one try that finds out why a pool has no connection."""
 
 
 class _NumberArrayLoader(Loader):
@@ -145,7 +153,8 @@ async def connect(url: str, timeout: float, application_name: str = APP_NAME) ->
 
     Raises:
         StoreUnavailable: the server does not answer, or not now.
-        ConfigurationError: the server refuses the login, or the URL is not valid.
+        LoginRefused: the server refuses the login.
+        ConfigurationError: there is no such database, or the URL is not valid.
     """
     try:
         return await Connection.connect(
@@ -166,9 +175,8 @@ async def connect(url: str, timeout: float, application_name: str = APP_NAME) ->
         raise refused_or_unavailable(error) from error
 
 
-_REFUSED = (
-    r"FATAL: .*(?:does not exist|authentication failed|no pg_hba.conf|unsupported startup param)"
-)
+_MISSING = r"FATAL: .*(?:database .* does not exist|unsupported startup param)"
+_REFUSED = r"FATAL: .*(?:does not exist|authentication failed|no pg_hba.conf)"
 
 
 def refused_or_unavailable(error: psycopg.OperationalError) -> ExperientialMemoryError:
@@ -176,15 +184,21 @@ def refused_or_unavailable(error: psycopg.OperationalError) -> ExperientialMemor
     # While connecting the driver passes on a message and no SQLSTATE. A server that speaks another
     # language than English is taken to be unavailable, which is only a less helpful answer.
     message = str(error).strip()
-    if re.search(_REFUSED, message):
+    if re.search(_MISSING, message):
         return ConfigurationError(message)
+    if re.search(_REFUSED, message):
+        return LoginRefused(message)
+        return ConfigurationError(message)
+    if re.search(r"FATAL: .*(?:does not exist|authentication failed|no pg_hba.conf)", message):
+        return LoginRefused(message)
     return StoreUnavailable(message)
 
 
 async def resolve_url(settings: Settings) -> str:
     """Returns the configured URL, or that of the embedded server, which it starts if necessary."""
-    if settings.database_url is not None:
-        return settings.database_url.get_secret_value()
+    url = await to_thread.run_sync(secret_files.database_url, settings)
+    if url is not None:
+        return url
     # fcntl and pwd, which the embedded server needs, do not exist everywhere.
     from memory import embedded
 
@@ -250,6 +264,22 @@ async def _pooled(connection: Connection) -> bool:
     """Whether a pooler stands in between: it gives its clients process numbers of its own."""
     ((row,),) = await connection.run([("connection.backend", {})])
     return bool(row["pid"] != connection.info.backend_pid)
+
+
+def raise_why_none_is_free(
+    pool: BasePool, timeout: PoolTimeout, why: ExperientialMemoryError | None
+) -> None:
+    """Raises the error for a pool that had no connection in time, with the server's own reason.
+
+    `why` is what one more try to connect raised; None if it succeeded. It returns if the server
+    answers and the pool has room: the pool was pausing between two tries.
+    """
+    if why is not None:
+        known = why if isinstance(why, StoreUnavailable) else StoreUnavailable(str(why))
+        raise known from timeout
+    size, most = pool.get_stats()["pool_size"], pool.max_size
+    if size >= most:
+        raise StoreUnavailable(f"all {most} connections are in use: {timeout}") from timeout
 
 
 def pool_options(settings: Settings, url: str, role: DatabaseRole) -> dict[str, Any]:
@@ -328,14 +358,16 @@ class Database(StatementRunner):
         self._timeout = settings.connect_timeout
         self._name = application_name(settings, role)
         self._direct_url = settings.direct_url and settings.direct_url.get_secret_value()
-        self._url = url
+        self._current = renewing(settings, url)
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            url,
+            self._current,
             connection_class=Connection,
             kwargs=pool_options(settings, url, role),
             min_size=settings.pool_min,
             max_size=settings.pool_max,
             timeout=settings.connect_timeout,
+            # A pool's pauses between tries double up to this, and a renewed password waits as long.
+            reconnect_timeout=settings.connect_timeout,
             configure=self._configure,
             open=False,
             name=role.value,
@@ -367,7 +399,8 @@ class Database(StatementRunner):
 
     async def _tried_out(self) -> bool:
         """Opens and configures a connection, and returns whether a pooler stands in between."""
-        async with await connect(self._url, self._timeout, self._name) as connection:
+        url = await self._current()
+        async with await connect(url, self._timeout, self._name) as connection:
             with translated():
                 await self._configure(connection)
                 return await _pooled(connection)
@@ -387,10 +420,25 @@ class Database(StatementRunner):
 
     async def _run(self, calls: Calls) -> list[Rows]:
         with translated():
+            try:
+                async with self._pool.connection() as connection:
+                    # In autocommit this is one implicit transaction, so the binding, which is local
+                    # to the transaction, covers exactly these statements.
+                    return await connection.run(calls)
+            except PoolTimeout as error:
+                await self._raise_why(error)
             async with self._pool.connection() as connection:
-                # In autocommit this is one implicit transaction, so the binding, which is local to
-                # the transaction, covers exactly these statements.
                 return await connection.run(calls)
+
+    async def _raise_why(self, timeout: PoolTimeout) -> None:
+        """Raises the reason for a timeout, which a pool does not name; returns if it has passed."""
+        why: ExperientialMemoryError | None = None
+        try:
+            seconds = min(WHY_SECONDS, self._timeout)
+            await (await connect(await self._current(), seconds)).close()
+        except ExperientialMemoryError as error:
+            why = error
+        raise_why_none_is_free(self._pool, timeout, why)
 
     async def _check(self) -> None:
         await self._pool.check()
@@ -399,9 +447,20 @@ class Database(StatementRunner):
     async def transaction(self, scope: Scope) -> AsyncIterator[Transaction]:
         """Runs statements that commit together for `scope`; rolls back if the block raises."""
         with translated():
-            async with self._pool.connection() as connection, connection.transaction():
+            async with self._connection() as connection, connection.transaction():
                 await connection.run([self._binding.bind(scope.tenant, scope.user)])
                 yield Transaction(connection)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """A connection of the pool; a statement of its own needs less, see `_run`."""
+        async with AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(self._pool.connection())
+            except PoolTimeout as error:
+                await self._raise_why(error)
+                connection = await stack.enter_async_context(self._pool.connection())
+            yield connection
 
     async def listen(self, name: str, beat: float) -> AsyncGenerator[None]:
         """Runs a LISTEN on its own connection: yields once it listens, then at each notification.
@@ -414,7 +473,7 @@ class Database(StatementRunner):
             StoreUnavailable: the connection could not be made, or broke; notifications since are
                 lost.
         """
-        url = self._direct_url or self._url
+        url = self._direct_url or await self._current()
         async with await connect(url, self._timeout, self._name) as connection:
             with translated():
                 if self._direct_url or not await _pooled(connection):

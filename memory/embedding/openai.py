@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from memory import secret_files
 from memory.embedding.protocol import MAX_BATCH, Vectors, unit_rows
 from memory.errors import ConfigurationError, EmbeddingFailed
 from memory.optional import extra
@@ -44,10 +45,10 @@ class OpenAIEmbedder:
             import openai
         self._model, self.dimensions = _model_and_dimensions(model)
         self.name = f"openai:{self._model}@{self.dimensions}"
-        key = settings.openai_api_key
+        self._settings = settings
         try:
             self._client = openai.AsyncOpenAI(
-                api_key=key.get_secret_value() if key else None, base_url=settings.openai_base_url
+                api_key=secret_files.openai_api_key(settings), base_url=settings.openai_base_url
             )
         except openai.OpenAIError as error:
             raise ConfigurationError(
@@ -83,6 +84,7 @@ class OpenAIEmbedder:
     async def _request(self, texts: list[str]) -> list[list[float]]:
         import openai
 
+        secret_files.renew_key(self._client, self._settings)
         size = self.dimensions if self._size_asked else openai.omit
         try:
             response = await self._client.embeddings.with_raw_response.create(
