@@ -913,6 +913,21 @@ ALTER TABLE model_spend ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY worker ON model_spend TO memory_worker USING (tenant_id = bound_tenant());
 GRANT DELETE, INSERT, SELECT, UPDATE ON model_spend TO memory_worker;
 
+-- ======== store identity
+
+-- The one row that tells this store from others. A copy of the database has the same identity, so
+-- consumer groups are named by it and by store_place().
+CREATE TABLE store_identity (
+    -- Always true: there is one row.
+    only_row boolean NOT NULL DEFAULT true,
+    identity uuid NOT NULL DEFAULT gen_random_uuid(),
+    made_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT store_identity_pkey PRIMARY KEY (only_row),
+    CONSTRAINT store_identity_only_row_check CHECK (only_row)
+);
+GRANT SELECT ON store_identity TO memory_client;
+GRANT SELECT, UPDATE ON store_identity TO memory_worker;
+
 -- ======== binding functions
 
 -- The tenant that the transaction is bound to. An unset setting reads as NULL, and as an empty
@@ -1790,3 +1805,25 @@ $function$;
 ALTER FUNCTION forget_dead_letters OWNER TO memory_worker;
 REVOKE EXECUTE ON FUNCTION forget_dead_letters FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION forget_dead_letters TO memory_client;
+
+-- ======== store identity
+
+-- Where the store lies: the cluster and the database in it. A dump restored elsewhere has another
+-- place; a physical copy of the cluster has the same one. In the database because only a function
+-- can go on where the server refuses the cluster's number: the place then names no cluster.
+CREATE FUNCTION store_place()
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+DECLARE
+    database text := (SELECT oid::text FROM pg_database WHERE datname = current_database());
+BEGIN
+    RETURN (SELECT system_identifier FROM pg_control_system()) || '/' || database;
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN '/' || database;
+END
+$function$;
+REVOKE EXECUTE ON FUNCTION store_place FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION store_place TO memory_client;
+GRANT EXECUTE ON FUNCTION store_place TO memory_worker;

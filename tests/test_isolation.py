@@ -47,8 +47,8 @@ TENANT_TABLES = {
     "collective_blocks", "collective_withdrawals", "job_progress", "model_spend",
 }  # fmt: skip
 SYSTEM_TABLES = {
-    "schema_migrations", "embedders", "generations", "partition_offsets", "dead_letters", "prompts",
-    "change_stream",
+    "schema_migrations", "store_identity", "embedders", "generations", "partition_offsets",
+    "dead_letters", "prompts", "change_stream",
 }  # fmt: skip
 KEPT_FROM_CLIENTS = {"dead_letters"}
 """System tables with rows of tenants: a worker that is bound to one sees none of another."""

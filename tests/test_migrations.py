@@ -197,7 +197,8 @@ def rows(url: str) -> dict[str, list[list[str]]]:
     with connected(url) as connection:
         names = connection.execute(
             "SELECT relname::text FROM pg_class WHERE relnamespace = 'memory'::regnamespace"
-            " AND relkind = 'r' AND relname NOT IN ('schema_migrations', 'collective_blocks')"
+            " AND relkind = 'r'"
+            " AND relname NOT IN ('schema_migrations', 'store_identity', 'collective_blocks')"
         ).fetchall()
         return {
             RENAMED.get(str(name), str(name)): sorted(

@@ -19,7 +19,7 @@ from consumers.cli.options import (
     run,
 )
 from consumers.ingest.mapping import read_mapping
-from consumers.ingest.options import GROUP, IngestOptions
+from consumers.ingest.options import IngestOptions
 from consumers.store import store_url
 from memory.errors import ConfigurationError
 from memory.optional import extra
@@ -46,9 +46,7 @@ COLLECT_AFTER = 20_000
 )
 @click.option(
     "--group",
-    default=GROUP,
-    show_default=True,
-    help="Consumer group; its processes share the partitions.",
+    help="Consumer group; its processes share the partitions. Default: the store's own group.",
 )
 @click.option("--instance-id", help="Static member name: its partitions wait while it restarts.")
 @click.option(
@@ -64,7 +62,7 @@ COLLECT_AFTER = 20_000
 )
 @json_option
 def ingest_command(
-    group: str,
+    group: str | None,
     instance_id: str | None,
     mapping: Path | None,
     drain: bool,

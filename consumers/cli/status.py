@@ -209,6 +209,7 @@ def _ingest_lines(ingest: IngestState) -> Iterator[tuple[str, str]]:
     if ingest.unknown:
         behind = f"unknown: {ingest.unknown}"
     yield "ingest", f"{ingest.topic}: {behind}"
+    yield "", f"group {ingest.group}"
     for part in ingest.partitions:
         where = "not started" if part.next_offset is None else f"at {part.next_offset:,}"
         waits = ""

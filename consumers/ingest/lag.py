@@ -8,6 +8,7 @@ from typing import Any
 
 from anyio import to_thread
 
+from consumers.ingest.group import group_of
 from memory.database import Database
 from memory.errors import BusUnavailable, ConfigurationError
 from memory.optional import extra
@@ -41,6 +42,7 @@ class PartitionLag:
 class IngestState:
     """The ingestion of the configured topic.
 
+    group: the store's own consumer group.
     brokers: as configured, `host:port`.
     unknown: why the brokers could not be asked; None if they answered.
     passing: whether that may end without anybody changing the installation.
@@ -49,6 +51,7 @@ class IngestState:
     topic: str
     partitions: tuple[PartitionLag, ...]
     dead_letters: Mapping[str, int]
+    group: str = ""
     brokers: tuple[str, ...] = ()
     unknown: str | None = None
     passing: bool = False
@@ -75,7 +78,8 @@ async def ingest_state(database: Database, settings: Settings) -> IngestState | 
     rows = await database.fetch_system("ingest.positions", {"topic": settings.kafka_topic})
     letters = await database.fetch_system("dead_letters.waiting")
     counts = {row["reason"]: row["letters"] for row in letters}
-    found = IngestState(settings.kafka_topic, (), counts, settings.kafka_servers)
+    group = group_of((await database.fetch_system("identity.read"))[0])
+    found = IngestState(settings.kafka_topic, (), counts, group, settings.kafka_servers)
     try:
         behind = await to_thread.run_sync(_behind, settings, rows)
     except (BusUnavailable, ConfigurationError) as error:

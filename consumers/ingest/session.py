@@ -376,7 +376,7 @@ def open_session(
     with ExitStack() as opened:
         store = opened.enter_context(IngestStore.open(url, settings))
         with consuming(settings):
-            consumer = _consumer(settings, options)
+            consumer = _consumer(settings, options, options.group or store.group())
             opened.callback(_closed, consumer)
             topic = identity(consumer, settings)
             guard = TopicGuard(consumer, topic, settings)
@@ -444,14 +444,14 @@ def _cut(range_: OffsetRange, accepted: int) -> tuple[OffsetRange, OffsetRange]:
     return before, after
 
 
-def _consumer(settings: Settings, options: IngestOptions) -> Any:
+def _consumer(settings: Settings, options: IngestOptions, group: str) -> Any:
     """A consumer that neither commits nor chooses where to read: Postgres decides both."""
     return KafkaConsumer(
         **{
             "metadata_max_age_ms": 30_000,  # how long a topic made again goes unnoticed while idle
             **client_options(settings),
         },
-        group_id=options.group,
+        group_id=group,
         group_instance_id=options.instance_id,
         enable_auto_commit=False,
         auto_offset_reset="none",

@@ -15,6 +15,7 @@ from psycopg import IsolationLevel, errors
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from consumers.ingest.group import group_of
 from consumers.ingest.records import Accepted, Reason, Record, Rejected, record_time
 from memory.database import (
     Binding,
@@ -164,6 +165,10 @@ class IngestStore:
             opened.close()
             raise
         return opened
+
+    def group(self) -> str:
+        """Returns the name of the store's own consumer group."""
+        return group_of(self.fetch("identity.read", {})[0])
 
     def close(self) -> None:
         """Closes the connection; a running transaction is rolled back."""
