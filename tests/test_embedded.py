@@ -2,18 +2,24 @@
 
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from memory import embedded
+from memory.client import MemoryClient
+from memory.embedding import Embedder
 from memory.errors import EmbeddedServerFailed
+from memory.settings import Settings
+from tests.ingesting import ANA, until
 
 pytestmark = pytest.mark.postgres
 
@@ -110,3 +116,119 @@ class TestRefusals:
             with pytest.raises(EmbeddedServerFailed, match=r"cannot enter.*MEMORY_DATA_DIR"):
                 embedded.start(Path(name) / "data")
             assert mode(Path(name)) == 0o700
+
+
+PAUSE = JOIN.replace("print(url)", "print(url, flush=True); import time; time.sleep(600)")
+SPAWN = (  # a process that shares its parent's lock, and outlives it
+    JOIN.replace("print(url)", "import os, time; pid = os.fork()")
+    + "\nif pid: print(url, flush=True); print(pid, flush=True)\ntime.sleep(600)"
+)
+
+
+@contextmanager
+def using(directory: Path, program: str = PAUSE) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A plain script that uses the server of a directory; with the URL it connected to."""
+    command = [sys.executable, "-c", program, str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as script:
+        assert script.stdout is not None
+        try:
+            yield script, script.stdout.readline().strip()
+        finally:
+            script.kill()
+
+
+def answers(url: str) -> bool:
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def postmaster(directory: Path) -> int:
+    return int((directory / "postgres" / "postmaster.pid").read_text().split()[0])
+
+
+@pytest.fixture
+def fresh() -> Iterator[Path]:
+    """A data directory that no process of this test uses yet."""
+    made = Path(tempfile.mkdtemp(prefix="memory-embedded-"))
+    made.chmod(0o755)
+    yield made
+    embedded.stop(made)
+    shutil.rmtree(made, ignore_errors=True)
+
+
+class TestWatching:
+    @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+    def test_it_stops_with_a_script_that_is_ended_by_a_signal(
+        self, fresh: Path, how: signal.Signals
+    ) -> None:
+        with using(fresh) as (script, url):
+            assert answers(url)
+            script.send_signal(how)
+        until(lambda: not answers(url), "the server has stopped")
+        until(lambda: not (fresh / "postgres" / "postmaster.pid").exists(), "all of it")
+        assert embedded.start(fresh) == url  # and is started again by whoever comes next
+        assert answers(url)
+
+    def test_it_outlives_a_killed_process_while_another_uses_it(self, fresh: Path) -> None:
+        with using(fresh) as (first, url), using(fresh) as (second, _):
+            number = postmaster(fresh)
+            first.kill()
+            first.wait()
+            assert answers(url)
+            assert postmaster(fresh) == number
+            second.kill()
+        until(lambda: not answers(url), "the server has stopped")
+
+    def test_a_forked_child_keeps_it(self, fresh: Path) -> None:
+        with using(fresh, SPAWN) as (parent, url):
+            assert parent.stdout is not None
+            child = int(parent.stdout.readline())
+            parent.kill()
+            parent.wait()
+            assert answers(url)
+            os.kill(child, signal.SIGKILL)
+        until(lambda: not answers(url), "the server has stopped")
+
+    def test_leaving_returns_once_it_has_stopped(self, fresh: Path) -> None:
+        for _ in range(5):
+            url = embedded.start(fresh)
+            embedded.stop(fresh)
+            assert not answers(url)
+
+
+class TestReviving:
+    @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL])
+    def test_a_server_that_was_killed_is_started_again_with_its_options(
+        self, fresh: Path, how: signal.Signals
+    ) -> None:
+        url = embedded.start(fresh, {"work_mem": "7MB"})
+        os.kill(postmaster(fresh), how)
+        until(lambda: not answers(url), "the server is gone")
+        assert embedded.start(fresh) == url
+        assert setting(url, "work_mem") == "7MB"
+
+    def test_an_open_client_and_a_new_one_go_on(self, fresh: Path, embedder: Embedder) -> None:
+        settings = Settings(data_dir=fresh, database_url=None, connect_timeout=20.0)
+        with MemoryClient(settings, embedder=embedder) as old:
+            old.record(ANA, "I live in Berlin.")
+            os.kill(postmaster(fresh), signal.SIGINT)
+            until(lambda: not answers(embedded_url(fresh)), "the server is gone")
+            with MemoryClient(settings, embedder=embedder) as new:
+                assert new.position(ANA).recorded == 1
+            assert old.record(ANA, "I work at Siemens.").position == 2
+
+    def test_an_open_client_alone_goes_on(self, fresh: Path, embedder: Embedder) -> None:
+        settings = Settings(data_dir=fresh, database_url=None, connect_timeout=20.0)
+        with MemoryClient(settings, embedder=embedder) as client:
+            client.record(ANA, "I live in Berlin.")
+            os.kill(postmaster(fresh), signal.SIGINT)
+            until(lambda: not answers(embedded_url(fresh)), "the server is gone")
+            assert client.record(ANA, "I work at Siemens.").position == 2
+            assert client.position(ANA).recorded == 2
+
+
+def embedded_url(directory: Path) -> str:
+    return f"postgresql://postgres@/postgres?host={directory / 'socket'}"
