@@ -124,6 +124,8 @@ CREATE TABLE users (
     CONSTRAINT users_user_id_check CHECK (user_id <> ''::text)
 ) WITH (fillfactor=70);
 CREATE INDEX users_due ON users USING btree (backfill, due_at) WHERE (due_at IS NOT NULL);
+-- The tenants with due users, and within each of them who has waited longest.
+CREATE INDEX users_turns ON users USING btree (backfill, tenant_id, due_at) WHERE (due_at IS NOT NULL);
 ALTER TABLE users ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY client ON users TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY holding ON users FOR UPDATE TO memory_worker USING (bound_tenant() IS NULL);
@@ -473,8 +475,10 @@ CREATE TABLE session_progress (
     crash_count integer NOT NULL DEFAULT 0,
     CONSTRAINT session_progress_pkey PRIMARY KEY (tenant_id, user_id, generation, session_id)
 );
+CREATE INDEX session_progress_set_aside ON session_progress USING btree (tenant_id, set_aside_at) WHERE (set_aside_at IS NOT NULL);
 ALTER TABLE session_progress ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY client ON session_progress TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
+CREATE POLICY counting ON session_progress FOR SELECT TO memory_worker USING (bound_tenant() IS NULL AND set_aside_at IS NOT NULL);
 CREATE POLICY worker ON session_progress TO memory_worker USING (tenant_id = bound_tenant());
 GRANT DELETE, INSERT, SELECT, UPDATE ON session_progress TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON session_progress TO memory_worker;
@@ -927,6 +931,30 @@ CREATE TABLE store_identity (
 );
 GRANT SELECT ON store_identity TO memory_client;
 GRANT SELECT, UPDATE ON store_identity TO memory_worker;
+
+-- ======== extraction limits
+
+-- Tenants whose extraction an operator paused or throttled. No row: neither.
+CREATE TABLE extraction_limits (
+    tenant_id text NOT NULL,
+    -- None of its users is leased since then.
+    paused_at timestamptz,
+    -- NULL: any number.
+    users_a_minute integer,
+    -- Of those that wait when a user is leased; NULL: any number.
+    interactions_a_minute integer,
+    -- The next user of a throttled tenant is leased from then on.
+    free_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT extraction_limits_pkey PRIMARY KEY (tenant_id),
+    CONSTRAINT extraction_limits_interactions_a_minute_check CHECK (interactions_a_minute > 0),
+    CONSTRAINT extraction_limits_tenant_id_check CHECK (tenant_id <> ''::text),
+    CONSTRAINT extraction_limits_users_a_minute_check CHECK (users_a_minute > 0)
+);
+ALTER TABLE extraction_limits ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY leasing ON extraction_limits FOR SELECT TO memory_worker USING (bound_tenant() IS NULL);
+CREATE POLICY spending ON extraction_limits FOR UPDATE TO memory_worker USING (bound_tenant() IS NULL);
+CREATE POLICY worker ON extraction_limits TO memory_worker USING (tenant_id = bound_tenant());
+GRANT DELETE, INSERT, SELECT, UPDATE ON extraction_limits TO memory_worker;
 
 -- ======== binding functions
 

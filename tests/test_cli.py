@@ -292,7 +292,10 @@ def test_a_failed_session_is_an_exit_code_and_a_line_of_status(failing: RunComma
     assert failed.exit_code == 1
     assert "extraction failed" in failed.stderr
     assert "Traceback" not in failed.stderr
-    aside = "session 'bad' of user 'ana' after 1 attempt: ExtractionFailed: cannot read this"
+    aside = (
+        "session 'bad' of user 'ana' of tenant 'default' after 1 attempt:"
+        " ExtractionFailed: cannot read this"
+    )
     assert aside in failing("status").stdout
     assert [s["session"] for s in document(failing("status", "--json"))["set_aside"]] == ["bad"]
 

@@ -45,6 +45,7 @@ USER_TABLES = {
 TENANT_TABLES = {
     "tenants", "collective_memories", "collective_embeddings", "collective_support",
     "collective_blocks", "collective_withdrawals", "job_progress", "model_spend",
+    "extraction_limits",
 }  # fmt: skip
 SYSTEM_TABLES = {
     "schema_migrations", "store_identity", "embedders", "generations", "partition_offsets",
@@ -54,6 +55,9 @@ KEPT_FROM_CLIENTS = {"dead_letters"}
 """System tables with rows of tenants: a worker that is bound to one sees none of another."""
 SHARED_WITH_CLIENTS = {"collective_memories", "collective_embeddings", "collective_blocks"}
 """Tenant tables that every client of the tenant may read; none it may write."""
+
+
+FOUND_FIRST = {"users", "change_cursors", "extraction_limits"}
 
 
 def acting(connection: psycopg.Connection[Any], role: str, scope: Scope | None) -> None:
@@ -147,6 +151,7 @@ INSERT INTO collective_support (tenant_id, memory_id, user_id, user_memory_id)
 SELECT tenant_id, 1, 'ana', 1 FROM tenants;
 INSERT INTO collective_withdrawals (tenant_id, belief_digest) SELECT tenant_id, 'd' FROM tenants;
 INSERT INTO job_progress (tenant_id, job) SELECT tenant_id, 'j' FROM tenants;
+INSERT INTO extraction_limits (tenant_id, users_a_minute) SELECT tenant_id, 60 FROM tenants;
 INSERT INTO partition_offsets (cluster_id, topic_id, partition, topic, owner)
 VALUES ('c', 't', 0, 't', 'o');
 INSERT INTO dead_letters (cluster_id, topic_id, partition, record_offset, topic, reason, detail,
@@ -210,7 +215,8 @@ class TestVisibility:
             acting(filled, role, None)
             for table in sorted(USER_TABLES | TENANT_TABLES):
                 # A worker finds out who is due, and whose changes wait, before it binds anybody.
-                found_first = role == WORKER and table in {"users", "change_cursors"}
+                # And which tenants are held back.
+                found_first = role == WORKER and table in FOUND_FIRST
                 if found_first or hidden(role, table):
                     continue
                 assert counted(filled, table) == 0, f"{role} sees {table}"

@@ -230,7 +230,7 @@ class TestBeforeTheBaseline:
         await migrate.migrate(old)
         after = rows(old)
         at_17 = {"users", "session_progress"}  # have a column more, with 0 in it
-        for name in after:
+        for name in before:
             if before[name] == after[name]:
                 continue
             assert name in at_17

@@ -16,6 +16,7 @@ from consumers.cli.options import (
     run,
     tenant_option,
 )
+from consumers.cli.tenants import held
 from consumers.ingest.lag import IngestState, ingest_state
 from consumers.operations.status import ModelDay, Status, read_status
 from consumers.store import worker_database
@@ -47,6 +48,11 @@ from memory.settings import Settings
     help="Exit with 1 if more sessions than this are set aside.",
 )
 @click.option(
+    "--max-held-back",
+    type=click.IntRange(min=0),
+    help="Exit with 1 if more interactions than this wait in tenants paused or throttled.",
+)
+@click.option(
     "--max-ingest-lag",
     type=click.FloatRange(min=0),
     help="Exit with 1 if ingestion is more than this many seconds behind Kafka.",
@@ -61,14 +67,16 @@ def status_command(
     max_backfill_lag: float | None,
     max_waiting: int | None,
     max_set_aside: int | None,
+    max_held_back: int | None,
     user: str | None,
     tenant: str,
     as_json: bool,
 ) -> None:
     """Show the progress of extraction, sessions set aside, and the contents of the tiers.
 
-    Positions and lag count every tenant; sessions set aside and memories are those of --tenant.
-    Where brokers are configured and do not answer, the command shows the rest and exits with 4.
+    Positions, lag and sessions set aside count every tenant; memories are those of --tenant. Lag
+    leaves out tenants that are paused or throttled (`memory tenants`). Where brokers are configured
+    and do not answer, the command shows the rest and exits with 4.
     """
     found = run(_status, configured(), tenant, user)
     output.answer(found, as_json, lambda: _status_table(found))
@@ -79,6 +87,7 @@ def status_command(
             ("backfill lag", found.backfill_lag_seconds, max_backfill_lag, " s"),
             ("waiting", found.waiting, max_waiting, " interactions"),
             ("set aside", found.set_aside_total, max_set_aside, " sessions"),
+            ("held back", found.held_back, max_held_back, " interactions"),
             ("ingest lag", _known_ingest_lag(found), max_ingest_lag, " s"),
         )
         if bound is not None and value > bound
@@ -152,6 +161,8 @@ def _status_table(found: Status) -> RenderableType:
         )
     for label, line in _ingest_lines(found.ingest) if found.ingest else ():
         grid.add_row(label, line)
+    for label, line in (*_lag_lines(found), *_set_aside_lines(found)):
+        grid.add_row(label, line)
     if found.position:
         place = found.position
         grid.add_row("user", f"recorded {place.recorded:,}, extracted {place.extracted:,}")
@@ -177,6 +188,25 @@ def _tenant_lines(found: Status) -> Iterator[tuple[str, str]]:
             f" sound; {quality.standing:,} of {output.counted(quality.quotes, 'quote')} found in"
             " the log",
         )
+
+
+def _lag_lines(found: Status) -> Iterator[tuple[str, str]]:
+    """The tenants that are held back, and those whose users wait if there are several."""
+    if found.held_back:
+        yield "held back", output.counted(found.held_back, "interaction")
+    several = len(found.tenants) > 1
+    for row in found.tenants:
+        if row.held_back or several:
+            how = f"; {held(row)}" if row.held_back else ""
+            yield (
+                "",
+                f"tenant {output.plain(row.tenant)!r}: {output.counted(row.waiting, 'interaction')}"
+                f" of {output.counted(row.users_due, 'user')} waiting, the oldest for"
+                f" {row.lag_seconds:.1f} s{how}",
+            )
+
+
+def _set_aside_lines(found: Status) -> Iterator[tuple[str, str]]:
     if found.set_aside_total > len(found.set_aside):
         yield "set aside", f"{found.set_aside_total:,} sessions; the newest:"
     for row in found.set_aside:
@@ -184,7 +214,7 @@ def _tenant_lines(found: Status) -> Iterator[tuple[str, str]]:
         where = f"session {output.plain(row.session)!r} of " if row.session else ""
         yield (
             "set aside",
-            f"{where}user {output.plain(row.user)!r} after"
+            f"{where}user {output.plain(row.user)!r} of tenant {output.plain(row.tenant)!r} after"
             f" {output.counted(row.attempts, 'attempt')}: {output.one_line(row.error, 200)}",
         )
 

@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import cast
 from uuid import UUID
 
 import anyio
 from psycopg.rows import DictRow
 
-from consumers.runtime.task_groups import alone
+from consumers.runtime.task_groups import beside
 from consumers.runtime.tenants import NOBODY, tenants
 from memory.backoff import backoff
 from memory.database import Database
@@ -77,20 +78,27 @@ class Leases:
         self._settings = settings
         self._users = users
         self._acquired = 0
+        self._served = {False: "", True: ""}  # the tenant whose turn was last, live and backfill
         self._unsent_releases: list[tuple[Scope, Params]] = []
 
     async def acquire(self, quiet: float) -> Lease | None:
         """Leases the next due user that was quiet for `quiet` seconds; None if there is none.
 
         Live users come before backfill, except for every `BACKFILL_EVERY`th lease, so that neither
-        waits for ever.
+        waits for ever. Tenants take turns, so that none waits for all users of another.
         """
         await self._settle()
         self._acquired += 1
         backfill_first = self._acquired % BACKFILL_EVERY == 0
         for backfill in (backfill_first, not backfill_first):
-            params = {**self._turns(quiet), "backfill": backfill, "lease": self._settings.lease}
+            params = {
+                **self._turns(quiet),
+                "backfill": backfill,
+                "after": self._served[backfill],
+                "lease": self._settings.lease,
+            }
             for row in await self._database.fetch_system("leases.acquire", params):
+                self._served[backfill] = row["tenant_id"]
                 return lease_of(Scope(row["tenant_id"], row["user_id"]), row)
         return None
 
@@ -98,6 +106,19 @@ class Leases:
         """Returns the seconds until a user can be leased, as far as known, up to `longest`."""
         (row,) = await self._database.fetch_system("leases.next", self._turns(quiet))
         return longest if row["seconds"] is None else min(longest, row["seconds"])
+
+    async def lag_seconds(self) -> float | None:
+        """Returns how long the live user has waited who waits longest; None if nobody can say now.
+
+        Tenants that are paused or throttled do not count.
+        """
+        try:
+            rows = await self._database.fetch_system("leases.oldest")
+        except ExperientialMemoryError as error:
+            if not error.retriable:
+                raise
+            return None
+        return round(rows[0]["seconds"], 1) if rows else 0.0
 
     def _turns(self, quiet: float) -> dict[str, object]:
         users = {"tenant": self._users.tenant, "user": self._users.user}
@@ -110,11 +131,8 @@ class Leases:
         Raises:
             LeaseLost: another worker holds the user now.
         """
-        with alone():
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._keep, lease)
-                yield
-                group.cancel_scope.cancel()
+        async with beside(partial(self._keep, lease)):
+            yield
 
     async def _keep(self, lease: Lease) -> None:
         while True:

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from psycopg.rows import DictRow
+
 from consumers.generations.quality import Quality, sampled
 from consumers.generations.registry import read_generations, shares_of
 from consumers.ingest.lag import IngestState
+from consumers.operations.tenants import TenantLag, what_waits
+from consumers.runtime.tenants import NOBODY
 from memory.database import Database
 from memory.database.pipeline import Rows
 from memory.errors import BudgetSpent, ExtractionWaits
@@ -15,6 +19,11 @@ from memory.models import Scope
 
 BUDGET, SERVER = BudgetSpent.__name__, ExtractionWaits.__name__
 """The errors that postpone sessions, as `progress` names them."""
+
+MOST_TENANTS = 20
+"""Tenants whose lag is shown, and tenants whose newest sessions set aside are looked for."""
+
+MOST_SET_ASIDE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class Count:
 class SetAside:
     """A session that extraction set aside, at `ordinal`."""
 
+    tenant: str
     user: str
     session: str
     ordinal: int
@@ -59,10 +69,13 @@ class ModelDay:
 class Status:
     """The state of a store at one moment.
 
-    Users, interactions, waiting, lag and leases count every tenant; the rest is the tenant's.
+    Users, interactions, waiting, lag, leases and sessions set aside count every tenant; the rest is
+    the tenant's.
     waiting: interactions recorded and not extracted.
     backfill_waiting: those of them that belong to users with only imported history waiting.
-    lag_seconds: the longest wait of a user, without backfill.
+    lag_seconds: the longest wait of a user, without backfill and without tenants held back.
+    held_back: interactions that wait in tenants that are paused or throttled.
+    tenants: the tenants held back, then those with the longest waits.
     leased: users that a worker holds.
     leases_expired: users whose worker vanished.
     models: their costs today, and the sessions that wait for them.
@@ -89,6 +102,8 @@ class Status:
     backfill_users: int
     backfill_waiting: int
     backfill_lag_seconds: float
+    held_back: int
+    tenants: tuple[TenantLag, ...]
     leased: int
     leases_expired: int
     sessions: int
@@ -125,7 +140,6 @@ async def read_status(
         sessions,
         long_term,
         collective,
-        set_aside,
         spent,
         deferred,
         position,
@@ -135,13 +149,14 @@ async def read_status(
             ("status.sessions", whose),
             ("status.long_term", whose),
             ("status.collective", {}),
-            ("leases.set_aside", whose),
             ("models.spent_today", {}),
             ("models.deferred", {**whose, "reasons": [BUDGET, SERVER]}),
             ("log.position", {}),
         ],
     )
     lag = (await database.fetch_system("leases.lag"))[0]
+    waiting = await what_waits(database, MOST_TENANTS)
+    set_aside, set_aside_total = await _set_aside(database, tenant, user)
     server = (await database.fetch_system("migrations.server"))[0]
     applied = await database.fetch_system("migrations.applied")
     embedders = await database.fetch_system("embedders.live")
@@ -158,31 +173,48 @@ async def read_status(
         users_due=lag["users_due"],
         interactions=lag["interactions"],
         waiting=lag["waiting"],
-        lag_seconds=round(lag["oldest_seconds"], 3),
+        lag_seconds=waiting.lag_seconds,
         backfill_users=lag["backfill_users"],
         backfill_waiting=lag["backfill_waiting"],
-        backfill_lag_seconds=round(lag["backfill_seconds"], 3),
+        backfill_lag_seconds=waiting.backfill_seconds,
+        held_back=waiting.held_back,
+        tenants=waiting.tenants,
         leased=lag["leased"],
         leases_expired=lag["leases_expired"],
         sessions=sessions[0]["sessions"],
         sessions_open=sessions[0]["open"],
         long_term=_counts(long_term),
         collective=_counts(collective),
-        set_aside=tuple(
-            SetAside(
-                row["user_id"],
-                row["session_id"],
-                row["ordinal"],
-                row["attempts"],
-                row["error"] or "",
-                row["set_aside_at"],
-            )
-            for row in set_aside
-        ),
-        set_aside_total=set_aside[0]["total"] if set_aside else 0,
+        set_aside=set_aside,
+        set_aside_total=set_aside_total,
         models=_models(spent[0]["spent"], daily_budget, deferred),
         quality=tuple(await sampled(database, tenant, language)),
         position=position_of(position) if user else None,
+    )
+
+
+async def _set_aside(
+    database: Database, tenant: str, user: str | None
+) -> tuple[tuple[SetAside, ...], int]:
+    """The newest sessions set aside, of a few tenants or of the user; and how many there are."""
+    counted = await database.fetch_system("leases.set_aside_by_tenant", {"limit": MOST_TENANTS})
+    found: list[SetAside] = []
+    for name in [row["tenant_id"] for row in counted] if user is None else [tenant]:
+        rows = await database.fetch(Scope(name, NOBODY), "leases.set_aside", {"user": user or ""})
+        found += [_session_set_aside(name, row) for row in rows]
+    found.sort(key=lambda session: session.at, reverse=True)
+    return tuple(found[:MOST_SET_ASIDE]), counted[0]["total"] if counted else 0
+
+
+def _session_set_aside(tenant: str, row: DictRow) -> SetAside:
+    return SetAside(
+        tenant,
+        row["user_id"],
+        row["session_id"],
+        row["ordinal"],
+        row["attempts"],
+        row["error"] or "",
+        row["set_aside_at"],
     )
 
 

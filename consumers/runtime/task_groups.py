@@ -1,7 +1,7 @@
 """Task groups that raise their first error itself, without a wrapping group."""
 
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
@@ -29,3 +29,14 @@ async def together(number: int, work: Callable[[], Coroutine[Any, Any, None]]) -
         async with anyio.create_task_group() as group:
             for _ in range(number):
                 group.start_soon(work)
+
+
+@asynccontextmanager
+async def beside(*work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Runs `work` while the block runs; an error in it ends the block."""
+    with alone():
+        async with anyio.create_task_group() as group:
+            for one in work:
+                group.start_soon(one)
+            yield
+            group.cancel_scope.cancel()

@@ -3,10 +3,11 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 
 import anyio
 
-from consumers.runtime.task_groups import alone
+from consumers.runtime.task_groups import beside
 from memory.backoff import backoff, spread
 from memory.database import Database
 from memory.errors import StoreUnavailable
@@ -43,11 +44,8 @@ class Wakeups:
 async def listening(database: Database, statement: str) -> AsyncIterator[Wakeups]:
     """Listens while the block runs; opens a broken connection again."""
     wakeups = Wakeups()
-    with alone():
-        async with anyio.create_task_group() as group:
-            group.start_soon(_listen, database, statement, wakeups)
-            yield wakeups
-            group.cancel_scope.cancel()
+    async with beside(partial(_listen, database, statement, wakeups)):
+        yield wakeups
 
 
 async def _listen(database: Database, statement: str, wakeups: Wakeups) -> None:

@@ -128,13 +128,17 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND lease_token = %(lease)s
 
 -- pressure --
 -- Whether live extraction waits for a user, and how long it has made anybody wait.
+-- A tenant that an operator holds back makes nobody wait.
 -- unscoped: the user who has waited longest may be any tenant's; tells a time alone
 SELECT EXISTS (
         SELECT FROM users
         WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND due_at <= now()
             AND recorded_at <= now() - make_interval(secs => %(quiet)s)) AS due,
     GREATEST(0, COALESCE(EXTRACT(epoch FROM now() - (
-        SELECT min(due_at) FROM users WHERE NOT backfill AND due_at <= now())), 0))::float8 AS lag
+        SELECT u.due_at FROM users u WHERE NOT u.backfill AND u.due_at <= now()
+            AND NOT EXISTS (SELECT FROM extraction_limits l WHERE l.tenant_id = u.tenant_id)
+        ORDER BY u.due_at LIMIT 1
+    )), 0))::float8 AS lag
 
 -- unsummarised --
 -- The user's closed sessions without a summary in a generation.

@@ -1,36 +1,143 @@
 -- acquire --
--- Leases the user that has waited longest for extraction among those that are due, live or
--- backfill. At most one worker holds a user at a time.
+-- Leases a due user, live or backfill. The tenants take turns, the one after `after` first; of each,
+-- the user that has waited longest. A tenant that is paused, or has had its share, is passed over.
+-- At most one worker holds a user at a time. The first of `turns` is where the last round ended, and
+-- has its turn at the end of this one, unless it is the only tenant asked for.
 -- unscoped: looks for due users in every tenant
-WITH due AS (
-    SELECT tenant_id, user_id FROM users u
-    WHERE due_at <= now() AND backfill = %(backfill)s
-        AND leasable_at(u, %(quiet)s, %(full)s) <= now()
-        AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
-        AND (%(user)s::text IS NULL OR user_id = %(user)s)
-    ORDER BY due_at
+WITH RECURSIVE turns(tenant_id, round) AS (
+    SELECT COALESCE(%(tenant)s::text, %(after)s::text), 0
+    UNION ALL
+    SELECT COALESCE(n.tenant_id, ''), CASE WHEN n.tenant_id IS NULL THEN t.round + 1 ELSE t.round END
+    FROM turns t
+    LEFT JOIN LATERAL (
+        SELECT u.tenant_id FROM users u
+        WHERE u.due_at IS NOT NULL AND u.backfill = %(backfill)s AND u.tenant_id > t.tenant_id
+        ORDER BY u.tenant_id LIMIT 1
+    ) n ON true
+    WHERE %(tenant)s::text IS NULL AND (t.round = 0 OR t.round = 1 AND t.tenant_id < %(after)s)
+), due AS (
+    SELECT w.tenant_id, w.user_id
+    FROM turns t
+    CROSS JOIN LATERAL (
+        SELECT u.tenant_id, u.user_id FROM users u
+        WHERE u.tenant_id = t.tenant_id AND due_at <= now() AND backfill = %(backfill)s
+            AND leasable_at(u, %(quiet)s, %(full)s) <= now()
+            AND (%(user)s::text IS NULL OR user_id = %(user)s)
+        ORDER BY due_at
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    ) w
+    WHERE (%(tenant)s::text IS NOT NULL OR t.round > 0 OR t.tenant_id > %(after)s)
+        -- A subquery, so that the tenants are asked one by one until one has a user.
+        AND (SELECT l.paused_at IS NULL AND l.free_at <= now() FROM extraction_limits l
+             WHERE l.tenant_id = t.tenant_id) IS NOT FALSE
     LIMIT 1
-    FOR UPDATE SKIP LOCKED
+), leased AS (
+    UPDATE users u
+    SET lease_token = gen_random_uuid(), leased_until = now() + make_interval(secs => %(lease)s),
+        abandoned_leases = CASE WHEN u.lease_token IS NULL THEN 0 ELSE u.abandoned_leases + 1 END
+    FROM due
+    WHERE u.tenant_id = due.tenant_id AND u.user_id = due.user_id
+    RETURNING u.tenant_id, u.user_id, u.lease_token, u.position, u.due_at, u.forget_seq,
+        u.abandoned_leases, u.position - u.extracted AS waiting
+), spent AS (
+    UPDATE extraction_limits l
+    SET free_at = GREATEST(l.free_at, now()) + make_interval(secs => GREATEST(
+        60.0 / l.users_a_minute, 60.0 * leased.waiting / l.interactions_a_minute))
+    FROM leased
+    WHERE l.tenant_id = leased.tenant_id
+        AND (l.users_a_minute IS NOT NULL OR l.interactions_a_minute IS NOT NULL)
 )
-UPDATE users u
-SET lease_token = gen_random_uuid(), leased_until = now() + make_interval(secs => %(lease)s),
-    abandoned_leases = CASE WHEN u.lease_token IS NULL THEN 0 ELSE u.abandoned_leases + 1 END
-FROM due
-WHERE u.tenant_id = due.tenant_id AND u.user_id = due.user_id
-RETURNING u.tenant_id, u.user_id, u.lease_token, u.position, u.due_at, u.forget_seq, u.abandoned_leases
+SELECT tenant_id, user_id, lease_token, position, due_at, forget_seq, abandoned_leases FROM leased
 
 -- next --
--- Seconds until the first of those who wait longest can be leased; NULL if nobody waits.
+-- Seconds until the first of those who wait longest in each tenant can be leased; NULL if nobody
+-- waits, or only users of tenants that are paused.
 -- unscoped: looks for due users in every tenant
-SELECT EXTRACT(epoch FROM min(leasable_at(u, %(quiet)s, %(full)s)) - now())::float8 AS seconds
-FROM (
-    SELECT u FROM users u
-    WHERE due_at IS NOT NULL
-        AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
-        AND (%(user)s::text IS NULL OR user_id = %(user)s)
-    ORDER BY backfill, due_at
+WITH RECURSIVE turns(backfill, tenant_id) AS (
+    SELECT b.backfill, COALESCE(%(tenant)s::text, '') FROM (VALUES (false), (true)) b(backfill)
+    UNION ALL
+    SELECT t.backfill, n.tenant_id
+    FROM turns t
+    CROSS JOIN LATERAL (
+        SELECT u.tenant_id FROM users u
+        WHERE u.due_at IS NOT NULL AND u.backfill = t.backfill AND u.tenant_id > t.tenant_id
+        ORDER BY u.tenant_id LIMIT 1
+    ) n
+    WHERE %(tenant)s::text IS NULL
+), waiting AS (
+    SELECT GREATEST(leasable_at(w.u, %(quiet)s, %(full)s), (
+        SELECT l.free_at FROM extraction_limits l WHERE l.tenant_id = t.tenant_id)) AS leasable
+    FROM turns t
+    CROSS JOIN LATERAL (
+        SELECT u FROM users u
+        WHERE u.tenant_id = t.tenant_id AND u.backfill = t.backfill AND u.due_at IS NOT NULL
+            AND (%(user)s::text IS NULL OR u.user_id = %(user)s)
+        ORDER BY u.due_at
+        LIMIT 1000
+    ) w
+    WHERE (SELECT l.paused_at IS NULL FROM extraction_limits l
+           WHERE l.tenant_id = t.tenant_id) IS NOT FALSE
     LIMIT 1000
-) waiting(u)
+)
+SELECT EXTRACT(epoch FROM min(leasable) - now())::float8 AS seconds FROM waiting
+
+-- limit --
+-- Pauses or throttles the extraction of the bound tenant; a pause keeps the throttle, and the reverse.
+-- unscoped: a tenant's row, which is no user's
+INSERT INTO extraction_limits AS l (tenant_id, paused_at, users_a_minute, interactions_a_minute)
+VALUES (%(tenant)s, CASE WHEN %(paused)s THEN now() END, %(users)s::int, %(interactions)s::int)
+ON CONFLICT (tenant_id) DO UPDATE
+    SET paused_at = COALESCE(l.paused_at, excluded.paused_at),
+        users_a_minute = CASE WHEN %(paused)s THEN l.users_a_minute ELSE excluded.users_a_minute END,
+        interactions_a_minute = CASE WHEN %(paused)s THEN l.interactions_a_minute
+                                     ELSE excluded.interactions_a_minute END,
+        free_at = now()
+
+-- free --
+-- Ends the pause and the throttle of the bound tenant; a row if there was one.
+-- unscoped: a tenant's row, which is no user's
+DELETE FROM extraction_limits WHERE tenant_id = %(tenant)s RETURNING tenant_id
+
+-- wake --
+-- Wakes the workers: a tenant may have users to lease that it had not.
+-- unscoped: touches no table
+SELECT pg_notify('memory_due', '')
+
+-- by_tenant --
+-- What waits in each tenant that has users due, or is paused or throttled: those who wait longest
+-- first.
+-- unscoped: the operator's view over every tenant; counts only
+SELECT COALESCE(u.tenant_id, l.tenant_id) AS tenant_id, COALESCE(u.users_due, 0) AS users_due,
+    COALESCE(u.waiting, 0)::bigint AS waiting, COALESCE(u.lag_seconds, 0)::float8 AS lag_seconds,
+    l.paused_at, l.users_a_minute, l.interactions_a_minute,
+    COALESCE(sum(u.waiting) FILTER (WHERE l.tenant_id IS NOT NULL) OVER (), 0)::bigint AS held_back,
+    COALESCE(max(u.live_seconds) FILTER (WHERE l.tenant_id IS NULL) OVER (), 0)::float8
+        AS live_seconds,
+    COALESCE(max(u.backfill_seconds) FILTER (WHERE l.tenant_id IS NULL) OVER (), 0)::float8
+        AS backfill_seconds
+FROM (
+    SELECT tenant_id, count(*) AS users_due, sum(position - extracted) AS waiting,
+        EXTRACT(epoch FROM now() - min(due_at) FILTER (WHERE due_at <= now())) AS lag_seconds,
+        EXTRACT(epoch FROM now() - min(due_at) FILTER (WHERE due_at <= now() AND NOT backfill))
+            AS live_seconds,
+        EXTRACT(epoch FROM now() - min(due_at) FILTER (WHERE due_at <= now() AND backfill))
+            AS backfill_seconds
+    FROM users WHERE due_at IS NOT NULL
+    GROUP BY tenant_id
+) u
+FULL JOIN extraction_limits l ON l.tenant_id = u.tenant_id
+ORDER BY (l.paused_at IS NOT NULL) DESC, (l.tenant_id IS NOT NULL) DESC, lag_seconds DESC, tenant_id
+LIMIT %(limit)s
+
+-- oldest --
+-- How long the live user has waited who waits longest, of tenants that nobody holds back.
+-- unscoped: the user may be any tenant's; tells a time alone
+SELECT EXTRACT(epoch FROM now() - u.due_at)::float8 AS seconds
+FROM users u
+WHERE u.due_at <= now() AND NOT u.backfill
+    AND NOT EXISTS (SELECT FROM extraction_limits l WHERE l.tenant_id = u.tenant_id)
+ORDER BY u.due_at LIMIT 1
 
 -- listen --
 -- Listens for users that become due.
@@ -193,8 +300,8 @@ WITH taken AS (
 SELECT user_id, session_id FROM taken ORDER BY user_id, session_id
 
 -- lag --
--- What waits, live and in backfill: users due, the longest wait, interactions not extracted; and
--- users that are leased, also by expired leases.
+-- What waits, live and in backfill: users due, interactions not extracted; and users that are
+-- leased, also by expired leases.
 -- unscoped: the operator's view over every tenant; counts only
 SELECT count(*) FILTER (WHERE due_at IS NOT NULL) AS users_due,
     count(*) FILTER (WHERE due_at IS NOT NULL AND backfill) AS backfill_users,
@@ -203,19 +310,26 @@ SELECT count(*) FILTER (WHERE due_at IS NOT NULL) AS users_due,
     COALESCE(sum(position - extracted), 0)::bigint AS waiting,
     COALESCE(sum(position - extracted) FILTER (WHERE due_at IS NOT NULL AND backfill), 0)::bigint
         AS backfill_waiting,
-    COALESCE(max(EXTRACT(epoch FROM now() - due_at)) FILTER (WHERE due_at <= now()
-        AND NOT backfill), 0)::float8 AS oldest_seconds,
-    COALESCE(max(EXTRACT(epoch FROM now() - due_at)) FILTER (WHERE due_at <= now()
-        AND backfill), 0)::float8 AS backfill_seconds,
     count(*) FILTER (WHERE leased_until > now()) AS leased,
     count(*) FILTER (WHERE leased_until <= now()) AS leases_expired
 FROM users
 
 -- set_aside --
--- The bound tenant's sessions that were set aside, newest first, and how many there are.
-SELECT user_id, session_id, ordinal, attempts, error, set_aside_at, count(*) OVER () AS total
-FROM session_progress
-WHERE tenant_id = %(tenant)s AND (%(user)s = '' OR user_id = %(user)s)
-    AND set_aside_at IS NOT NULL
-ORDER BY set_aside_at DESC
+-- The bound tenant's sessions that were set aside and still wait, newest first. Those of a retired
+-- generation are history.
+SELECT p.user_id, p.session_id, p.ordinal, p.attempts, p.error, p.set_aside_at
+FROM session_progress p JOIN generations g ON g.generation = p.generation AND g.state <> 'retired'
+WHERE p.tenant_id = %(tenant)s AND (%(user)s = '' OR p.user_id = %(user)s)
+    AND p.set_aside_at IS NOT NULL
+ORDER BY p.set_aside_at DESC
 LIMIT 100
+
+-- set_aside_by_tenant --
+-- How many sessions were set aside and still wait, in each tenant that has such.
+-- unscoped: the operator's view over every tenant; counts only
+SELECT p.tenant_id, count(*) AS sessions, sum(count(*)) OVER ()::bigint AS total
+FROM session_progress p JOIN generations g ON g.generation = p.generation AND g.state <> 'retired'
+WHERE p.set_aside_at IS NOT NULL
+GROUP BY p.tenant_id
+ORDER BY max(p.set_aside_at) DESC
+LIMIT %(limit)s
