@@ -22,6 +22,8 @@ from anyio import to_thread
 from psycopg.rows import DictRow
 
 from consumers.runtime import wakeups
+from consumers.runtime.health import Health
+from consumers.runtime.task_groups import beside
 from consumers.runtime.tenants import NOBODY, tenants, users
 from memory.backoff import backoff
 from memory.bus.kafka import DELIVERY_SECONDS
@@ -50,6 +52,10 @@ LEASE_SECONDS = 30.0
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
 """Seconds between two tries while the store or the brokers are in trouble, doubling."""
+
+
+REPORT_SECONDS = 60.0
+"""Seconds between two log lines of normal work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +173,7 @@ class Publisher:
         self._sink = sink
         self._token: UUID = uuid4()
         self.done = Published()
+        self.health = Health("changes publish")
 
     async def drain(self) -> Published:
         """Publishes until no changes wait; does nothing if another publisher is running.
@@ -181,23 +188,46 @@ class Publisher:
 
     async def follow(self) -> None:
         """Publishes for ever; waits while the store or the brokers are away."""
-        async with wakeups.listening(self._database, "changes.listen") as heard, self._leading():
+        async with (
+            wakeups.listening(self._database, "changes.listen") as heard,
+            beside(self._report),
+            self._leading(),
+        ):
             trouble, woken = 0, False
             while True:
+                self.health.beat()
                 expected = heard.expected()
                 try:
                     while await self._batch():
+                        self.health.beat()
                         trouble = 0
                 except ExperientialMemoryError as error:
                     if not error.retriable:
                         raise
-                    logger.warning("publishing waits: %s", error)
+                    logger.warning(
+                        "publishing waits: %s", error, extra={"event": "publishing_waits"}
+                    )
+                    server = "store" if isinstance(error, StoreUnavailable) else "brokers"
+                    self.health.waits(server, error)
                     await anyio.sleep(backoff(trouble, first=FIRST_WAIT, longest=LONGEST_WAIT))
                     trouble += 1
                     continue
+                self.health.works()
                 # Also to keep the lease, or to notice that its holder has gone.
                 longest = wakeups.SETTLE_SECONDS if woken else LEASE_SECONDS / 3
                 woken = await wakeups.sleep(expected, longest)
+
+    async def _report(self) -> None:
+        """Logs once a minute what was published since."""
+        while True:
+            before = self.done.changes
+            await anyio.sleep(REPORT_SECONDS)
+            figures = {"changes": self.done.changes - before}
+            logger.info(
+                "published %(changes)d changes",
+                figures,
+                extra={"event": "publishing", "figures": figures},
+            )
 
     @asynccontextmanager
     async def _leading(self) -> AsyncIterator[None]:

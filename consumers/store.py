@@ -7,16 +7,18 @@ from itertools import count
 from typing import TypeVar
 
 import anyio
+import psycopg
 
 from consumers.extraction import Worker, installed_extractors
 from consumers.extraction.derivation import ExtractionReport
+from consumers.runtime.health import Health, Probe
 from extractors.language_model import conflicts
 from extractors.language_model.conflicts import ConflictResolver
 from extractors.language_model.ledger import AsksModels
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
 from memory import migrate
 from memory.backoff import backoff
-from memory.database import Database, DatabaseRole, resolve_url
+from memory.database import Database, DatabaseRole, queries, refused_or_unavailable, resolve_url
 from memory.embedding import Embedder, create_embedder
 from memory.errors import ConfigurationError, StoreUnavailable
 from memory.settings import Settings
@@ -27,6 +29,9 @@ T = TypeVar("T")
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 """Seconds between two tries to reach a store that is away, doubling."""
+
+PROBE_TIMEOUT = 3
+"""Seconds in which a store has to let a probe in."""
 
 
 async def store_url(settings: Settings) -> str:
@@ -42,6 +47,25 @@ async def store_url(settings: Settings) -> str:
     else:
         await migrate.check(url, settings.connect_timeout)
     return url
+
+
+def store_probe(settings: Settings) -> Probe | None:
+    """Returns what finds out whether the store answers; None for the embedded one.
+
+    It opens a connection of its own, so it also sees a server that stopped in the middle.
+    """
+    if settings.database_url is None:
+        return None
+    url = settings.database_url.get_secret_value()
+
+    def probe() -> None:
+        try:
+            with psycopg.connect(url, autocommit=True, connect_timeout=PROBE_TIMEOUT) as connection:
+                connection.execute(queries.statement("connection.alive"))
+        except psycopg.OperationalError as error:
+            raise refused_or_unavailable(error) from error
+
+    return probe
 
 
 @asynccontextmanager
@@ -112,7 +136,10 @@ async def open_worker(
 
 @asynccontextmanager
 async def reached(
-    opening: Callable[[], AbstractAsyncContextManager[T]], *, patient: bool
+    opening: Callable[[], AbstractAsyncContextManager[T]],
+    *,
+    patient: bool,
+    health: Health | None = None,
 ) -> AsyncIterator[T]:
     """Enters the context of `opening`; if `patient`, waits until the store can be reached.
 
@@ -123,18 +150,26 @@ async def reached(
         StoreUnavailable: the store cannot be reached, and `patient` is false.
     """
     async with AsyncExitStack() as stack:
-        yield await _entered(stack, opening, patient)
+        yield await _entered(stack, opening, patient, health or Health("command"))
 
 
 async def _entered(
-    stack: AsyncExitStack, opening: Callable[[], AbstractAsyncContextManager[T]], patient: bool
+    stack: AsyncExitStack,
+    opening: Callable[[], AbstractAsyncContextManager[T]],
+    patient: bool,
+    health: Health,
 ) -> T:
     for attempt in count():
         try:
-            return await stack.enter_async_context(opening())
+            health.beat("start")
+            entered = await stack.enter_async_context(opening())
         except StoreUnavailable as error:
             if not patient:
                 raise
-            logger.warning("waiting for the store: %s", error)
+            logger.warning("waiting for the store: %s", error, extra={"event": "store_away"})
+            health.waits("store", error)
+        else:
+            health.end("start")
+            return entered
         await anyio.sleep(backoff(attempt, first=FIRST_WAIT, longest=LONGEST_WAIT))
     raise AssertionError("unreachable")

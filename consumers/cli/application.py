@@ -12,7 +12,10 @@ from typing import Any, NoReturn
 import click
 
 from consumers.cli.exit_codes import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_UNAVAILABLE
+from consumers.runtime import logs
 from memory.errors import ConfigurationError, ExperientialMemoryError
+
+logger = logging.getLogger(__name__)
 
 if find_spec("rich") is None:  # it is imported late, but missed early
     raise ModuleNotFoundError("No module named 'rich'", name="rich")
@@ -39,6 +42,7 @@ COMMANDS = {  # each in the module of its name, and its line in `memory --help`
     "rollback": "Give every user back to the live generation, at once.",
     "promote": "Make a generation that serves all users the live one.",
     "retire": "Remove a generation and all its memories.",
+    "tenants": "Show what waits in each tenant; pause or throttle one.",
     "topics": "Create the Kafka topics, or print the schema of their messages.",
     "store": "Show or renew the identity of the store.",
     "migrate": "Migrate the database to this release.",
@@ -111,32 +115,10 @@ def _report(error: Exception, message: str, given: Sequence[str]) -> None:
     if "--json" in given:
         document = {"error": {"type": type(error).__name__, "message": line}}
         click.echo(json.dumps(document, ensure_ascii=False))
+    elif logs.as_json():
+        logger.error("%s", line, extra={"event": "failed", "figures": {"error": logs.named(error)}})
     else:
         click.echo(f"error: {line}", err=True)
-
-
-class _OneLine(logging.Formatter):
-    """A log record as one line, without its traceback."""
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802, ARG002 - logging's own name
-        return ""
-
-    def format(self, record: logging.LogRecord) -> str:
-        cause = record.exc_info[1] if record.exc_info else None
-        return " ".join(super().format(record).split()) + (f": {cause}" if cause else "")
-
-
-def _log_to_stderr(verbose: bool) -> None:
-    # kafka-python tells of every connection it tries; what comes of it our own errors say.
-    # psycopg's pool does the same; a loop that waits names the server's reason.
-    for driver in ("kafka", "psycopg"):
-        logging.getLogger(driver).setLevel(logging.NOTSET if verbose else logging.CRITICAL)
-    handler = logging.StreamHandler()
-    line = "%(levelname)s %(name)s: %(message)s"
-    handler.setFormatter(logging.Formatter(line) if verbose else _OneLine("%(message)s"))
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True
-    )
 
 
 EPILOG = """\b
@@ -157,11 +139,22 @@ an embedded server keeps its data in MEMORY_DATA_DIR.
 
 @click.group(cls=CommandGroup, epilog=EPILOG, context_settings={"max_content_width": 100})
 @click.version_option(package_name="experiential-memory", prog_name="memory")
-@click.option("--verbose", is_flag=True, help="Log every step to stderr, with tracebacks.")
-def memory(verbose: bool) -> None:
+@click.option(
+    "--verbose", is_flag=True, help="Log every step to stderr, and where errors came from."
+)
+@click.option(
+    "--log-format",
+    type=click.Choice([form.value for form in logs.LogFormat]),
+    envvar="MEMORY_LOG_FORMAT",
+    show_envvar=True,
+    default=logs.LogFormat.TEXT.value,
+    show_default=True,
+    help="How lines on stderr look.",
+)
+def memory(verbose: bool, log_format: str) -> None:
     """Memory for AI agents: record interactions, derive memories, recall them with citations.
 
     Every command takes --json, which prints one JSON document to stdout, errors included;
     progress and messages go to stderr.
     """
-    _log_to_stderr(verbose)
+    logs.to_stderr(logs.LogFormat(log_format), verbose=verbose)

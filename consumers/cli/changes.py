@@ -28,11 +28,14 @@ from consumers.cli.options import (
     any_tenant_option,
     configured,
     example,
+    health_option,
     json_option,
     run,
     stopping_at_signals,
 )
-from consumers.store import reached, worker_database
+from consumers.runtime import logs
+from consumers.runtime.health import Health, HealthAddress, answering
+from consumers.store import reached, store_probe, worker_database
 from memory.settings import Settings
 
 
@@ -153,26 +156,36 @@ async def _snapshot(settings: Settings, tenant: str | None) -> StreamState:
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     help="Append JSON lines to this file, or - for stdout. Default: the Kafka topic of changes.",
 )
+@health_option
 @json_option
-def publish_command(follow: bool, to: Path | None, as_json: bool) -> None:
+def publish_command(follow: bool, to: Path | None, health: HealthAddress, as_json: bool) -> None:
     """Send the waiting changes.
 
     Each is deleted once it is acknowledged. Several of these may run: one publishes, and another
     takes over if it fails.
     """
     done = Published()
-    with stopping_at_signals(follow):
-        run(_publish, configured(), done, to, follow)
+    settings = configured()
+    if follow:
+        logs.inform()
+    told = Health("changes publish", store_probe(settings))
+    with answering(told, health), stopping_at_signals(follow):
+        run(_publish, settings, done, to, follow, told)
     if to is None or str(to) != "-" or as_json:
         output.answer(done, as_json, lambda: _published(done))
 
 
-async def _publish(settings: Settings, done: Published, to: Path | None, follow: bool) -> None:
+async def _publish(
+    settings: Settings, done: Published, to: Path | None, follow: bool, health: Health
+) -> None:
     began = monotonic()
     opening = partial(worker_database, settings)
-    async with reached(opening, patient=follow) as database, _sink(settings, to) as sink:
+    async with (
+        reached(opening, patient=follow, health=health) as database,
+        _sink(settings, to) as sink,
+    ):
         publisher = Publisher(database, sink)
-        publisher.done = done
+        publisher.done, publisher.health = done, health
         try:
             await (publisher.follow() if follow else publisher.drain())
         finally:

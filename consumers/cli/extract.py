@@ -12,6 +12,7 @@ from consumers.cli.options import (
     configured,
     example,
     fail_on,
+    health_option,
     json_option,
     run,
     stopping_at_signals,
@@ -19,7 +20,9 @@ from consumers.cli.options import (
 from consumers.extraction.derivation import ExtractionReport
 from consumers.extraction.leases import UserFilter, retry_set_aside
 from consumers.extraction.worker import AT_ONCE
-from consumers.store import open_worker, reached, worker_database
+from consumers.runtime import logs
+from consumers.runtime.health import Health, HealthAddress, answering
+from consumers.store import open_worker, reached, store_probe, worker_database
 from memory.settings import Settings
 
 
@@ -48,6 +51,7 @@ from memory.settings import Settings
 )
 @click.option("--user", help="Only this user.")
 @any_tenant_option
+@health_option
 @json_option
 def extract_command(
     follow: bool,
@@ -55,6 +59,7 @@ def extract_command(
     retry_set_aside: bool,
     user: str | None,
     tenant: str | None,
+    health: HealthAddress,
     as_json: bool,
 ) -> None:
     """Derive memories from the interactions recorded since the last run.
@@ -67,8 +72,12 @@ def extract_command(
     if retry_set_aside:
         taken = run(_retry, configured(), whose)
         output.say(f"retrying {output.counted(taken, 'session')}")
-    with stopping_at_signals(follow):
-        run(_extract, configured(), done, whose, workers, follow)
+    settings = configured()
+    if follow:
+        logs.inform()
+    told = Health("extract", store_probe(settings))
+    with answering(told, health), stopping_at_signals(follow):
+        run(_extract, settings, done, whose, workers, follow, told)
     output.answer(done, as_json, lambda: output.extracted(done))
     fail_on(done.failures)
 
@@ -79,7 +88,12 @@ async def _retry(settings: Settings, whose: UserFilter) -> int:
 
 
 async def _extract(
-    settings: Settings, done: ExtractionReport, whose: UserFilter, workers: int, follow: bool
+    settings: Settings,
+    done: ExtractionReport,
+    whose: UserFilter,
+    workers: int,
+    follow: bool,
+    health: Health,
 ) -> None:
     began = monotonic()
     # Each worker commits on one connection and renews its lease on another.
@@ -87,7 +101,8 @@ async def _extract(
     waiting = None if follow or whose != UserFilter() else await _waiting(settings)
     with output.progress("extracting", "interactions", waiting) as advance:
         opening = partial(open_worker, pooled, lambda so_far: advance(so_far.interactions))
-        async with reached(opening, patient=follow) as worker:
+        async with reached(opening, patient=follow, health=health) as worker:
+            worker.health = health
             try:
                 if follow:
                     output.say("following; press Ctrl-C to stop")

@@ -15,12 +15,15 @@ from consumers.cli import output
 from consumers.cli.options import (
     configured,
     example,
+    health_option,
     json_option,
     run,
 )
 from consumers.ingest.mapping import read_mapping
 from consumers.ingest.options import IngestOptions
-from consumers.store import store_url
+from consumers.runtime import logs
+from consumers.runtime.health import Health, HealthAddress, answering
+from consumers.store import store_probe, store_url
 from memory.errors import ConfigurationError
 from memory.optional import extra
 
@@ -60,6 +63,7 @@ COLLECT_AFTER = 20_000
 @click.option(
     "--accept-loss", is_flag=True, help="Continue after a gap, a truncation, or a recreated topic."
 )
+@health_option
 @json_option
 def ingest_command(
     group: str | None,
@@ -67,6 +71,7 @@ def ingest_command(
     mapping: Path | None,
     drain: bool,
     accept_loss: bool,
+    health: HealthAddress,
     as_json: bool,
 ) -> None:
     """Write the topic of MEMORY_KAFKA_TOPIC to the log, until stopped.
@@ -90,12 +95,15 @@ def ingest_command(
     with extra("kafka"):
         from consumers.ingest.running import Ingest
     settle_in()
-    with output.progress("ingesting", "records") as advance:
+    logs.inform()
+    told = Health("ingest", store_probe(settings))
+    with answering(told, health), output.progress("ingesting", "records") as advance:
         ingest = Ingest(
             settings,
             lambda: run(store_url, settings),
             options,
             lambda so_far: advance(so_far.records),
+            told,
         )
         output.say("ingesting; press Ctrl-C to stop")
         with _stopping(ingest):

@@ -4,12 +4,15 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import wraps
 from typing import TypeVar, TypeVarTuple
 
 import anyio
 import click
 from pydantic import ValidationError
 
+from consumers.cli import output
+from consumers.runtime.health import HealthAddress
 from memory.bus.freshness import TIMEOUT
 from memory.errors import ConfigurationError
 from memory.models import Receipt
@@ -66,7 +69,36 @@ believed_at_option = click.option(
     metavar="TIME",
     help="What was believed at this time, before anything learned or retracted since.",
 )
+health_options = [
+    click.option(
+        "--health-port",
+        type=click.IntRange(min=0, max=65_535),
+        envvar="MEMORY_HEALTH_PORT",
+        show_envvar=True,
+        help="Answer /healthz and /readyz on this port; 0 takes a free one. Default: nowhere.",
+    ),
+    click.option(
+        "--health-host",
+        envvar="MEMORY_HEALTH_HOST",
+        show_envvar=True,
+        default=HealthAddress.host,
+        show_default=True,
+        help="The address to answer on.",
+    ),
+]
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def health_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds --health-port and --health-host, handed to the command as `health: HealthAddress`."""
+
+    @wraps(command)
+    def with_address(*, health_port: int | None, health_host: str, **given: object) -> None:
+        command(**given, health=HealthAddress(health_host, health_port))
+
+    for option in reversed(health_options):
+        with_address = option(with_address)
+    return with_address
 
 
 def receipt_of(after: str | None) -> Receipt | None:
@@ -132,10 +164,9 @@ def stopping_at_signals(follow: bool) -> Iterator[None]:
 def fail_on(failures: int) -> None:
     """Ends the command with exit code 1 if extraction failed on sessions."""
     if failures:
-        click.echo(
+        output.say(
             f"error: extraction failed {failures} times; run `memory extract` to retry;"
-            " `memory status` lists the sessions set aside",
-            err=True,
+            " `memory status` lists the sessions set aside"
         )
         click.get_current_context().exit(1)
 

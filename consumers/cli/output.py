@@ -1,6 +1,7 @@
 """Prints the output of commands: one JSON document, or text for people."""
 
 import json
+import logging
 import os
 import re
 import sys
@@ -23,8 +24,12 @@ from rich.table import Table
 from rich.text import Text
 
 from consumers.extraction.derivation import ExtractionReport
+from consumers.runtime import logs
 from memory.context.assembly import Context
 from memory.models import Evidence, Explanation, Memory, Recall
+
+logger = logging.getLogger(__name__)
+logger.setLevel(logging.INFO)  # what a command says is for whoever called it
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 QUOTE_CHARACTERS = 300
@@ -48,8 +53,11 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(message: str) -> None:
-    """Prints one line to stderr."""
-    click.echo(message, err=True)
+    """Prints one line to stderr; as a log line where all of stderr is JSON."""
+    if logs.as_json():
+        logger.info("%s", message, extra={"event": "said"})
+    else:
+        click.echo(message, err=True)
 
 
 def warn_of_stale(fresh: bool, waited: float, missing: str) -> None:

@@ -21,8 +21,9 @@ from consumers.extraction.leases import (
     UserFilter,
 )
 from consumers.generations.registry import Generation, followed_generations
-from consumers.runtime import wakeups
-from consumers.runtime.task_groups import together
+from consumers.runtime import logs, wakeups
+from consumers.runtime.health import Health
+from consumers.runtime.task_groups import beside, together
 from consumers.runtime.wakeups import Wakeups
 from extractors.language_model.conflicts import ConflictResolver
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
@@ -30,7 +31,13 @@ from memory.backoff import backoff
 from memory.beliefs.long_term import LongTerm
 from memory.database import Database
 from memory.embedding import Embedder
-from memory.errors import ConcurrentWrite, ConfigurationError, ExperientialMemoryError, LeaseLost
+from memory.errors import (
+    ConcurrentWrite,
+    ConfigurationError,
+    ExperientialMemoryError,
+    LeaseLost,
+    StoreUnavailable,
+)
 from memory.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -41,6 +48,15 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0
 AT_ONCE = 2
 """Users that a command extracts at once: the worker embeds one's texts while it reads and commits
 another's."""
+
+REPORT_SECONDS = 60.0
+"""Seconds between two log lines of a worker that follows."""
+
+TICK_SECONDS, LATE_SECONDS = 1.0, 60.0
+"""How often the event loop says that it runs, and how long it may not."""
+
+USER_SECONDS = 900.0
+"""How long a worker may take from one commit of a user to the next: a model may be slow."""
 
 LEAST_PAUSE = 0.05
 """Seconds between two looks for work: a due user may be locked by its own writer."""
@@ -62,6 +78,7 @@ class Worker:
     resolver: decides the conflicts that the rules leave open; without one they stay open.
     done: the report on the live generation.
     beside: the report on the shadows that are kept up with it.
+    health: told of each step while the worker follows.
     """
 
     def __init__(
@@ -81,6 +98,7 @@ class Worker:
         self._progress = progress
         self.done = ExtractionReport()
         self.beside = ExtractionReport()
+        self.health = Health("extract")
 
     async def drain(
         self, tenant: str | None = None, user: str | None = None, *, at_once: int = 1
@@ -108,27 +126,58 @@ class Worker:
         When it is stopped from outside, it releases its users at once.
         """
         leases = Leases(self.database, self._settings, UserFilter(tenant, user))
-        async with wakeups.listening(self.database, "leases.listen") as heard:
+        async with (
+            wakeups.listening(self.database, "leases.listen") as heard,
+            beside(self._tick, partial(self._report, leases)),
+        ):
             await together(at_once, partial(self._follow, leases, heard))
+
+    async def _tick(self) -> None:
+        while True:
+            self.health.beat("event loop", within=LATE_SECONDS)
+            await anyio.sleep(TICK_SECONDS)
+
+    async def _report(self, leases: Leases) -> None:
+        """Logs once a minute what was done since, and how long the oldest user has waited."""
+        while True:
+            users, interactions = self.done.users, self.done.interactions
+            await anyio.sleep(REPORT_SECONDS)
+            figures = {
+                "interactions": self.done.interactions - interactions,
+                "users": self.done.users - users,
+                "lag_seconds": await leases.lag_seconds(),
+            }
+            logger.info(
+                "extracted %(interactions)d interactions of %(users)d users; the oldest user has"
+                " waited %(lag_seconds)s s",
+                figures,
+                extra={"event": "extracting", "figures": figures},
+            )
 
     async def _follow(self, leases: Leases, heard: Wakeups) -> None:
         quiet, trouble, woken = self._settings.debounce, 0, False
+        loop = f"users {id(anyio.get_current_task()):x}"
         while True:
+            self.health.beat(loop, within=USER_SECONDS)
             expected = heard.expected()
             try:
                 while lease := await leases.acquire(quiet):
+                    self.health.works()
                     await self._work(leases, lease)
+                    self.health.beat(loop, within=USER_SECONDS)
                     trouble = 0
                 longest = wakeups.SETTLE_SECONDS if woken else wakeups.POLL_SECONDS
                 seconds_until_due = await leases.seconds_until_due(quiet, longest)
             except ExperientialMemoryError as error:
                 if not error.retriable:
                     raise
-                logger.warning("extraction waits: %s", error)
+                logger.warning("extraction waits: %s", error, extra={"event": "extraction_waits"})
+                self.health.waits(_server(error), error)
                 await anyio.sleep(backoff(trouble, first=FIRST_WAIT, longest=LONGEST_WAIT))
                 trouble += 1
             else:
                 trouble = 0
+                self.health.works()
                 # Who turned due just now is not to be taken before the time of being quiet is up.
                 woken = await wakeups.sleep(
                     expected, max(LEAST_PAUSE, seconds_until_due), after=quiet
@@ -136,8 +185,9 @@ class Worker:
 
     async def _work(self, leases: Leases, lease: Lease) -> None:
         try:
-            async with leases.renewing(lease):
-                await self._extract_user(lease)
+            with logs.about(tenant=lease.scope.tenant):
+                async with leases.renewing(lease):
+                    await self._extract_user(lease)
         except (LeaseLost, ConcurrentWrite) as error:
             # Nothing was committed that was not ours to commit; who holds the user now goes on.
             logger.info("user %r: %s", lease.scope.user, error)
@@ -184,3 +234,7 @@ class Worker:
             lambda _: self._progress(self.done),
             self._resolver,
         )
+
+
+def _server(error: ExperientialMemoryError) -> str:
+    return "store" if isinstance(error, StoreUnavailable) else "model or embedder"

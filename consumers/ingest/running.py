@@ -2,20 +2,25 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event
 from time import monotonic
 
 from consumers.ingest.options import IngestOptions
 from consumers.ingest.session import ConsumerSession, open_session
 from consumers.ingest.store import Counts
+from consumers.runtime.health import Health
 from memory.backoff import backoff
-from memory.errors import ConcurrentWrite, ExperientialMemoryError, StoreUnavailable
+from memory.errors import BusUnavailable, ConcurrentWrite, ExperientialMemoryError, StoreUnavailable
 from memory.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0
 """Seconds between two tries, doubling."""
+
+REPORT_SECONDS = 60.0
+"""Seconds between two log lines of normal work."""
 
 
 class Trouble:
@@ -36,8 +41,41 @@ class Trouble:
         """Ends the row of failures."""
         if self._failures:
             seconds = monotonic() - self._since
-            logger.warning("ingest goes on after %d tries, %.1f s", self._failures, seconds)
+            logger.warning(
+                "ingest goes on after %d tries, %.1f s",
+                self._failures,
+                seconds,
+                extra={"event": "ingest_goes_on"},
+            )
         self._failures = 0
+
+
+class Reported:
+    """What was done when the last line was logged, and when that was."""
+
+    def __init__(self, done: Counts) -> None:
+        self._done = replace(done)
+        self._at = monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time for another line."""
+        return monotonic() - self._at >= REPORT_SECONDS
+
+    def tell(self, done: Counts, behind: int) -> None:
+        """Logs what was done since the last line; `behind`: messages that wait in the topic."""
+        before, self._done, self._at = self._done, replace(done), monotonic()
+        figures = {
+            "records": done.records - before.records,
+            "appended": done.appended - before.appended,
+            "dead_letters": done.set_aside - before.set_aside,
+            "behind": behind,
+        }
+        logger.info(
+            "ingested %(records)d records, %(appended)d of them appended; %(behind)d wait in this"
+            " process's partitions",
+            figures,
+            extra={"event": "ingesting", "figures": figures},
+        )
 
 
 class Ingest:
@@ -52,8 +90,11 @@ class Ingest:
         locate: Callable[[], str],
         options: IngestOptions,
         progress: Callable[[Counts], None] = lambda _: None,
+        health: Health | None = None,
     ) -> None:
         self.done = Counts()
+        self._health = health or Health("ingest")
+        self._reported = Reported(self.done)
         self._settings = settings
         self._locate = locate
         self._options = options
@@ -75,6 +116,7 @@ class Ingest:
             ConfigurationError: brokers or database do not let this process work.
         """
         while not self._stopping.is_set():
+            self._health.beat()
             try:
                 self._membership()
             except ExperientialMemoryError as error:
@@ -90,6 +132,7 @@ class Ingest:
         session = open_session(self._settings, self._locate(), self._options, self._count)
         try:
             while not self._stopping.is_set():
+                self._health.beat()
                 try:
                     went_on = session.step()
                 except (StoreUnavailable, ConcurrentWrite) as error:
@@ -97,6 +140,7 @@ class Ingest:
                         raise
                     self._hold(session, error)
                     continue
+                self._worked(session)
                 if not went_on and self._options.drain and session.drained():
                     return
         finally:
@@ -106,6 +150,12 @@ class Ingest:
         self._trouble.over()
         self.done.add(counts)
         self._progress(self.done)
+
+    def _worked(self, session: ConsumerSession) -> None:
+        self._health.works()
+        self._health.about["partitions"] = session.partitions
+        if self._reported.due():
+            self._reported.tell(self.done, session.behind())
 
     def _hold(self, session: ConsumerSession, error: ExperientialMemoryError) -> None:
         """Keeps the partitions while the database is away.
@@ -127,7 +177,9 @@ class Ingest:
         self, error: ExperientialMemoryError, pause: Callable[[float], object] | None = None
     ) -> None:
         delay = self._trouble.again()
-        logger.warning("ingest waits %.1f s: %s", delay, error)
+        logger.warning("ingest waits %.1f s: %s", delay, error, extra={"event": "ingest_waits"})
+        self._health.waits("brokers" if isinstance(error, BusUnavailable) else "store", error)
         deadline = monotonic() + delay
         while (left := deadline - monotonic()) > 0 and not self._stopping.is_set():
+            self._health.beat()
             (pause or self._stopping.wait)(left)

@@ -118,6 +118,16 @@ class ConsumerSession:
         """Whether an assignment failed: this session has no valid position, and ends."""
         return self._assignment.failure is not None
 
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions of this process, in order."""
+        return sorted(p.partition for p in self._assignment.owned)
+
+    def behind(self) -> int:
+        """How many messages wait in them, as the brokers said with the last records they sent."""
+        ends = {owned: self._consumer.highwater(p) for p, owned in self._assignment.owned.items()}
+        return sum(max(0, end - owned.applied) for owned, end in ends.items() if end is not None)
+
     def step(self) -> bool:
         """Reads and starts the next batch; returns whether the previous one is applied now.
 
