@@ -21,6 +21,7 @@ from consumers.extraction.leases import (
 )
 from consumers.extraction.model_ledger import PostgresLedger, keeping
 from consumers.generations.registry import Generation, State
+from consumers.runtime import logs
 from extractors.language_model.conflicts import ConflictResolver
 from extractors.language_model.ledger import AsksModels
 from extractors.protocol import LOOK_BACK, MOST_BELIEVED, Extractor, LogSlice, Reading
@@ -193,7 +194,12 @@ class Derivation:
             self._database, self._settings, lease, generation=generation, session=scope.session
         )
         if not begun:
-            logger.warning("session %r of user %r is set aside", scope.session, scope.user)
+            logger.warning(
+                "session %r of user %r is set aside",
+                scope.session,
+                scope.user,
+                extra={"event": "session_set_aside"},
+            )
             self._done.failures += 1
         return begun
 
@@ -228,7 +234,12 @@ class Derivation:
         except Yielded:
             raise
         except ExtractionWaits as wait:  # nobody's fault, and no attempt used up
-            logger.warning("extraction of user %r waits: %s", scope.user, wait)
+            logger.warning(
+                "extraction of user %r waits: %s",
+                scope.user,
+                wait,
+                extra={"event": "session_waits"},
+            )
             self._done.waiting += 1
             generation = self._generation.id
             await defer(
@@ -238,7 +249,13 @@ class Derivation:
         except Exception as error:
             if _is_trouble(error):
                 raise
-            logger.exception("session %r of user %r", scope.session, scope.user)
+            with logs.about(trace=await self._trace_id(scope)):
+                logger.exception(
+                    "session %r of user %r",
+                    scope.session,
+                    scope.user,
+                    extra={"event": "session_failed"},
+                )
             self._done.failures += 1
             generation = self._generation.id
             retry = await fail(
@@ -251,6 +268,12 @@ class Derivation:
             )
             return _Attempt(done=False, retry=retry)
         return _Attempt(done=True)
+
+    async def _trace_id(self, scope: Scope) -> str | None:
+        """The trace of the newest request that recorded into the session, if it named one."""
+        session = {"session": scope.session or ""}
+        rows = await self._database.fetch(scope, "log.newest_trace", session)
+        return logs.trace_id(rows[0]["traceparent"]) if rows else None
 
     async def _extract_session(
         self, lease: Lease, scope: Scope, due: Due, between: Between

@@ -22,6 +22,7 @@ from consumers.ingest.records import Accepted, Reason, Record, record_time
 from consumers.ingest.sending import Sender
 from consumers.ingest.store import Batch, Counts, IngestStore, OffsetRange, RowRefused
 from consumers.ingest.stream import OUT_OF_RANGE, out_of_range, recreated, refuse_recreated
+from consumers.runtime import logs
 from memory.bus.kafka_connection import client_options, described, translated
 from memory.errors import BusRefused, ConcurrentWrite, ExperientialMemoryError
 from memory.settings import Settings
@@ -257,7 +258,14 @@ class ConsumerSession:
         if sum(len(s.accepted) for s in ranges) == 1:
             (range_,) = (s for s in ranges if s.accepted)
             refused = range_.accepted.pop()
-            logger.warning("the database refuses offset %d: %s", refused.record.offset, error)
+            tenant = refused.incoming.interaction.scope.tenant
+            with logs.about(tenant=tenant, trace=logs.trace_id(refused.trace.parent)):
+                logger.warning(
+                    "the database refuses offset %d: %s",
+                    refused.record.offset,
+                    error,
+                    extra={"event": "row_refused"},
+                )
             range_.rejected.append(refused.rejected(Reason.REFUSED, str(error)))
             return self._commit(Batch.of(ranges))
         counts = Counts()

@@ -73,10 +73,10 @@ class Health:
         self._lock = Lock()
         self._probing = Lock()  # apart, so that a slow answer holds up no loop
 
-    def beat(self, loop: str = "loop", *, within: float = STEP_SECONDS) -> None:
+    def beat(self, loop: str = "loop", *, within: float | None = None) -> None:
         """Says that a loop made a step, and takes the next one `within` seconds."""
         with self._lock:
-            self._beats[loop] = _Beat(monotonic(), within)
+            self._beats[loop] = _Beat(monotonic(), STEP_SECONDS if within is None else within)
 
     def end(self, loop: str = "loop") -> None:
         """Says that a loop is over: no more steps are expected of it."""

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from traceback import extract_tb
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from memory.optional import extra
 
@@ -38,9 +38,6 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-_format = LogFormat.TEXT
-
-
 @contextmanager
 def about(*, tenant: str | None = None, trace: str | None = None) -> Iterator[None]:
     """Gives the lines of the block a tenant, and the id of a W3C trace where one is known."""
@@ -58,20 +55,20 @@ def trace_id(traceparent: str | None) -> str | None:
     return traceparent.split("-")[1] if traceparent else None
 
 
-def to_stderr(form: LogFormat = LogFormat.TEXT, *, verbose: bool = False) -> None:
-    """Sends log lines to stderr: warnings, or with `verbose` every step.
+def to_stderr(
+    form: LogFormat = LogFormat.TEXT, *, verbose: bool = False, stream: TextIO | None = None
+) -> None:
+    """Sends log lines to stderr, or to `stream`: warnings, or with `verbose` every step.
 
     Raises:
         MissingDependency: JSON is wanted, and python-json-logger is not installed.
     """
-    global _format  # noqa: PLW0603 - the process has one stderr
-    _format = form
-    handler = logging.StreamHandler()
+    handler = _Handler(form, stream)
     handler.addFilter(_Labels(verbose=verbose))
     handler.setFormatter(_json_lines() if form is LogFormat.JSON else _TextLines(verbose=verbose))
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True
-    )
+    root = logging.getLogger()
+    root.handlers = [h for h in root.handlers if not isinstance(h, _Handler)] + [handler]
+    root.setLevel(logging.INFO if verbose else logging.WARNING)
     for name in OURS:
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.NOTSET)
     json = form is LogFormat.JSON
@@ -88,7 +85,8 @@ def inform() -> None:
 
 def as_json() -> bool:
     """Whether every line on stderr has to be a JSON object."""
-    return _format is LogFormat.JSON
+    handlers = logging.getLogger().handlers
+    return any(isinstance(h, _Handler) and h.form is LogFormat.JSON for h in handlers)
 
 
 def reason(error: BaseException) -> str:
@@ -116,6 +114,14 @@ def frames(error: BaseException) -> list[str]:
         f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
         for frame in extract_tb(error.__traceback__)
     ]
+
+
+class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
+    """The one handler of this process's stderr."""
+
+    def __init__(self, form: LogFormat, stream: TextIO | None) -> None:
+        super().__init__(stream)
+        self.form = form
 
 
 class _Labels(logging.Filter):

@@ -104,6 +104,14 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
 ORDER BY ordinal DESC
 LIMIT %(limit)s
 
+-- newest_trace --
+-- The W3C trace context that a session's newest traced interaction came with; no row: none has one.
+SELECT traceparent FROM interactions
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
+    AND traceparent IS NOT NULL
+ORDER BY ordinal DESC
+LIMIT 1
+
 -- read_acts --
 -- All of a user's interactions of the given kinds other than messages, in the order of the log.
 SELECT %{interaction} FROM interactions
