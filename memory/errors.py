@@ -281,9 +281,16 @@ class BudgetSpent(ExtractionWaits):
 
 
 class ModelFailed(ExperientialMemoryError):
-    """No configured language model answered; the same call may succeed later."""
+    """No configured language model answered; the same call may succeed later.
+
+    reason: why the last one did not, as `memory calls` shows it.
+    """
 
     retriable = True
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class EmbeddingFailed(ExperientialMemoryError):
@@ -303,7 +310,14 @@ class ExtractionFailed(ExperientialMemoryError):
 
 
 class UnusableAnswer(ExtractionFailed):
-    """A model's answer and its one repair both violate the schema; see `memory calls`."""
+    """A model's answer and its one repair both violate the schema; see `memory calls`.
+
+    reason: what was wrong, as `memory calls` shows it.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class StoreError(ExperientialMemoryError):

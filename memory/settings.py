@@ -171,6 +171,13 @@ class Settings(BaseSettings):
         default=None,
         description="limit for a tenant's model costs in a day (UTC), in the prices' currency",
     )
+    model_session_seconds: PositiveFloat = Field(
+        default=120.0,
+        description="seconds that models may take for what is new in a session; then patterns read",
+    )
+    model_answer_tokens: PositiveInt = Field(
+        default=4_096, description="limit for one answer of a model, in tokens"
+    )
     language: str = Field(default="english", description="Postgres text search configuration")
     pool_min: int = Field(default=1, ge=0, description="connections that a process keeps open")
     pool_max: PositiveInt = Field(default=8, description="most connections that a process opens")

@@ -473,8 +473,16 @@ CREATE TABLE session_progress (
     reread_at timestamptz,
     -- How often the session was begun after an abandoned lease, with no word of it since.
     crash_count integer NOT NULL DEFAULT 0,
-    CONSTRAINT session_progress_pkey PRIMARY KEY (tenant_id, user_id, generation, session_id)
+    -- The first ordinal that was read without the model that is configured; NULL: there is none.
+    fallback_from integer,
+    -- The last such ordinal.
+    fallback_through integer,
+    -- Why the model did not read them.
+    fallback_reason text,
+    CONSTRAINT session_progress_pkey PRIMARY KEY (tenant_id, user_id, generation, session_id),
+    CONSTRAINT session_progress_fallback_is_whole CHECK ((fallback_from IS NULL) = (fallback_through IS NULL) AND (fallback_from IS NULL) = (fallback_reason IS NULL))
 );
+CREATE INDEX session_progress_fallbacks ON session_progress USING btree (tenant_id, user_id) WHERE (fallback_from IS NOT NULL);
 CREATE INDEX session_progress_set_aside ON session_progress USING btree (tenant_id, set_aside_at) WHERE (set_aside_at IS NOT NULL);
 ALTER TABLE session_progress ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY client ON session_progress TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
@@ -864,10 +872,15 @@ CREATE TABLE model_calls (
     refused jsonb,
     -- What an unusable answer said; NULL: it was usable.
     answer text,
+    -- Why there was no usable answer, or why it had to be repaired; NULL: it was usable at once.
+    reason text,
+    -- What the server said, and what was done to get and read the answer.
+    detail text,
     CONSTRAINT model_calls_pkey PRIMARY KEY (tenant_id, user_id, call_id),
     CONSTRAINT model_calls_task_check CHECK (task = ANY (ARRAY['extract'::text, 'consolidate'::text, 'summarise'::text]))
 );
 ALTER TABLE model_calls ALTER COLUMN answer SET STATISTICS 0;
+ALTER TABLE model_calls ALTER COLUMN detail SET STATISTICS 0;
 CREATE INDEX model_calls_newest ON model_calls USING btree (tenant_id, called_at);
 ALTER TABLE model_calls ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY client ON model_calls TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());

@@ -19,7 +19,9 @@ Answer = Callable[[list[dict[str, Any]]], Any]
 class Fault:
     """What the server does instead of answering well.
 
-    status, headers, code: an error; finish, refusal: what the answer says of itself; hang: none.
+    status, headers, code, param, message: an error; finish, refusal: what the answer says of
+    itself; wrap: what becomes of the answer's text before it is sent; moved: it is sent as the
+    model's reasoning; seconds: before it answers; hang: never.
     """
 
     status: int = 200
@@ -28,14 +30,24 @@ class Fault:
     finish: str = "stop"
     refusal: str | None = None
     content: str | None = None
+    param: str | None = None
+    message: str = "scripted"
+    wrap: Callable[[str], str] = str
+    moved: bool = False
+    seconds: float = 0.0
     hang: bool = False
+
+
+Refuses = Callable[[dict[str, Any]], Fault | None]
+"""What a server does not take: from a request to the error, or None."""
 
 
 @dataclass
 class Chat:
-    """The script: `faults` are taken one a request, then `answer` is."""
+    """The script: what `refuses` an error, then `faults`, one a request, then `answer`."""
 
     answer: Answer
+    refuses: Refuses = field(default=lambda _: None)
     faults: list[Fault] = field(default_factory=list)
     seen: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -58,35 +70,66 @@ def new_turns(messages: list[dict[str, str]]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in new.splitlines() if line.startswith("{")]
 
 
+def refusing(*parameters: str) -> Refuses:
+    """A server that takes none of these parameters, and names the first that it was sent.
+
+    `json_schema` and `json_object` stand for the kinds of `response_format`, `bounds` for the sizes
+    in a schema.
+    """
+
+    def refuse(asked: dict[str, Any]) -> Fault | None:
+        form = asked.get("response_format", {})
+        for name in parameters:
+            bounded = name == "bounds" and "maxItems" in json.dumps(form)
+            if name in asked or form.get("type") == name or bounded:
+                named = "response_format" if bounded or name.startswith("json_") else name
+                told = (
+                    f"Unsupported parameter: {named!r} ({name}) is not supported with this model."
+                )
+                return Fault(400, message=told)
+        return None
+
+    return refuse
+
+
+def _error(fault: Fault) -> dict[str, Any]:
+    told = {"message": fault.message, "type": "scripted", "code": fault.code}
+    return {"error": {**told, "param": fault.param}}
+
+
+def _completion(chat: Chat, fault: Fault, asked: dict[str, Any]) -> dict[str, Any]:
+    said = fault.content
+    if said is None:
+        answer = chat.answer(new_turns(asked["messages"]))
+        said = answer if isinstance(answer, str) else json.dumps(answer)
+    said = fault.wrap(said)
+    message: dict[str, Any] = {"role": "assistant", "content": said, "refusal": fault.refusal}
+    if fault.moved:
+        message |= {"content": "", "reasoning_content": said}
+    choice = {"index": 0, "message": message, "finish_reason": fault.finish}
+    return {
+        "id": "1", "object": "chat.completion", "created": 1, "model": asked["model"],
+        "choices": [choice],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
+    }  # fmt: skip
+
+
 def _handler(chat: Chat) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             chat.seen.append(asked)
             chat.keys.append(self.headers["Authorization"].removeprefix("Bearer "))
-            fault = chat.faults.pop(0) if chat.faults else Fault()
+            fault = chat.refuses(asked)
+            if fault is None:
+                fault = chat.faults.pop(0) if chat.faults else Fault()
+            chat.released.wait(30 if fault.hang else fault.seconds)
             if fault.hang:
-                chat.released.wait(30)
                 return
             if fault.status != 200:
-                error = {"message": "scripted", "type": "scripted", "code": fault.code}
-                self.send(fault.status, {"error": error}, fault.headers)
-                return
-            said = fault.content
-            if said is None:
-                answer = chat.answer(new_turns(asked["messages"]))
-                said = answer if isinstance(answer, str) else json.dumps(answer)
-            message = {"role": "assistant", "content": said, "refusal": fault.refusal}
-            choice = {"index": 0, "message": message, "finish_reason": fault.finish}
-            self.send(
-                200,
-                {
-                    "id": "1", "object": "chat.completion", "created": 1, "model": asked["model"],
-                    "choices": [choice],
-                    "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
-                },
-                {},
-            )  # fmt: skip
+                self.send(fault.status, _error(fault), fault.headers)
+            else:
+                self.send(200, _completion(chat, fault, asked), {})
 
         def send(self, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:
             sent = json.dumps(body).encode()

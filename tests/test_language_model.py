@@ -123,7 +123,7 @@ class TestFaults:
         assert client.position(ANA).extracted == 1
         assert outcomes(superuser) == said
 
-    def test_an_answer_that_stays_broken_sets_the_session_aside_and_is_kept(
+    def test_an_answer_that_stays_broken_is_kept_and_the_patterns_read(
         self,
         client: MemoryClient,
         asking: Callable[..., Extraction],
@@ -132,17 +132,20 @@ class TestFaults:
     ) -> None:
         chat.faults = [BROKEN, BROKEN]
         client.record(ANA, "I live in Munich", id="m1", occurred_at=SAID)
-        asking().drain()
-        assert client.history(ANA) == []
+        assert asking().drain().fallbacks == 1
+        assert [m.provenance.extractor for m in client.history(ANA)] == ["statements"]
         row = superuser.execute(
-            "SELECT ordinal, set_aside_at IS NULL FROM session_progress"
+            "SELECT ordinal, set_aside_at, fallback_from, fallback_through, fallback_reason"
+            " FROM session_progress"
         ).fetchone()
-        assert row == (0, False)
-        row = superuser.execute("SELECT outcome, answer, requests FROM model_calls").fetchone()
-        assert row == ("unusable", '{"facts": [', 2)
+        assert row == (1, None, 1, 1, "unreadable")
+        row = superuser.execute(
+            "SELECT outcome, reason, answer, requests FROM model_calls"
+        ).fetchone()
+        assert row == ("unusable", "unreadable", '{"facts": [', 2)
         client.forget(ANA, session="s1")
-        row = superuser.execute("SELECT answer FROM model_calls").fetchone()
-        assert row == (None,)
+        row = superuser.execute("SELECT answer, detail FROM model_calls").fetchone()
+        assert row == (None, None)
 
     def test_a_server_that_asks_to_be_left_alone_for_long_makes_the_session_wait(
         self,
@@ -320,11 +323,17 @@ def test_a_model_that_fails_five_times_in_a_row_is_left_alone_for_a_while() -> N
     now[0] += 31
     assert breaker.wait == 0.0  # one request is let through
     breaker.failed()
-    assert breaker.wait == 30.0
-    now[0] += 31
+    assert breaker.wait == 60.0
+    for _ in range(10):
+        now[0] += breaker.wait
+        breaker.failed()
+    assert breaker.wait == 600.0
+    now[0] += 600
     breaker.answered()
     breaker.failed()
     assert breaker.wait == 0.0
+    breaker.failed(pausing=True)
+    assert breaker.wait == 30.0
 
 
 def test_a_prompt_that_changed_under_its_version_is_refused(
@@ -337,7 +346,7 @@ def test_a_prompt_that_changed_under_its_version_is_refused(
     asking().drain()
     superuser.execute("UPDATE prompts SET hash = repeat('0', 64)")
     client.record(ANA.in_session("s2"), "I live in Rome", occurred_at=SAID)
-    with pytest.raises(PromptChanged, match="'extract' version '1'"):
+    with pytest.raises(PromptChanged, match="'extract' version '2'"):
         asking().drain()
     assert len(chat.seen) == 1
     assert [m.value for m in client.history(ANA)] == ["munich"]

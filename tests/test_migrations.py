@@ -193,7 +193,7 @@ RENAMED = {
 
 
 def rows(url: str) -> dict[str, list[list[str]]]:
-    """The values of every row, whatever its columns are called, by its table's present name."""
+    """The values of every row but NULLs, whatever the columns are called, by table."""
     with connected(url) as connection:
         names = connection.execute(
             "SELECT relname::text FROM pg_class WHERE relnamespace = 'memory'::regnamespace"
@@ -202,7 +202,7 @@ def rows(url: str) -> dict[str, list[list[str]]]:
         ).fetchall()
         return {
             RENAMED.get(str(name), str(name)): sorted(
-                sorted(str(value) for value in row)
+                sorted(str(value) for value in row if value is not None)
                 for row in connection.execute(f"SELECT * FROM {name}".encode())
             )
             for (name,) in names

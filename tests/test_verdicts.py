@@ -159,7 +159,7 @@ class TestAVerdict:
         assert made == {"holds": ["berlin"], "prompt_hash": prompt.hash, "model": "scripted"}
         explained = told.explain(ANA, held.id)
         assert [(e.interaction_id, e.quote) for e in explained.evidence] == [("m1", words)]
-        assert "decided by consolidation, model scripted, prompt consolidate 1" in str(explained)
+        assert "decided by consolidation, model scripted, prompt consolidate 2" in str(explained)
         calls = superuser.execute("SELECT task, prompt, outcome, kept, refused FROM model_calls")
         assert calls.fetchall() == [("consolidate", "consolidate", "answered", 1, {})]
 

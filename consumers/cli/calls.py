@@ -40,7 +40,7 @@ from memory.settings import Settings
 def calls_command(
     user: str | None, outcome: str | None, limit: int, tenant: str, as_json: bool
 ) -> None:
-    """List the newest model calls, with the text of unusable answers."""
+    """List the newest model calls, with the reasons of failures and the text of such answers."""
     found = run(_calls, configured(), tenant, user, outcome, limit)
     output.answer(found, as_json, lambda: _calls_table(found))
 
@@ -59,7 +59,8 @@ def _calls_table(found: Sequence[Called]) -> RenderableType:
     for name in ("when", "user", "session", "task", "model", "outcome"):
         table.add_column(name)
     table.add_column("kept", justify="right")
-    table.add_column("refused, or the answer", ratio=1)
+    table.add_column("reason")
+    table.add_column("refused, the answer, or what the server said", ratio=1)
     for call in found:
         refused = ", ".join(f"{n} {why}" for why, n in sorted((call.refused or {}).items()))
         table.add_row(
@@ -70,6 +71,7 @@ def _calls_table(found: Sequence[Called]) -> RenderableType:
             call.model,
             f"{call.outcome}{' (cached)' if call.cached else ''}",
             "" if call.kept is None else str(call.kept),
-            Text(output.one_line(call.answer or refused, 300)),
+            call.reason or "",
+            Text(output.one_line(refused or call.answer or call.detail or "", 300)),
         )
     return table

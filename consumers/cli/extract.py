@@ -18,11 +18,15 @@ from consumers.cli.options import (
     stopping_at_signals,
 )
 from consumers.extraction.derivation import ExtractionReport
-from consumers.extraction.leases import UserFilter, retry_set_aside
+from consumers.extraction.leases import Upgraded, UserFilter, retry_set_aside
+from consumers.extraction.leases import upgrade as make_due
 from consumers.extraction.worker import AT_ONCE
 from consumers.runtime import logs
 from consumers.runtime.health import Health, HealthAddress, answering
 from consumers.store import open_worker, reached, store_probe, worker_database
+from extractors.language_model.asking import models_for
+from memory.errors import ConfigurationError
+from memory.models import ModelTask
 from memory.settings import Settings
 
 
@@ -32,6 +36,7 @@ from memory.settings import Settings
         "memory extract",
         "memory extract --follow --workers 4",
         "memory extract --retry-set-aside --tenant acme",
+        "memory extract --upgrade",
     ),
 )
 @click.option(
@@ -49,6 +54,11 @@ from memory.settings import Settings
     is_flag=True,
     help="First retry sessions that were set aside or wait for a budget.",
 )
+@click.option(
+    "--upgrade",
+    is_flag=True,
+    help="First make sessions due that were read while the model gave no answer.",
+)
 @click.option("--user", help="Only this user.")
 @any_tenant_option
 @health_option
@@ -57,6 +67,7 @@ def extract_command(
     follow: bool,
     workers: int,
     retry_set_aside: bool,
+    upgrade: bool,
     user: str | None,
     tenant: str | None,
     health: HealthAddress,
@@ -72,6 +83,8 @@ def extract_command(
     if retry_set_aside:
         taken = run(_retry, configured(), whose)
         output.say(f"retrying {output.counted(taken, 'session')}")
+    if upgrade:
+        _upgraded(run(_upgrade, configured(), whose))
     settings = configured()
     if follow:
         logs.inform()
@@ -85,6 +98,20 @@ def extract_command(
 async def _retry(settings: Settings, whose: UserFilter) -> int:
     async with worker_database(settings) as database:
         return await retry_set_aside(database, whose)
+
+
+async def _upgrade(settings: Settings, whose: UserFilter) -> Upgraded:
+    if not models_for(ModelTask.EXTRACT, settings):
+        raise ConfigurationError("--upgrade reads again with a model; set MEMORY_MODEL")
+    async with worker_database(settings) as database:
+        return await make_due(database, whose)
+
+
+def _upgraded(found: Upgraded) -> None:
+    output.say(f"reading {output.counted(found.sessions, 'session')} again")
+    if found.summaries:
+        told = output.counted(found.summaries, "session")
+        output.say(f"`memory compact sessions` summarises {told} again")
 
 
 async def _extract(

@@ -19,6 +19,7 @@ from consumers.generations.registry import (
     State,
     coverage,
     extractor_list,
+    fallback_sessions,
     read_generations,
     shares_of,
 )
@@ -28,10 +29,14 @@ from memory.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A generation and, for a shadow, how far it has come."""
+    """A generation and, for a shadow, how far it has come.
+
+    fallback_sessions: how many sessions it read without the model that is configured.
+    """
 
     generation: Generation
     coverage: Coverage | None
+    fallback_sessions: int = 0
 
 
 @click.command("generations", epilog=example("memory generations", "memory generations --json"))
@@ -44,15 +49,20 @@ def generations_command(as_json: bool) -> None:
 
 async def _listed(settings: Settings) -> list[Listed]:
     async with worker_database(settings) as database:
+        fallbacks = await fallback_sessions(database)
         return [
-            Listed(g, await coverage(database, g) if g.state is State.SHADOW else None)
+            Listed(
+                g,
+                await coverage(database, g) if g.state is State.SHADOW else None,
+                fallbacks.get(g.name, 0),
+            )
             for g in await read_generations(database)
         ]
 
 
 def _generations(found: list[Listed]) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("generation", "state", "serves", "users derived", "kept up"):
+    for column in ("generation", "state", "serves", "users derived", "kept up", "without model"):
         table.add_column(column, no_wrap=True)
     table.add_column("made by", ratio=1)
     shares = shares_of([each.generation for each in found])
@@ -65,6 +75,7 @@ def _generations(found: list[Listed]) -> RenderableType:
             f"{share} %" if share else "",
             f"{come.level:,} of {come.users:,}" if come else "",
             "yes" if one.followed else "",
+            output.counted(each.fallback_sessions, "session") if each.fallback_sessions else "",
             extractor_list(one.extractors),
         )
     return table

@@ -195,11 +195,12 @@ def tally(counts: Mapping[str, int]) -> str:
 
 
 def extracted(done: ExtractionReport) -> Text:
+    without = f"\n{counted(done.fallbacks, 'session')} read without the model; see `memory status`"
     return Text(
         f"extracted {counted(done.interactions, 'interaction')} of"
         f" {counted(done.sessions, 'session')}, {counted(done.users, 'user')}"
         f" in {done.seconds:.1f} s"
         f" ({per_second(done.interactions, done.seconds)})\n"
         f"memories made: {tally(done.memories)}; {done.reinforced:,} reinforced,"
-        f" {done.closed:,} closed"
+        f" {done.closed:,} closed{without if done.fallbacks else ''}"
     )

@@ -118,6 +118,11 @@ def _replayed(done: Replayed) -> Text:
         f" ({output.per_second(done.interactions, done.seconds)})",
         f"memories made: {output.tally(done.memories)}",
     ]
+    if done.fallbacks:
+        lines.append(
+            f"{output.counted(done.fallbacks, 'session')} read without the model; run"
+            " `memory extract --upgrade`, then this again"
+        )
     if done.waited:
         lines.append(f"paused for {done.waited:.1f} s")
     if done.spent:

@@ -230,6 +230,18 @@ def _model_lines(models: ModelDay) -> Iterator[str]:
         if sessions:
             at = f", until {models.resumes_at:%Y-%m-%d %H:%M} UTC" if models.resumes_at else ""
             yield f"{output.counted(sessions, 'session')} waiting for {what}{at}"
+    for failed in models.failures:
+        yield (
+            f"{output.plain(failed.model)} gave no usable answer to"
+            f" {output.counted(failed.calls, 'call')} in the last day: {failed.meaning}"
+            f" ({failed.reason}); {failed.advice}"
+        )
+    for part in models.fallbacks:
+        yield (
+            f"{output.counted(part.sessions, 'session')} of generation"
+            f" {output.plain(part.generation)} read without the model ({part.reason});"
+            " `memory extract --upgrade` reads them again"
+        )
 
 
 def _ingest_lines(ingest: IngestState) -> Iterator[tuple[str, str]]:

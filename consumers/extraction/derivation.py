@@ -23,7 +23,7 @@ from consumers.extraction.model_ledger import PostgresLedger, keeping
 from consumers.generations.registry import Generation, State
 from consumers.runtime import logs
 from extractors.language_model.conflicts import ConflictResolver
-from extractors.language_model.ledger import AsksModels
+from extractors.language_model.ledger import AsksModels, FallbackReading
 from extractors.protocol import LOOK_BACK, MOST_BELIEVED, Extractor, LogSlice, Reading
 from memory.beliefs.assertions import Assertion
 from memory.beliefs.long_term import Committed, LongTerm, seal
@@ -69,6 +69,7 @@ class ExtractionReport:
 
     memories: how many were added, by extractor.
     waiting: how often a session was postponed because a model does not accept requests.
+    fallbacks: sessions that were read, in part at least, without the model that is configured.
     """
 
     users: int = 0
@@ -76,6 +77,7 @@ class ExtractionReport:
     interactions: int = 0
     failures: int = 0
     waiting: int = 0
+    fallbacks: int = 0
     closed: int = 0
     reinforced: int = 0
     seconds: float = 0.0
@@ -95,16 +97,19 @@ class Due:
 
     reread_through: the last ordinal to read again; 0 if there is none.
     reread_at: the memories from it are believed from then on; None: as if for the first time.
+    fallback: what of it was read without the model that is configured, if any.
     """
 
     ordinal: int
     length: int
     reread_through: int
     reread_at: datetime | None
+    fallback: FallbackReading | None = None
 
     @classmethod
     def of(cls, row: DictRow) -> "Due":
-        return cls(row["ordinal"], row["length"], row["reread_through"], row["reread_at"])
+        again = row["reread_through"], row["reread_at"]
+        return cls(row["ordinal"], row["length"], *again, _marked(row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +119,27 @@ class Page:
     through: the ordinal up to which the session is then read; interactions that do not count or
         were forgotten have ordinals too.
     again: whether it begins with interactions that were read before.
+    after: the ordinal after which it begins.
     """
 
     before: Sequence[Interaction]
     interactions: Sequence[Interaction]
     through: int
     again: bool
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A session reader and what it is given of a page."""
+
+    extractor: Extractor
+    log: LogSlice
+
+    @property
+    def asks(self) -> bool:
+        """Whether it may wait for a model."""
+        return isinstance(self.extractor, AsksModels)
 
 
 class Derivation:
@@ -144,9 +164,9 @@ class Derivation:
         self._database = database
         self._long_term = long_term
         self._generation = generation
-        ledger = PostgresLedger(database, settings.model_daily_budget, generation.id)
-        self._extractors = keeping(generation.chosen(installed), ledger)
-        self._resolver = resolver.keeping(ledger) if resolver else None
+        self._ledger = PostgresLedger(database, settings.model_daily_budget, generation.id)
+        self._extractors = keeping(generation.chosen(installed), self._ledger)
+        self._resolver = resolver.keeping(self._ledger) if resolver else None
         self._settings = settings
         self._done = done
         self._progress = progress
@@ -282,27 +302,46 @@ class Derivation:
         before = {**session, "through": due.ordinal, "limit": LOOK_BACK}
         rows = await self._database.fetch(scope, "log.read_before", before)
         look_back = [interaction_of(row) for row in reversed(rows)]
-        after = due.ordinal
+        after, fallback = due.ordinal, due.fallback
         while after < due.length:
             more = {**session, "after": after, "limit": BATCH}
             rows = await self._database.fetch(scope, "log.read_session", more)
             read = [interaction_of(row) for row in rows]
             through = read[-1].ordinal if len(read) == BATCH else due.length
             through = max(through, read[-1].ordinal if read else 0)
-            page = Page(look_back, read, through, again=after < due.reread_through)
-            await self._commit_page(lease, scope, page, due)
+            page = Page(look_back, read, through, after < due.reread_through, after)
+            fallback = await self._commit_page(lease, scope, page, due, fallback)
             await between(len(read))
             look_back = [*look_back, *read][-LOOK_BACK:]
             after = through
         self._done.sessions += 1
+        self._done.fallbacks += fallback is not None
 
-    async def _commit_page(self, lease: Lease, scope: Scope, page: Page, due: Due) -> None:
-        assertions, readers = await self._proposed(scope, page)
+    async def _commit_page(
+        self,
+        lease: Lease,
+        scope: Scope,
+        page: Page,
+        due: Due,
+        fallback: FallbackReading | None,
+    ) -> FallbackReading | None:
+        """Reads and commits a page; returns what of the session was read without a model so far."""
+        readers = [e for e in self._extractors if e.reading is not Reading.USER]
+        reads = [await self._given(scope, page, e) for e in readers]
+        at_once = await self._proposed(scope, page, [r for r in reads if not r.asks])
+        asking = [r for r in reads if r.asks and r.log.interactions]
+        if asking and at_once and not page.again:
+            # What needs no model can be recalled while the model is waited for.
+            await self._commit(lease, await self._plan(lease, at_once))
+        self._ledger.take_fallbacks()
+        assertions = [*at_once, *await self._proposed(scope, page, asking)]
+        fallback = remaining(fallback, page, self._ledger.take_fallbacks())
         complete = None
         if page.again and page.interactions:
             assertions = learned_after(assertions, due.reread_at)
             learned_at = _latest(_learned(page.interactions), due.reread_at)
-            complete = CompleteSet(readers, learned_at, frozenset(i.id for i in page.interactions))
+            names = _names(readers)
+            complete = CompleteSet(names, learned_at, frozenset(i.id for i in page.interactions))
         plan = await self._plan(lease, assertions, complete)
         vectors = await self._long_term.embed(plan)
         await self._long_term.embedder_id()
@@ -321,6 +360,9 @@ class Derivation:
                             "generation": self._generation.id,
                             "session": scope.session,
                             "ordinal": page.through,
+                            "fallback_from": fallback.first if fallback else None,
+                            "fallback_through": fallback.last if fallback else None,
+                            "fallback_reason": fallback.reason if fallback else None,
                         },
                     ),
                     ("leases.renew", {**keys, **renewal(lease, self._settings)}),
@@ -329,19 +371,23 @@ class Derivation:
         self._done.interactions += len(page.interactions)
         self._done.count(committed, [row["extractor"] for row in plan.memories.values()])
         self._progress(self._done)
+        return fallback
 
-    async def _proposed(self, scope: Scope, page: Page) -> tuple[list[Assertion], frozenset[str]]:
-        """The assertions that the session readers make of a page, and the readers' names."""
-        readers = [e for e in self._extractors if e.reading is not Reading.USER]
+    async def _given(self, scope: Scope, page: Page, extractor: Extractor) -> _Read:
+        """What a session reader sees of a page."""
+        seen = [i for i in page.interactions if i.kind in extractor.reads]
+        known = await self._known(scope, extractor, seen)
+        return _Read(extractor, LogSlice(scope, seen, page.before, known))
+
+    async def _proposed(self, scope: Scope, page: Page, reads: Sequence[_Read]) -> list[Assertion]:
+        """The assertions that session readers make of a page."""
         known = [*page.before, *page.interactions]
         assertions: list[Assertion] = []
-        for extractor in readers:
-            seen = [i for i in page.interactions if i.kind in extractor.reads]
-            log = LogSlice(scope, seen, page.before, await self._known(scope, extractor, seen))
-            candidates = await extractor.extract(log) if seen else []
-            assertions += asserted(extractor, candidates, known, scope)
-        names = frozenset(extractor.name for extractor in readers)
-        return assertions, names.union(*(e.replaces for e in readers if isinstance(e, AsksModels)))
+        for read in reads:
+            if read.log.interactions:
+                candidates = await read.extractor.extract(read.log)
+                assertions += asserted(read.extractor, candidates, known, scope)
+        return assertions
 
     async def _known(
         self, scope: Scope, extractor: Extractor, seen: Sequence[Interaction]
@@ -432,6 +478,36 @@ class _Attempt:
 
     done: bool
     retry: float | None = None
+
+
+def _names(readers: Sequence[Extractor]) -> frozenset[str]:
+    """The readers' names, with those of the extractors that they replace."""
+    names = frozenset(extractor.name for extractor in readers)
+    return names.union(*(e.replaces for e in readers if isinstance(e, AsksModels)))
+
+
+def _marked(row: DictRow) -> FallbackReading | None:
+    if row["fallback_from"] is None:
+        return None
+    return FallbackReading(row["fallback_from"], row["fallback_through"], row["fallback_reason"])
+
+
+def remaining(
+    before: FallbackReading | None, page: Page, found: Sequence[FallbackReading]
+) -> FallbackReading | None:
+    """Returns what of a session was read without a model, once `page` was read anew.
+
+    before: what had been so far; found: what of the page was. The result spans both.
+    """
+    kept = list(found)
+    if before and before.first <= page.after:
+        kept.append(replace(before, last=min(before.last, page.after)))
+    if before and before.last > page.through:
+        kept.append(replace(before, first=max(before.first, page.through + 1)))
+    if not kept:
+        return None
+    first, last = min(part.first for part in kept), max(part.last for part in kept)
+    return FallbackReading(first, last, kept[0].reason)
 
 
 def _is_trouble(error: Exception) -> bool:

@@ -281,3 +281,38 @@ async def retry_set_aside(database: Database, users: UserFilter) -> int:
         params = {"user": users.user}
         taken += len(await database.fetch(Scope(tenant, NOBODY), "leases.retry_set_aside", params))
     return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """What is to be read again with a model: sessions, and the summaries of closed ones."""
+
+    sessions: int = 0
+    summaries: int = 0
+
+
+async def upgrade(database: Database, chosen: UserFilter) -> Upgraded:
+    """Makes sessions due that were read without the model that is configured.
+
+    Closed sessions whose summary was written without it are opened; `memory compact sessions`
+    writes the summary again. In generations that are not kept up, `memory replay` reads on.
+    """
+    done = Upgraded()
+    async for tenant in tenants(database, chosen.tenant):
+        params = {"user": chosen.user}
+        rows = await database.fetch(Scope(tenant, NOBODY), "leases.fallback_users", params)
+        for row in rows:
+            one = await _upgrade(database, Scope(tenant, row["user_id"]))
+            done = Upgraded(done.sessions + one.sessions, done.summaries + one.summaries)
+    return done
+
+
+async def _upgrade(database: Database, scope: Scope) -> Upgraded:
+    keys = {"tenant": scope.tenant, "user": scope.user}
+    async with database.transaction(scope) as transaction:
+        # Who extracts the user now must not commit over it.
+        await transaction.fetch("log.fence", {**keys, "from_seq": None})
+        sessions = await transaction.fetch("leases.upgrade", keys)
+        summaries = await transaction.fetch("leases.reopen", keys)
+        await transaction.fetch("log.mark_due", keys)
+    return Upgraded(len(sessions), len(summaries))

@@ -1,11 +1,16 @@
 """Stores the ledger of model calls in Postgres; see `extractors.language_model.ledger`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from psycopg.types.json import Jsonb
 
-from extractors.language_model.ledger import AsksModels, Grounded, ModelCall
+from extractors.language_model.ledger import (
+    AsksModels,
+    FallbackReading,
+    Grounded,
+    ModelCall,
+)
 from extractors.language_model.prompts import Prompt
 from extractors.protocol import Extractor
 from memory.database import Database
@@ -22,11 +27,13 @@ class PostgresLedger:
 
     daily_budget: in the currency of the price table; None: no limit.
     generation: the generation that the calls are for; None: the serving one.
+    fallbacks: what was read without a model since they were last taken.
     """
 
     database: Database
     daily_budget: float | None = None
     generation: int | None = None
+    fallbacks: list[FallbackReading] = field(default_factory=list)
 
     async def use(self, prompt: Prompt) -> None:
         """Notes the text of a prompt at first use; see `Ledger.use`."""
@@ -83,6 +90,8 @@ class PostgresLedger:
             "seconds": call.seconds,
             # Postgres keeps no NUL, and an answer that breaks the schema may hold anything.
             "unusable": call.answer.replace("\x00", "\ufffd"),
+            "reason": call.reason.value if call.reason else None,
+            "detail": call.detail.replace("\x00", "\ufffd"),
             "answer_key": key,
             "answer": answer,
         }
@@ -93,6 +102,15 @@ class PostgresLedger:
     async def ground(self, call: ModelCall, found: Grounded) -> None:
         params = {"call": call.id, "kept": found.kept, "refused": Jsonb(dict(found.refused))}
         await self.database.fetch(call.scope, "models.ground", params)
+
+    def fell_back(self, reading: FallbackReading) -> None:
+        self.fallbacks.append(reading)
+
+    def take_fallbacks(self) -> list[FallbackReading]:
+        """Returns what was read without a model since the last call."""
+        taken = list(self.fallbacks)
+        self.fallbacks.clear()
+        return taken
 
 
 def keeping(extractors: Sequence[Extractor], ledger: PostgresLedger) -> list[Extractor]:

@@ -7,6 +7,7 @@
 Every move is one row, or two in one transaction. Nothing is deleted before `retire`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -198,6 +199,15 @@ async def coverage(
         rows = await database.fetch(Scope(each, NOBODY), "generations.coverage", params)
         total += Coverage(**rows[0])
     return total
+
+
+async def fallback_sessions(database: Database, tenant: str | None = None) -> dict[str, int]:
+    """Counts the sessions that were read without the model that is configured, by generation."""
+    found: Counter[str] = Counter()
+    async for each in tenants(database, tenant):
+        for row in await database.fetch(Scope(each, NOBODY), "models.fallbacks", {"user": ""}):
+            found[row["generation"]] += row["sessions"]
+    return dict(found)
 
 
 async def follow(database: Database, name: str) -> Generation:

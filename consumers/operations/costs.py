@@ -92,6 +92,8 @@ class Called:
     kept: int | None
     refused: dict[str, int] | None
     answer: str | None
+    reason: str | None
+    detail: str | None
 
 
 async def read_calls(

@@ -1,7 +1,7 @@
 """Reads the operators' view of a store: positions, lag, sessions set aside, and the tiers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from psycopg.rows import DictRow
@@ -11,6 +11,7 @@ from consumers.generations.registry import read_generations, shares_of
 from consumers.ingest.lag import IngestState
 from consumers.operations.tenants import TenantLag, what_waits
 from consumers.runtime.tenants import NOBODY
+from extractors.language_model.reasons import Reason
 from memory.database import Database
 from memory.database.pipeline import Rows
 from memory.errors import BudgetSpent, ExtractionWaits
@@ -49,13 +50,39 @@ class SetAside:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelFailures:
+    """Calls of a model in the last day that brought no usable answer, for one reason.
+
+    meaning: the reason in words; advice: what an operator can do.
+    """
+
+    model: str
+    reason: str
+    calls: int
+    newest: datetime
+    meaning: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fallbacks:
+    """Sessions of a generation that were read without the model that is configured."""
+
+    generation: str
+    reason: str
+    sessions: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelDay:
-    """The model costs of a tenant today (UTC), and its sessions that wait for a model.
+    """The model costs of a tenant today (UTC), its calls that failed, and what they left.
 
     spent, budget: in the currency of the price table; a budget of None is no limit.
     waiting_for_budget: sessions postponed because the budget was spent.
     waiting_for_server: sessions postponed because the model's server refused requests.
     resumes_at: when the first of them is read again.
+    failures: of the last day, by model and reason.
+    fallbacks: by generation and reason, whenever they were read.
     """
 
     spent: float
@@ -63,6 +90,8 @@ class ModelDay:
     waiting_for_budget: int = 0
     waiting_for_server: int = 0
     resumes_at: datetime | None = None
+    failures: tuple[ModelFailures, ...] = ()
+    fallbacks: tuple[Fallbacks, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +171,8 @@ async def read_status(
         collective,
         spent,
         deferred,
+        failures,
+        fallbacks,
         position,
     ) = await database.fetch_all(
         scope,
@@ -151,6 +182,8 @@ async def read_status(
             ("status.collective", {}),
             ("models.spent_today", {}),
             ("models.deferred", {**whose, "reasons": [BUDGET, SERVER]}),
+            ("models.failures", whose),
+            ("models.fallbacks", whose),
             ("log.position", {}),
         ],
     )
@@ -187,7 +220,11 @@ async def read_status(
         collective=_counts(collective),
         set_aside=set_aside,
         set_aside_total=set_aside_total,
-        models=_models(spent[0]["spent"], daily_budget, deferred),
+        models=replace(
+            _models(spent[0]["spent"], daily_budget, deferred),
+            failures=tuple(map(_failures, failures)),
+            fallbacks=tuple(Fallbacks(**row) for row in fallbacks),
+        ),
         quality=tuple(await sampled(database, tenant, language)),
         position=position_of(position) if user else None,
     )
@@ -228,6 +265,11 @@ def _models(spent: float, budget: float | None, deferred: Rows) -> ModelDay:
         waiting.get(SERVER, 0),
         resumes.astimezone(UTC) if resumes else None,
     )
+
+
+def _failures(row: DictRow) -> ModelFailures:
+    reason = Reason(row["reason"])
+    return ModelFailures(**row, meaning=reason.meaning, advice=reason.advice)
 
 
 def _counts(rows: Rows) -> tuple[Count, ...]:

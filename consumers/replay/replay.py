@@ -92,6 +92,7 @@ class Replayed:
     memories: added, by extractor.
     left: users it could not finish, because others held them, sessions failed, or the budget ended.
     failures: failed attempts at a session, whose progress was not moved.
+    fallbacks: sessions that were read, in part at least, without the model that is configured.
     waited: seconds in which extraction took precedence, or the rate held it back.
     """
 
@@ -100,6 +101,7 @@ class Replayed:
     left: int = 0
     interactions: int = 0
     failures: int = 0
+    fallbacks: int = 0
     spent: bool = False
     waited: float = 0.0
     seconds: float = 0.0
@@ -156,6 +158,7 @@ class Replay:
             if not self.done.left or self.done.spent:
                 break
         self.done.failures = self._derived.failures
+        self.done.fallbacks = self._derived.fallbacks
         self.done.seconds = monotonic() - self._began
         return self.done
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Generic, Self, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from extractors.language_model.answer_text import AnswerText, read_answer
 from extractors.language_model.endpoint import (
     Endpoint,
     Message,
@@ -26,6 +27,7 @@ from extractors.language_model.ledger import (
     answer_key,
 )
 from extractors.language_model.prompts import Prompt, prompts
+from extractors.language_model.reasons import Reason
 from memory.errors import ConfigurationError, ExtractionWaits, ModelFailed, UnusableAnswer
 from memory.models import ModelTask, Provenance, Scope
 from memory.settings import ModelPrice, Settings
@@ -35,6 +37,12 @@ logger = logging.getLogger(__name__)
 A = TypeVar("A", bound=BaseModel)
 MILLION = 1_000_000
 PROVIDER = "openai"
+
+LONGEST_KEPT = 20_000
+"""Characters of an unusable answer that are kept."""
+
+LONGEST_SHOWN_AGAIN = 8_000
+"""Characters of an unusable answer that the model is shown when it is asked once more."""
 
 REPAIR = """That is not the JSON that was asked for: {errors}.
 Answer again with the whole of it, corrected, and nothing else."""
@@ -61,46 +69,77 @@ class Asker:
         endpoints: Sequence[Endpoint],
         prices: Mapping[str, ModelPrice],
         ledger: Ledger,
+        seconds: float,
     ) -> None:
+        """`seconds`: the time that all models together may take for a session."""
         self._task = task
         self._endpoints = endpoints
         self._prices = prices
+        self._seconds = seconds
         self.ledger = ledger
 
     def keeping(self, ledger: Ledger) -> Self:
         """Returns the same models with another ledger."""
-        return type(self)(self._task, self._endpoints, self._prices, ledger)
+        return type(self)(self._task, self._endpoints, self._prices, ledger, self._seconds)
 
     @property
     def models(self) -> tuple[str, ...]:
         """The models' names, in order."""
         return tuple(endpoint.model for endpoint in self._endpoints)
 
-    async def ask(self, scope: Scope, prompt: Prompt, answer: type[A], shown: str) -> Asked[A]:
+    def until(self) -> float:
+        """Returns when a session's time for models is over if it begins now; see `ask`."""
+        return monotonic() + self._seconds
+
+    async def ask(
+        self,
+        scope: Scope,
+        prompt: Prompt,
+        answer: type[A],
+        shown: str,
+        until: float | None = None,
+    ) -> Asked[A]:
         """Returns the answer to `shown` under `prompt`, from the first model with a usable one.
 
+        `until`: the time of `monotonic()` by which it is needed; None: see `until()`. The models
+            share what is left.
+
         Raises:
-            UnusableAnswer: a model's answer and its repair violate the schema.
+            UnusableAnswer: no answer can be read, also after one repair.
             ExtractionWaits: the tenant's budget is spent, or a server said when it serves again.
-            ModelFailed: no model answered.
+            ModelFailed: no model answered in time.
             PromptChanged, ConfigurationError: the installation has to change.
         """
         await self.ledger.use(prompt)
-        waits: list[float] = []
-        for endpoint in self._endpoints:
+        until = self.until() if until is None else until
+        failures: list[NoAnswer | UnusableAnswer] = []
+        for asked, endpoint in enumerate(self._endpoints):
             if kept := await self._kept(endpoint, scope, prompt, answer, shown):
                 return kept
             await self.ledger.admit(scope)
+            left = (until - monotonic()) / (len(self._endpoints) - asked)
+            question = _Question(scope, prompt, answer, shown, monotonic() + left)
             try:
-                return await self._asked(endpoint, scope, prompt, answer, shown)
-            except NoAnswer as failure:
-                logger.warning("model %r did not answer: %s", endpoint.model, failure)
-                waits += [failure.wait] if failure.wait is not None else []
+                return await self._asked(endpoint, question)
+            except (NoAnswer, UnusableAnswer) as failure:
+                logger.warning("model %r: %s", endpoint.model, failure)
+                failures.append(failure)
+        raise self._failed(failures)
+
+    def _failed(self, failures: Sequence[NoAnswer | UnusableAnswer]) -> Exception:
+        """The error for a question that no model answered."""
+        silent = [failure for failure in failures if isinstance(failure, NoAnswer)]
+        waits = [failure.wait for failure in silent if failure.wait is not None]
         if waits:
-            raise ExtractionWaits(
+            return ExtractionWaits(
                 f"the model's server accepts no requests for {min(waits):.0f} s", min(waits)
             )
-        raise ModelFailed(f"none of {', '.join(map(repr, self.models))} answered")
+        for failure in failures:
+            if isinstance(failure, UnusableAnswer):
+                return failure
+        last = silent[-1]
+        names = ", ".join(map(repr, self.models))
+        return ModelFailed(f"none of {names} answered: {last}", last.reason.value)
 
     async def kept(
         self, scope: Scope, prompt: Prompt, answer: type[A], shown: str
@@ -136,42 +175,48 @@ class Asker:
         await self.ledger.record(call, None, "")
         return Asked(answer.model_validate_json(kept), call)
 
-    async def _asked(
-        self, endpoint: Endpoint, scope: Scope, prompt: Prompt, answer: type[A], shown: str
-    ) -> Asked[A]:
-        talk = _Talk(endpoint, prompt)
-        call = ModelCall(scope, self._task, prompt, endpoint.model, Outcome.UNAVAILABLE)
-        messages = [
-            {"role": "system", "content": prompt.text},
-            {"role": "user", "content": shown},
-        ]
+    async def _asked(self, endpoint: Endpoint, question: "_Question[A]") -> Asked[A]:
+        prompt = question.prompt
+        talk = _Talk(endpoint, question)
+        call = ModelCall(question.scope, self._task, prompt, endpoint.model, Outcome.UNAVAILABLE)
         try:
-            reply = await talk.say(messages)
-            errors = _errors(reply, answer)
-            if errors:
-                messages += [
-                    {"role": "assistant", "content": reply.text},
-                    {"role": "user", "content": REPAIR.format(errors=errors)},
-                ]
-                reply = await talk.say(messages)
-                errors = _errors(reply, answer)
+            reply, read = await talk.answered()
         except NoAnswer as failure:
-            talk.count(failure.requests, *failure.tokens)
-            await self.ledger.record(self._sum(call, talk, failure.outcome), None, "")
+            await self._no_answer(call, talk, failure)
             raise
-        if errors:
-            call = replace(self._sum(call, talk, Outcome.UNUSABLE), answer=reply.text)
+        if read.answer is None:
+            said = (reply.text if reply.text.strip() else reply.reasoning)[:LONGEST_KEPT]
+            call = replace(self._sum(call, talk, Outcome.UNUSABLE), answer=said)
             await self.ledger.record(call, None, "")
+            reason = talk.reason.value if talk.reason else ""
             raise UnusableAnswer(
-                f"{endpoint.model!r} violated the schema of {prompt.name!r} twice: {errors};"
-                f" its answer is kept as model call {str(call.id)!r}"
+                f"{endpoint.model!r} answered {prompt.name!r} twice in a form that cannot be read"
+                f" ({reason}): {read.errors}; see model call {str(call.id)!r}",
+                reason,
             )
         outcome = Outcome.ANSWERED if talk.said == 1 else Outcome.REPAIRED
         call = self._sum(call, talk, outcome)
-        await self.ledger.record(call, answer_key(prompt, call.model, shown), reply.text)
-        return Asked(answer.model_validate_json(reply.text), call)
+        key = answer_key(prompt, call.model, question.shown)
+        await self.ledger.record(call, key, read.answer.model_dump_json())
+        return Asked(read.answer, call)
 
-    def _sum(self, call: ModelCall, talk: "_Talk", outcome: Outcome) -> ModelCall:
+    async def _no_answer(self, call: ModelCall, talk: "_Talk[A]", failure: NoAnswer) -> None:
+        """Records a call without an answer.
+
+        Raises:
+            ConfigurationError: the server refuses the key or does not know the model.
+        """
+        talk.count(failure.requests, *failure.tokens)
+        talk.reason = failure.reason
+        talk.notes.append(failure.detail)
+        await self.ledger.record(self._sum(call, talk, failure.outcome), None, "")
+        if failure.reason in (Reason.KEY_REFUSED, Reason.UNKNOWN_MODEL):
+            raise ConfigurationError(
+                f"the server refuses model {call.model!r} ({failure.detail}); see MEMORY_MODEL,"
+                " MEMORY_OPENAI_API_KEY and MEMORY_OPENAI_BASE_URL"
+            ) from failure
+
+    def _sum(self, call: ModelCall, talk: "_Talk[A]", outcome: Outcome) -> ModelCall:
         price = self._prices.get(call.model, ModelPrice(input=0, output=0))
         cost = price.input * talk.input_tokens + price.output * talk.output_tokens
         return replace(
@@ -182,47 +227,79 @@ class Asker:
             output_tokens=talk.output_tokens,
             cost=cost / MILLION,
             seconds=talk.seconds,
+            reason=talk.reason,
+            detail=talk.detail,
         )
 
 
-class _Talk:
-    """The requests of one call, and their total cost."""
+@dataclass(frozen=True, slots=True)
+class _Question(Generic[A]):
+    """What is asked of one model, and until when."""
 
-    def __init__(self, endpoint: Endpoint, prompt: Prompt) -> None:
-        self._endpoint, self._prompt = endpoint, prompt
+    scope: Scope
+    prompt: Prompt
+    answer: type[A]
+    shown: str
+    until: float
+
+
+class _Talk(Generic[A]):
+    """The requests of one call, their total cost, and what was noted on the way."""
+
+    def __init__(self, endpoint: Endpoint, question: _Question[A]) -> None:
+        self._endpoint, self._question = endpoint, question
         self._began = monotonic()
         self.said = self.requests = self.input_tokens = self.output_tokens = 0
+        self.reason: Reason | None = None
+        self.notes: list[str] = []
 
     @property
     def seconds(self) -> float:
         """Seconds since the call began, waiting included."""
         return monotonic() - self._began
 
-    async def say(self, messages: Sequence[Message]) -> Reply:
-        prompt = self._prompt
-        reply = await self._endpoint.ask(messages, prompt.name, prompt.schema)
+    @property
+    def detail(self) -> str:
+        """What was done to get and read the answer, and what the server said."""
+        return "; ".join(filter(None, [*self._endpoint.form.differences(), *self.notes]))
+
+    async def answered(self) -> tuple[Reply, AnswerText[A]]:
+        """Asks, and if the answer cannot be read, once more; returns the last reply as read.
+
+        Raises:
+            NoAnswer: as `Endpoint.ask`.
+        """
+        messages = [
+            {"role": "system", "content": self._question.prompt.text},
+            {"role": "user", "content": self._question.shown},
+        ]
+        reply, read = await self._say(messages)
+        if read.answer is None:
+            said = reply.text.strip()[:LONGEST_SHOWN_AGAIN] or "(nothing)"
+            messages += [
+                {"role": "assistant", "content": said},
+                {"role": "user", "content": REPAIR.format(errors=read.errors)},
+            ]
+            reply, read = await self._say(messages)
+        return reply, read
+
+    async def _say(self, messages: Sequence[Message]) -> tuple[Reply, AnswerText[A]]:
+        asked = self._question
+        prompt = asked.prompt
+        reply = await self._endpoint.ask(messages, prompt.name, prompt.schema, asked.until)
         self.said += 1
         self.count(reply.requests, reply.input_tokens, reply.output_tokens)
-        return reply
+        read = read_answer(reply.text, reply.reasoning, asked.answer, cut_off=reply.cut_off)
+        if read.found_in:
+            self.notes.append(f"the answer stood in {read.found_in}")
+        if read.reason:
+            self.reason = read.reason
+        return reply, read
 
     def count(self, requests: int, input_tokens: int, output_tokens: int) -> None:
         self.requests += requests
         self.input_tokens += input_tokens
         self.output_tokens += output_tokens
-
-
-def _errors(reply: Reply, answer: type[BaseModel]) -> str:
-    """The errors of a reply, in words that repeat nothing of it; empty if it fits the schema."""
-    try:
-        answer.model_validate_json(reply.text)
-    except ValidationError as error:
-        found = [
-            f"{'.'.join(map(str, e['loc'])) or 'the answer'}: {e['msg']}"
-            for e in error.errors(include_url=False, include_input=False)[:5]
-        ]
-        cut = ["it was cut off at the length limit; be brief"] if reply.cut_off else []
-        return "; ".join([*cut, *found])
-    return ""
 
 
 def create_asker(
@@ -245,8 +322,9 @@ def create_asker(
             ' a model of your own may cost {"input": 0, "output": 0}'
         )
     waits = patience or RetryPolicy()
-    endpoints = [Endpoint(name, settings, waits) for name in names]
-    return Asker(task, endpoints, settings.model_prices, NoLedger())
+    endpoints = [Endpoint(name, settings, waits, of=len(names)) for name in names]
+    seconds = settings.model_session_seconds
+    return Asker(task, endpoints, settings.model_prices, NoLedger(), seconds)
 
 
 def models_for(task: ModelTask, settings: Settings) -> list[str]:

@@ -4,6 +4,7 @@ OpenAI, Azure's v1 endpoint, vLLM and Ollama all have chat completions with a JS
 own retries are off: waiting, counting and giving up are one policy here.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 
 from extractors.language_model.ledger import Outcome
+from extractors.language_model.reasons import Reason
+from extractors.language_model.request_form import RequestForm
+from extractors.language_model.server_errors import reason_of, told
 from memory import secret_files
 from memory.backoff import backoff
 from memory.errors import ConfigurationError
@@ -26,20 +30,33 @@ if TYPE_CHECKING:
 
 Message = Mapping[str, str]
 
-TOO_MANY = 429
 SERVER_ERROR = 500
-TRY_AGAIN = frozenset((408, 409, 425, TOO_MANY))
-NO_ENTRY = frozenset((401, 403, 404))
-FILTERED = frozenset(("content_filter", "content_policy_violation"))
+TRY_AGAIN = frozenset((408, 409, 425, 429))
+MOST_FORMS = 8
+"""Forms of the request that one call may go through."""
+
+ANSWER_SHARE = 0.75
+"""The part of a session's time that one request may take: a lost one leaves time for another."""
+
 _BEFORE_BREAKER = 5
 _BREAKER_SECONDS = 30.0
+_LONGEST_BREAK = 600.0
+
+_FINAL = frozenset((Reason.QUOTA_SPENT, Reason.KEY_REFUSED, Reason.UNKNOWN_MODEL, Reason.TOO_LONG))
+"""Reasons for which another request would get the same answer, whatever its status."""
+
+_PAUSING = frozenset((Reason.TIMED_OUT, Reason.QUOTA_SPENT))
+"""Reasons that pause the model at once: asking again costs others their time, or is in vain."""
+
+_forms: dict[tuple[str, str], RequestForm] = {}
+"""The form that each model takes, by server and name, as far as this process has learned."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """The limits for waiting on a model; times in seconds.
 
-    answer: for one answer.
+    answer: for one answer; None: three quarters of a session's time for models.
     attempts: requests sent for one call.
     first_wait: before the second request, doubled before each further one, less up to half of it at
         random.
@@ -47,7 +64,7 @@ class RetryPolicy:
     at_once: concurrent requests to one model.
     """
 
-    answer: float = 90.0
+    answer: float | None = None
     attempts: int = 4
     first_wait: float = 0.5
     longest_wait: float = 20.0
@@ -56,33 +73,41 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A model's answer and the number of requests it took; `cut_off` if it reached its limit."""
+    """A model's answer and the number of requests it took; `cut_off` if it reached its limit.
+
+    reasoning: what the server gave as the model's reasoning, beside the answer.
+    """
 
     text: str
     input_tokens: int
     output_tokens: int
     requests: int
     cut_off: bool
+    reasoning: str = ""
 
 
 class NoAnswer(Exception):
     """A model gave no readable answer; never leaves `extractors.language_model`.
 
     outcome: REFUSED, REJECTED or UNAVAILABLE.
+    detail: what the server said; it may repeat words of the request.
     wait: seconds after which the server said that it would serve again.
     """
 
     def __init__(
         self,
         outcome: Outcome,
-        reason: str,
+        reason: Reason,
+        detail: str,
         requests: int,
         *,
         wait: float | None = None,
         tokens: tuple[int, int] = (0, 0),
     ) -> None:
-        super().__init__(reason)
+        super().__init__(f"{reason.meaning} ({reason.value})")
         self.outcome = outcome
+        self.reason = reason
+        self.detail = detail
         self.requests = requests
         self.wait = wait
         self.tokens = tokens
@@ -91,7 +116,8 @@ class NoAnswer(Exception):
 class Breaker:
     """Stops requests to a model for a while after several failures in a row.
 
-    After that one request is let through; if it fails, the model is paused again.
+    After that one request is let through; if it fails, the model is paused for twice as long, up to
+    ten minutes.
     """
 
     def __init__(
@@ -101,7 +127,7 @@ class Breaker:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._most, self._seconds, self._clock = failures, seconds, clock
-        self._failures = 0
+        self._failures = self._pauses = 0
         self._closed_again = 0.0
 
     @property
@@ -109,30 +135,45 @@ class Breaker:
         """Returns the seconds until a request is let through; 0 if it is now."""
         return max(0.0, self._closed_again - self._clock())
 
-    def failed(self, wait: float | None = None) -> None:
-        """Counts a failed call; a server that names a time is paused until then."""
+    def failed(self, wait: float | None = None, *, pausing: bool = False) -> None:
+        """Counts a failed call; a server that names a time is paused until then.
+
+        `pausing`: the model is paused now, not only after several failures.
+        """
         self._failures += 1
-        if wait is not None or self._failures >= self._most:
+        if self.wait:  # concurrent calls failed together
+            return
+        if wait is not None:
             self._closed_again = self._clock() + (wait or self._seconds)
+        elif pausing or self._failures >= self._most:
+            pause = min(_LONGEST_BREAK, self._seconds * 2.0**self._pauses)
+            self._closed_again = self._clock() + pause
+            self._pauses += 1
 
     def answered(self) -> None:
         """Resets the count of failures."""
-        self._failures = 0
+        self._failures = self._pauses = 0
 
 
 class Endpoint:
     """One model by its name at the server, over one pool of connections.
+
+    `of`: how many models share a session's time.
 
     Raises:
         MissingDependency: the `openai` extra is not installed.
         ConfigurationError: no key is configured, and the server is OpenAI's own.
     """
 
-    def __init__(self, model: str, settings: Settings, patience: RetryPolicy) -> None:
+    def __init__(self, model: str, settings: Settings, patience: RetryPolicy, of: int = 1) -> None:
         with extra("openai"):
             import openai
         self.model = model
         self._patience = patience
+        self._total = settings.model_session_seconds / of
+        self._answer = patience.answer or self._total * ANSWER_SHARE
+        self._tokens = settings.model_answer_tokens
+        self._key = (settings.openai_base_url or "", model)
         self._breaker = Breaker()
         self._limiter: anyio.CapacityLimiter | None = None
         self._settings = settings
@@ -143,7 +184,7 @@ class Endpoint:
                 api_key=key or ("-" if settings.openai_base_url else None),
                 base_url=settings.openai_base_url,
                 max_retries=0,
-                timeout=patience.answer,
+                timeout=self._answer,
             )
         except openai.OpenAIError as error:
             raise ConfigurationError(
@@ -154,94 +195,158 @@ class Endpoint:
         """Closes the connections; the endpoint cannot be used afterwards."""
         await self._client.close()
 
-    async def ask(self, messages: Sequence[Message], name: str, schema: Mapping[str, Any]) -> Reply:
+    @property
+    def form(self) -> RequestForm:
+        """The form of requests that the model takes, as far as is known."""
+        return _forms.get(self._key, RequestForm())
+
+    async def ask(
+        self,
+        messages: Sequence[Message],
+        name: str,
+        schema: Mapping[str, Any],
+        until: float | None = None,
+    ) -> Reply:
         """Returns the model's answer to `messages`, which has to fit `schema`.
 
+        `until`: the time of `monotonic()` at which the call ends; None: after a session's time.
+
         Raises:
-            NoAnswer: it declined, or did not answer any request.
-            ConfigurationError: the server refuses the key or does not know the model.
+            NoAnswer: it declined, or did not answer any request in time.
         """
+        call = _Call(messages, name, schema, monotonic() + self._total if until is None else until)
         if self._breaker.wait:
-            raise NoAnswer(Outcome.UNAVAILABLE, f"{self.model!r} is paused after failures", 0)
+            detail = f"for {self._breaker.wait:.0f} s more"
+            raise NoAnswer(Outcome.UNAVAILABLE, Reason.PAUSED, detail, 0)
         if self._limiter is None:  # belongs to the event loop that first asks
             self._limiter = anyio.CapacityLimiter(self._patience.at_once)
-        async with self._limiter:
-            try:
-                reply = await self._tried(messages, name, schema)
-            except NoAnswer as failure:
-                if failure.outcome is Outcome.UNAVAILABLE:
-                    self._breaker.failed(failure.wait)
-                raise
+        with anyio.move_on_after(call.left) as waiting:
+            await self._limiter.acquire()
+        if waiting.cancelled_caught:
+            raise call.gave_up(Outcome.UNAVAILABLE)
+        try:
+            return await self._counted(call)
+        finally:
+            self._limiter.release()
+
+    async def _counted(self, call: "_Call") -> Reply:
+        try:
+            reply = await self._tried(call)
+        except NoAnswer as failure:
+            if failure.outcome is Outcome.UNAVAILABLE and failure.reason is not Reason.OUT_OF_TIME:
+                self._breaker.failed(failure.wait, pausing=failure.reason in _PAUSING)
+            raise
         self._breaker.answered()
         return reply
 
-    async def _tried(
-        self, messages: Sequence[Message], name: str, schema: Mapping[str, Any]
-    ) -> Reply:
+    async def _tried(self, call: "_Call") -> Reply:
         import openai
 
-        request = 0
         while True:
-            request += 1
+            wait: float | None = None
             try:
-                return await self._once(messages, name, schema, request)
+                return await self._once(call)
             except openai.APIStatusError as error:
-                wait, reason = self._after_status(error, request), str(error)
-            except (openai.APIConnectionError, _TookTooLong) as error:
-                wait, reason = None, str(error) or "it took too long"
+                call.failed(reason_of(error), told(error))
+                if self._adapted(call, error):
+                    continue
+                wait = self._after_status(error, call)
+            except (openai.APITimeoutError, _TookTooLong) as error:
+                call.failed(Reason.TIMED_OUT, str(error))
+            except openai.APIConnectionError as error:
+                call.failed(Reason.UNREACHABLE, str(error))
             except openai.OpenAIError as error:  # what it sent is no answer at all
-                wait, reason = None, str(error)
-            await self._pause(request, wait, reason)
+                call.failed(Reason.NO_CHAT, str(error))
+            await self._pause(call, wait)
 
-    async def _once(
-        self, messages: Sequence[Message], name: str, schema: Mapping[str, Any], request: int
-    ) -> Reply:
-        body: dict[str, Any] = {
-            "type": "json_schema",
-            "json_schema": {"name": name, "schema": dict(schema), "strict": True},
-        }
+    async def _once(self, call: "_Call") -> Reply:
+        call.requests += 1
+        call.form = form = self.form
+        limit = min(self._answer, call.left)
         secret_files.renew_key(self._client, self._settings)
         # The SDK's limit is one on each read: a server that trickles would never meet it.
-        with anyio.move_on_after(self._patience.answer):
+        with anyio.move_on_after(limit):
             done = await self._client.chat.completions.create(
                 model=self.model,
-                messages=cast("Any", messages),
-                response_format=cast("Any", body),
-                temperature=0,
+                messages=cast("Any", form.messages(list(call.messages), call.schema)),
+                **form.parameters(call.name, call.schema, self._tokens),
             )
-            return _read(done, request)
-        raise _TookTooLong(f"no answer within {self._patience.answer:g} s")
+            return _read(done, call.requests)
+        if limit < self._answer:
+            raise call.gave_up(Outcome.UNAVAILABLE)
+        raise _TookTooLong(f"no answer within {limit:g} s")
 
-    def _after_status(self, error: "APIStatusError", request: int) -> float | None:
+    def _adapted(self, call: "_Call", error: "APIStatusError") -> bool:
+        """Whether another form is to be tried: without what the error names."""
+        if reason_of(error) is Reason.TOO_LONG or call.forms >= MOST_FORMS:
+            return False
+        other = call.form.without(error)
+        if other is None:
+            return False
+        call.forms += 1
+        if self.form == call.form:  # else a concurrent call has found another one
+            _forms[self._key] = other
+        return True
+
+    def _after_status(self, error: "APIStatusError", call: "_Call") -> float | None:
         """The seconds to wait before the next request; None if the server does not say.
 
         Raises:
-            NoAnswer, ConfigurationError: another request would get the same answer.
+            NoAnswer: another request would get the same answer.
         """
-        status, told = error.status_code, f"{error.status_code}: {error.message}"
-        if status in NO_ENTRY:
-            raise ConfigurationError(
-                f"the server refuses model {self.model!r} ({told}); see MEMORY_MODEL,"
-                " MEMORY_OPENAI_API_KEY and MEMORY_OPENAI_BASE_URL"
-            ) from error
-        if error.code in FILTERED:
-            raise NoAnswer(Outcome.REFUSED, told, request) from error
-        if status < SERVER_ERROR and status not in TRY_AGAIN:
-            raise NoAnswer(Outcome.REJECTED, told, request) from error
-        return retry_after(error.response.headers)
+        status, wait = error.status_code, retry_after(error.response.headers)
+        if call.reason is Reason.QUOTA_SPENT:
+            raise call.gave_up(Outcome.UNAVAILABLE, wait) from error
+        if call.reason is Reason.FILTERED:
+            raise call.gave_up(Outcome.REFUSED) from error
+        if call.reason in _FINAL or (status < SERVER_ERROR and status not in TRY_AGAIN):
+            raise call.gave_up(Outcome.REJECTED) from error
+        return wait
 
-    async def _pause(self, request: int, wait: float | None, reason: str) -> None:
+    async def _pause(self, call: "_Call", wait: float | None) -> None:
         """Waits before the next request.
 
         Raises:
-            NoAnswer: it was the last one, or the server asks for too long a pause.
+            NoAnswer: it was the last one, or the pause is too long.
         """
         patience = self._patience
-        if request >= patience.attempts or (wait or 0.0) > patience.longest_wait:
-            raise NoAnswer(Outcome.UNAVAILABLE, reason, request, wait=wait)
-        pause = backoff(request - 1, first=patience.first_wait, longest=patience.longest_wait)
+        pause = backoff(
+            call.requests - call.forms - 1, first=patience.first_wait, longest=patience.longest_wait
+        )
         # A server's own wait is never cut short; the rest spreads callers that failed at once.
-        await anyio.sleep(pause if wait is None else wait + pause / 4)
+        seconds = pause if wait is None else wait + pause / 4
+        spent = call.requests - call.forms >= patience.attempts or seconds >= call.left
+        if spent or (wait or 0.0) > patience.longest_wait:
+            raise call.gave_up(Outcome.UNAVAILABLE, wait)
+        await anyio.sleep(seconds)
+
+
+class _Call:
+    """The requests of one call: what is asked, until when, and why the last one failed.
+
+    forms: how many requests only found out what the server takes.
+    """
+
+    def __init__(
+        self, messages: Sequence[Message], name: str, schema: Mapping[str, Any], until: float
+    ) -> None:
+        self.messages, self.name, self.schema, self._until = messages, name, schema, until
+        self.requests = self.forms = 0
+        self.form = RequestForm()
+        self.reason, self.detail = Reason.OUT_OF_TIME, ""
+
+    @property
+    def left(self) -> float:
+        """Seconds until the call ends."""
+        return max(0.0, self._until - monotonic())
+
+    def failed(self, reason: Reason, detail: str) -> None:
+        """Notes why a request failed."""
+        self.reason, self.detail = reason, detail
+
+    def gave_up(self, outcome: Outcome, wait: float | None = None) -> NoAnswer:
+        """The failure of the call, for the reason that was noted last."""
+        return NoAnswer(outcome, self.reason, self.detail, self.requests, wait=wait)
 
 
 class _TookTooLong(Exception):
@@ -254,17 +359,35 @@ def _read(done: "ChatCompletion", request: int) -> Reply:
     Raises:
         NoAnswer: the model declined, or its provider filtered the text.
     """
-    usage = done.usage
-    tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
-    choice = done.choices[0] if done.choices else None
-    if choice is None:
-        raise NoAnswer(Outcome.REJECTED, "an answer without choices", request, tokens=tokens)
-    declined = choice.message.refusal
+    usage = getattr(done, "usage", None)
+    tokens = (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
+    choices = getattr(done, "choices", None)
+    if not choices or choices[0].message is None:
+        detail = "an answer without choices"
+        raise NoAnswer(Outcome.REJECTED, Reason.NO_CHAT, detail, request, tokens=tokens)
+    choice = choices[0]
+    declined = getattr(choice.message, "refusal", None)
     if choice.finish_reason == "content_filter" or declined:
-        reason = declined or "its provider filtered the text"
-        raise NoAnswer(Outcome.REFUSED, reason[:200], request, tokens=tokens)
-    cut_off = choice.finish_reason == "length"
-    return Reply(choice.message.content or "", *tokens, request, cut_off)
+        reason = Reason.DECLINED if declined else Reason.FILTERED
+        raise NoAnswer(Outcome.REFUSED, reason, str(declined or "")[:200], request, tokens=tokens)
+    content, thought = _texts(getattr(choice.message, "content", None))
+    given = (getattr(choice.message, name, None) for name in _REASONING_FIELDS)
+    reasoning = next((text for text in given if isinstance(text, str) and text.strip()), thought)
+    return Reply(content, *tokens, request, choice.finish_reason == "length", reasoning)
+
+
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+"""Where servers put a model's reasoning, beside the content."""
+
+
+def _texts(content: Any) -> tuple[str, str]:
+    """The content and the reasoning of a message: some servers send it in typed parts."""
+    if not isinstance(content, list):
+        return str(content or ""), ""
+    parts = [part for part in content if isinstance(part, Mapping)]
+    said = "".join(str(part.get("text") or "") for part in parts if part.get("type") == "text")
+    thought = json.dumps([part for part in parts if part.get("type") != "text"])
+    return said, thought if len(parts) > 1 else ""
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

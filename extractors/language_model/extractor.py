@@ -24,7 +24,8 @@ from extractors.language_model.grounding import (
     found_in,
     grounded,
 )
-from extractors.language_model.ledger import Grounded, Ledger
+from extractors.language_model.ledger import FallbackReading, Grounded, Ledger
+from extractors.language_model.reasons import Reason
 from extractors.language_model.support import Quoted, bears_out, unsupported
 from extractors.prompts.answers import Extracted, Proposal, Steps
 from extractors.protocol import Extractor, LogSlice, Reading
@@ -38,7 +39,7 @@ from extractors.reading.dates import (
     weekday_in_words,
 )
 from extractors.statements import Statements
-from memory.errors import ModelFailed
+from memory.errors import ModelFailed, UnusableAnswer
 from memory.language.text import folded
 from memory.language.turns import INSTRUCTION
 from memory.models import (
@@ -51,6 +52,7 @@ from memory.models import (
     ModelTask,
     Provenance,
     Role,
+    Scope,
     Stance,
 )
 from memory.settings import Settings
@@ -114,31 +116,36 @@ class LanguageModel:
     async def extract(self, log: LogSlice) -> list[Candidate]:
         """Returns the candidates of each chunk, in the order of the log.
 
+        What no model reads in time, `otherwise` reads; the ledger is told.
+
         Raises:
-            UnusableAnswer: the session cannot be read with this model; see the ledger.
             ExtractionWaits: the tenant's budget is spent, or the server said when it serves again.
         """
-        chunks = list(_chunks(log))
-        found = await gathered([self._read(log, chunk) for chunk in chunks])
+        until = self.asker.until()
+        found = await gathered([self._read(log.scope, c, until) for c in _chunks(log)])
         return [candidate for of_chunk in found for candidate in of_chunk]
 
-    async def _read(self, log: LogSlice, chunk: "Chunk") -> list[Candidate]:
+    async def _read(self, scope: Scope, chunk: "Chunk", until: float) -> list[Candidate]:
         if not any(by_person(turn) for turn in chunk.new):
             return []
-        shown = render(chunk, log.believed)
+        shown, prompt = render(chunk), shipped("extract")
         try:
-            asked = await self.asker.ask(log.scope, shipped("extract"), Extracted, shown)
-        except ModelFailed:
-            return await self._otherwise(log, chunk)
+            asked = await self.asker.ask(scope, prompt, Extracted, shown, until)
+        except (ModelFailed, UnusableAnswer) as failure:
+            if failure.reason == Reason.TOO_LONG and len(chunk.new) > 1:
+                halves = [await self._read(scope, half, until) for half in chunk.halves()]
+                return [candidate for of_half in halves for candidate in of_half]
+            return await self._otherwise(scope, chunk, failure.reason)
         made = asked.provenance(self.name, self.version)
-        found = Reader(chunk.numbered, log.believed, made)
+        found = Reader(chunk.numbered, chunk.believed, made)
         candidates = list(found.candidates(asked.answer))
         await self.ledger.ground(asked.call, Grounded(len(candidates), dict(found.refused)))
         return candidates
 
-    async def _otherwise(self, log: LogSlice, chunk: "Chunk") -> list[Candidate]:
+    async def _otherwise(self, scope: Scope, chunk: "Chunk", reason: str) -> list[Candidate]:
+        self.ledger.fell_back(FallbackReading(chunk.new[0].ordinal, chunk.new[-1].ordinal, reason))
         made = Provenance(self.otherwise.name, self.otherwise.version)
-        part = LogSlice(log.scope, chunk.new, chunk.before)
+        part = LogSlice(scope, chunk.new, chunk.before)
         return [replace(c, made_by=made) for c in await self.otherwise.extract(part)]
 
 
@@ -175,15 +182,24 @@ async def gathered(work: Sequence[Any]) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Turns to read, and the ones before them."""
+    """Turns to read, the ones before them, and what is believed."""
 
     before: Sequence[Interaction]
     new: Sequence[Interaction]
+    believed: Sequence[Memory] = ()
 
     @property
     def numbered(self) -> ShownTurns:
         """The turns by the numbers under which they are shown, from 1."""
         return ShownTurns(dict(enumerate([*self.before, *self.new], 1)), len(self.before))
+
+    def halves(self) -> "tuple[Chunk, Chunk]":
+        """Returns the chunk in two parts, each with the newer half of what is believed."""
+        middle = len(self.new) // 2
+        first, second = self.new[:middle], self.new[middle:]
+        believed = self.believed[(len(self.believed) + 1) // 2 :]
+        look_back = self.before[(len(self.before) + 1) // 2 :]
+        return Chunk(look_back, first, believed), Chunk(first[-1:], second, believed)
 
 
 def _chunks(log: LogSlice) -> Iterator[Chunk]:
@@ -191,7 +207,7 @@ def _chunks(log: LogSlice) -> Iterator[Chunk]:
     earlier = [i for i in log.before if talk(i)]
     for _, part in groupby(said, key=lambda i: (i.ordinal - 1) // CHUNK):
         new = list(part)
-        yield Chunk(earlier[-LOOK_BACK:], new)
+        yield Chunk(earlier[-LOOK_BACK:], new, log.believed)
         earlier = new
 
 
@@ -200,10 +216,10 @@ def talk(turn: Interaction) -> bool:
     return turn.kind is InteractionKind.MESSAGE and turn.role in (Role.USER, Role.ASSISTANT)
 
 
-def render(chunk: Chunk, believed: Sequence[Memory]) -> str:
+def render(chunk: Chunk) -> str:
     """Renders the slice for a model: one JSON object a line, so that no text can imitate a turn."""
     shown = chunk.numbered
-    known = [_line(n, _known(memory)) for n, memory in enumerate(believed, 1)]
+    known = [_line(n, _known(memory)) for n, memory in enumerate(chunk.believed, 1)]
     turns = [turn_line(n, turn) for n, turn in shown.turns.items()]
     before, new = turns[: shown.old], turns[shown.old :]
     parts = [("KNOWN", known), ("BEFORE", before), ("NEW", new)]

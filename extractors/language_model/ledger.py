@@ -12,6 +12,7 @@ from typing import Protocol, Self, runtime_checkable
 from uuid import UUID, uuid4
 
 from extractors.language_model.prompts import Prompt
+from extractors.language_model.reasons import Reason
 from extractors.protocol import Extractor
 from memory.models import ModelTask, Provenance, Scope
 
@@ -48,6 +49,8 @@ class ModelCall:
     requests: how many were sent, retries and repair included; 0 if the answer was kept.
     cost: in the currency of the price table; 0 for a model without a price.
     answer: the text of an unusable answer; else empty.
+    reason: why the answer is not usable, or had to be repaired.
+    detail: what the server said, and what was done to get and read the answer.
     """
 
     scope: Scope
@@ -62,6 +65,8 @@ class ModelCall:
     cost: float = 0.0
     seconds: float = 0.0
     answer: str = ""
+    reason: Reason | None = None
+    detail: str = ""
     id: UUID = field(default_factory=uuid4)
 
     def provenance(self, extractor: str, version: str) -> Provenance:
@@ -76,6 +81,15 @@ class Grounded:
 
     kept: int = 0
     refused: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackReading:
+    """A part of a session that was read without a model, as ordinals from `first` to `last`."""
+
+    first: int
+    last: int
+    reason: str
 
 
 def answer_key(prompt: Prompt, model: str, shown: str) -> bytes:
@@ -122,6 +136,10 @@ class Ledger(Protocol):
         """Adds the results of checking to a recorded call."""
         ...
 
+    def fell_back(self, reading: FallbackReading) -> None:
+        """Notes that a part of the session at hand was read without a model."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class NoLedger:
@@ -143,6 +161,9 @@ class NoLedger:
         """Does nothing."""
 
     async def ground(self, call: ModelCall, found: Grounded) -> None:
+        """Does nothing."""
+
+    def fell_back(self, reading: FallbackReading) -> None:
         """Does nothing."""
 
 

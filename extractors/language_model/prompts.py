@@ -1,8 +1,8 @@
 """Reads prompts from the text files of `extractors/prompts`, with their version and answer.
 
 A file starts with a head between two lines `---`: `name`, `version`, `answer` (a response model of
-`extractors.prompts.answers`) and `schema` (the digest of that model's JSON schema). The whole file
-is hashed, so one hash covers the prompt and the form of its answer.
+`extractors.prompts.answers`) and `schema` (the digest of that model's JSON schema). The hash covers
+the head and all that a model is shown, so also the form of its answer.
 """
 
 import hashlib
@@ -26,8 +26,9 @@ _RULE = "---\n"
 class Prompt:
     """A prompt as in its file.
 
-    text: the prompt without the head.
-    source: the whole file; `hash` is its SHA-256, in hex.
+    text: the prompt without the head, and after it the fields of the answer in words.
+    source: the whole file.
+    hash: the SHA-256 of head and text, in hex.
     """
 
     name: str
@@ -72,8 +73,9 @@ def parsed(source: str) -> Prompt:
         raise ConfigurationError(
             f"prompt {fields['name']!r}: no response model is called {fields['answer']!r}"
         )
-    digest = hashlib.sha256(source.encode()).hexdigest()
-    return Prompt(fields["name"], fields["version"], digest, answer, text.strip(), source)
+    told = f"{text.strip()}\n\n{answers.form(answer)}"
+    digest = hashlib.sha256(f"{head}{_RULE}{told}".encode()).hexdigest()
+    return Prompt(fields["name"], fields["version"], digest, answer, told, source)
 
 
 def schema_digest(answer: type[BaseModel]) -> str:

@@ -117,17 +117,33 @@ def plan_key(
         return
     plan.retracted += gone
     held = [a for identity, a in known.items() if identity not in gone]
+    renewed = _orphaned(believed, [*held, *new], complete)
     if new and new[0].candidate.attribute is None:
         # Free text is no claim to be weighed: an episode that went on takes the place of its
         # beginning, and the same words from the same place change nothing.
-        _plan_step(plan, key, believed, timeline(new[-1:]), new[-1].recorded_at)
+        _plan_step(plan, key, believed, timeline(new[-1:]), new[-1].recorded_at, renewed)
         return
     plan.assertions += [assertion_row(key, a) for a in new]
     for learned_at, step in groupby(new, key=lambda a: a.recorded_at):
         held += step
-        believed = _plan_step(plan, key, believed, timeline(held), learned_at)
+        believed = _plan_step(plan, key, believed, timeline(held), learned_at, renewed)
     if complete and not new:
-        _plan_step(plan, key, believed, timeline(held), complete.learned_at)
+        _plan_step(plan, key, believed, timeline(held), complete.learned_at, renewed)
+
+
+def _orphaned(
+    believed: Sequence[StoredBelief],
+    standing: Sequence[Assertion],
+    complete: CompleteSet | None,
+) -> frozenset[int]:
+    """Memories made by one of the extractors of `complete` that asserts nothing of them any more.
+
+    They are made anew, so that each names the maker of what it rests on.
+    """
+    if complete is None:
+        return frozenset()
+    gone = complete.extractors - {assertion.provenance.extractor for assertion in standing}
+    return frozenset(b.memory.id for b in believed if b.memory.provenance.extractor in gone)
 
 
 def plan_standing(

@@ -177,6 +177,7 @@ WHERE u.tenant_id = %(tenant)s AND u.user_id = %(user)s AND u.lease_token = %(le
 -- order.
 SELECT s.session_id, s.length, COALESCE(p.ordinal, 0) AS ordinal,
     COALESCE(p.reread_through, 0) AS reread_through, p.reread_at,
+    p.fallback_from, p.fallback_through, p.fallback_reason,
     COALESCE(p.crash_count, 0) AS crash_count, COALESCE((
     SELECT i.position FROM interactions i
     WHERE i.tenant_id = s.tenant_id AND i.user_id = s.user_id AND i.session_id = s.session_id
@@ -189,18 +190,22 @@ WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s
     AND s.length > COALESCE(p.ordinal, 0) AND p.set_aside_at IS NULL
     AND (p.retry_at IS NULL OR p.retry_at <= now())
 UNION ALL
-SELECT session_id, 0, 0, 0, NULL, crash_count, NULL FROM session_progress
+SELECT session_id, 0, 0, 0, NULL, NULL, NULL, NULL, crash_count, NULL FROM session_progress
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND session_id = ''
 ORDER BY first_position, session_id
 
 -- advance --
--- Moves a generation's progress in a session; commits with the memories it made.
-INSERT INTO session_progress AS p (tenant_id, user_id, generation, session_id, ordinal)
-VALUES (%(tenant)s, %(user)s, %(generation)s, %(session)s, %(ordinal)s)
+-- Moves a generation's progress in a session, and says what was read without a model; commits with
+-- the memories it made.
+INSERT INTO session_progress AS p (tenant_id, user_id, generation, session_id, ordinal,
+    fallback_from, fallback_through, fallback_reason)
+VALUES (%(tenant)s, %(user)s, %(generation)s, %(session)s, %(ordinal)s, %(fallback_from)s,
+    %(fallback_through)s, %(fallback_reason)s)
 ON CONFLICT (tenant_id, user_id, generation, session_id)
     DO UPDATE SET ordinal = excluded.ordinal, attempts = 0, crash_count = 0, error = NULL,
-        retry_at = NULL
+        retry_at = NULL, fallback_from = excluded.fallback_from,
+        fallback_through = excluded.fallback_through, fallback_reason = excluded.fallback_reason
 
 -- reread_at --
 -- When a retraction or restoration last made a generation read something of the user again.
@@ -298,6 +303,73 @@ WITH taken AS (
     WHERE u.tenant_id = %(tenant)s AND u.user_id IN (SELECT user_id FROM taken)
 )
 SELECT user_id, session_id FROM taken ORDER BY user_id, session_id
+
+-- fallback_users --
+-- The bound tenant's users with sessions that were read without the model that is configured, or
+-- whose summaries were written without it; or one of them.
+-- unscoped: goes through the users of a tenant
+SELECT user_id FROM session_progress
+WHERE tenant_id = %(tenant)s AND (%(user)s::text IS NULL OR user_id = %(user)s)
+    AND fallback_from IS NOT NULL
+UNION
+SELECT user_id FROM memories
+WHERE tenant_id = %(tenant)s AND (%(user)s::text IS NULL OR user_id = %(user)s)
+    AND kind = 'summary' AND believed_to IS NULL
+    AND payload ->> 'instead_of_model' IN ('unavailable', 'unusable', 'budget_spent')
+ORDER BY user_id
+
+-- upgrade --
+-- Makes extraction read a user's sessions again from where they were read without a model, or from
+-- the first interaction that shares a memory with those; a row for each.
+WITH marked AS (
+    SELECT p.generation, p.session_id, p.fallback_from,
+        COALESCE(array_agg(i.interaction_id) FILTER (WHERE i.interaction_id IS NOT NULL), '{}')
+            AS ids
+    FROM session_progress p
+    LEFT JOIN interactions i ON i.tenant_id = p.tenant_id AND i.user_id = p.user_id
+        AND i.session_id = p.session_id
+        AND i.ordinal BETWEEN p.fallback_from AND p.fallback_through
+    WHERE p.tenant_id = %(tenant)s AND p.user_id = %(user)s AND p.fallback_from IS NOT NULL
+    GROUP BY p.generation, p.session_id, p.fallback_from
+), beside AS (
+    SELECT m.generation, m.session_id, unnest(a.interaction_ids) AS interaction_id
+    FROM marked m
+    JOIN assertions a ON a.tenant_id = %(tenant)s AND a.user_id = %(user)s
+        AND a.generation = m.generation AND a.interaction_ids && m.ids
+    UNION
+    SELECT m.generation, m.session_id, o.interaction_id
+    FROM marked m
+    JOIN evidence e ON e.tenant_id = %(tenant)s AND e.user_id = %(user)s
+        AND e.interaction_id = ANY(m.ids)
+    JOIN evidence o ON o.tenant_id = %(tenant)s AND o.user_id = %(user)s
+        AND o.memory_id = e.memory_id
+), places AS (
+    SELECT m.generation, m.session_id, LEAST(m.fallback_from, min(i.ordinal)) AS ordinal
+    FROM marked m
+    LEFT JOIN beside b ON b.generation = m.generation AND b.session_id = m.session_id
+    LEFT JOIN interactions i ON i.tenant_id = %(tenant)s AND i.user_id = %(user)s
+        AND i.interaction_id = b.interaction_id AND i.session_id = m.session_id
+    GROUP BY m.generation, m.session_id, m.fallback_from
+)
+UPDATE session_progress g
+SET ordinal = LEAST(g.ordinal, p.ordinal - 1), attempts = 0, error = NULL, set_aside_at = NULL,
+    retry_at = NULL, reread_through = GREATEST(g.reread_through, g.ordinal)
+FROM places p
+WHERE g.tenant_id = %(tenant)s AND g.user_id = %(user)s AND g.session_id = p.session_id
+    AND g.generation = p.generation
+RETURNING g.session_id
+
+-- reopen --
+-- Opens a user's closed sessions whose summaries were written without the model that is configured;
+-- the job that closes sessions then writes them again. A row for each.
+UPDATE sessions s SET closed_at = NULL
+WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s AND s.closed_at IS NOT NULL
+    AND EXISTS (
+        SELECT FROM memories m
+        WHERE m.tenant_id = s.tenant_id AND m.user_id = s.user_id AND m.session_id = s.session_id
+            AND m.kind = 'summary' AND m.believed_to IS NULL
+            AND m.payload ->> 'instead_of_model' IN ('unavailable', 'unusable', 'budget_spent'))
+RETURNING s.session_id
 
 -- lag --
 -- What waits, live and in backfill: users due, interactions not extracted; and users that are

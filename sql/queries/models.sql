@@ -32,6 +32,26 @@ WHERE tenant_id = %(tenant)s AND (%(user)s = '' OR user_id = %(user)s)
     AND split_part(error, ':', 1) = ANY(%(reasons)s)
 GROUP BY reason ORDER BY reason
 
+-- failures --
+-- How many of the bound tenant's calls of the last day, or of one user of it, brought no usable
+-- answer, by model and reason, most first.
+SELECT model, reason, count(*) AS calls, max(called_at) AS newest
+FROM model_calls
+WHERE tenant_id = %(tenant)s AND (%(user)s = '' OR user_id = %(user)s)
+    AND called_at > now() - interval '1 day' AND reason IS NOT NULL
+    AND outcome NOT IN ('answered', 'repaired')
+GROUP BY model, reason ORDER BY calls DESC, model, reason
+
+-- fallbacks --
+-- How many sessions of the bound tenant, or of one user of it, were read without the model that is
+-- configured, by generation and reason.
+SELECT g.name AS generation, p.fallback_reason AS reason, count(*) AS sessions
+FROM session_progress p JOIN generations g USING (generation)
+WHERE p.tenant_id = %(tenant)s AND (%(user)s = '' OR p.user_id = %(user)s)
+    AND p.fallback_from IS NOT NULL AND g.state <> 'retired'
+GROUP BY g.generation, g.name, p.fallback_reason
+ORDER BY g.generation, sessions DESC, reason
+
 -- answer --
 -- The answer kept under a key.
 SELECT answer FROM model_answers
@@ -49,11 +69,12 @@ ON CONFLICT (tenant_id, user_id, answer_key) DO UPDATE SET answer = excluded.ans
 WITH call AS (
     INSERT INTO model_calls (tenant_id, user_id, call_id, session_id, generation, task, prompt,
         prompt_version, prompt_hash, model, outcome, cached, requests, input_tokens, output_tokens,
-        cost, seconds, answer)
+        cost, seconds, answer, reason, detail)
     VALUES (%(tenant)s, %(user)s, %(call)s, %(session)s, COALESCE(%(generation)s::smallint,
             (SELECT generation FROM generations WHERE state = 'live')), %(task)s, %(prompt)s,
         %(version)s, %(hash)s, %(model)s, %(outcome)s, %(cached)s, %(requests)s, %(input)s,
-        %(output)s, %(cost)s, %(seconds)s, NULLIF(%(unusable)s, ''))
+        %(output)s, %(cost)s, %(seconds)s, NULLIF(%(unusable)s, ''), %(reason)s,
+        NULLIF(%(detail)s, ''))
     RETURNING *
 ), kept AS (
     INSERT INTO model_answers AS a (tenant_id, user_id, answer_key, answer)
@@ -81,7 +102,7 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND call_id = %(call)s
 -- calls --
 -- The bound tenant's newest calls, or one user's, or those with one outcome.
 SELECT user_id, call_id, session_id, called_at, task, prompt, prompt_version, model, outcome,
-    cached, requests, input_tokens, output_tokens, cost, seconds, kept, refused, answer
+    cached, requests, input_tokens, output_tokens, cost, seconds, kept, refused, answer, reason, detail
 FROM model_calls
 WHERE tenant_id = %(tenant)s AND (%(user)s = '' OR user_id = %(user)s)
     AND (%(outcome)s::text IS NULL OR outcome = %(outcome)s)
@@ -99,8 +120,9 @@ ORDER BY s.day, s.generation, s.task, s.prompt, s.prompt_version, s.model
 -- forget_answers --
 -- Deletes what models answered about a user: every answer may hold the forgotten words.
 WITH said AS (
-    UPDATE model_calls SET answer = NULL
-    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND answer IS NOT NULL
+    UPDATE model_calls SET answer = NULL, detail = NULL
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+        AND (answer IS NOT NULL OR detail IS NOT NULL)
 )
 DELETE FROM model_answers WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 
