@@ -6,8 +6,10 @@
 -- without a binding. Extraction and the operators' jobs act as memory_worker, which leases users of
 -- every tenant and otherwise sees the one tenant that is bound.
 CREATE SCHEMA memory;
+CREATE ROLE memory_backup NOLOGIN;
 CREATE ROLE memory_client NOLOGIN;
 CREATE ROLE memory_worker NOLOGIN;
+GRANT USAGE ON SCHEMA memory TO memory_backup;
 GRANT USAGE ON SCHEMA memory TO memory_client;
 GRANT USAGE ON SCHEMA memory TO memory_worker;
 
@@ -22,6 +24,7 @@ CREATE TABLE schema_migrations (
     applied_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT schema_migrations_pkey PRIMARY KEY (version)
 );
+GRANT SELECT ON schema_migrations TO memory_backup;
 GRANT SELECT ON schema_migrations TO memory_client;
 GRANT SELECT ON schema_migrations TO memory_worker;
 
@@ -42,6 +45,7 @@ CREATE TABLE embedders (
     CONSTRAINT embedders_state_check CHECK (state = ANY (ARRAY['building'::text, 'live'::text, 'retired'::text]))
 );
 CREATE UNIQUE INDEX embedders_one_live ON embedders USING btree (state) WHERE (state = 'live'::text);
+GRANT SELECT ON embedders TO memory_backup;
 GRANT SELECT ON embedders TO memory_client;
 GRANT INSERT, SELECT, UPDATE ON embedders TO memory_worker;
 
@@ -71,6 +75,7 @@ END),
 );
 -- At most one live generation, and at most one shadow that takes users from it.
 CREATE UNIQUE INDEX generations_serving ON generations USING btree (state) WHERE (percent > 0);
+GRANT SELECT ON generations TO memory_backup;
 GRANT SELECT ON generations TO memory_client;
 GRANT INSERT, SELECT, UPDATE ON generations TO memory_worker;
 
@@ -88,8 +93,10 @@ CREATE TABLE generation_progress (
     CONSTRAINT generation_progress_pkey PRIMARY KEY (tenant_id, user_id, generation)
 );
 ALTER TABLE generation_progress ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON generation_progress FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON generation_progress TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON generation_progress TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON generation_progress TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON generation_progress TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON generation_progress TO memory_worker;
 
@@ -127,10 +134,12 @@ CREATE INDEX users_due ON users USING btree (backfill, due_at) WHERE (due_at IS 
 -- The tenants with due users, and within each of them who has waited longest.
 CREATE INDEX users_turns ON users USING btree (backfill, tenant_id, due_at) WHERE (due_at IS NOT NULL);
 ALTER TABLE users ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON users FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON users TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY holding ON users FOR UPDATE TO memory_worker USING (bound_tenant() IS NULL);
 CREATE POLICY leasing ON users FOR SELECT TO memory_worker USING (bound_tenant() IS NULL);
 CREATE POLICY worker ON users TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON users TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON users TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON users TO memory_worker;
 CREATE CONSTRAINT TRIGGER notify_due_on_insert AFTER INSERT ON users DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new.due_at IS NOT NULL) EXECUTE FUNCTION notify_channel('memory_due');
@@ -163,8 +172,10 @@ ALTER TABLE sessions ALTER COLUMN summary SET STATISTICS 0;
 -- Sessions to close. None of its columns changes while a session goes on, so updates stay HOT.
 CREATE INDEX sessions_open ON sessions USING btree (tenant_id, user_id, session_id) WHERE (closed_at IS NULL);
 ALTER TABLE sessions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON sessions FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON sessions TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON sessions TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON sessions TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON sessions TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON sessions TO memory_worker;
 
@@ -180,8 +191,10 @@ CREATE TABLE task_state (
     CONSTRAINT task_state_key_check CHECK (key <> ''::text)
 );
 ALTER TABLE task_state ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON task_state FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON task_state TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON task_state TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON task_state TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON task_state TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON task_state TO memory_worker;
 
@@ -233,8 +246,10 @@ CREATE INDEX interactions_retracted ON interactions USING btree (tenant_id, user
 -- What a user did rather than said, for extractors that look at all of a user's history.
 CREATE INDEX interactions_without_messages ON interactions USING btree (tenant_id, user_id, "position") WHERE (kind <> 'message'::text);
 ALTER TABLE interactions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON interactions FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON interactions TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON interactions TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON interactions TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON interactions TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON interactions TO memory_worker;
 
@@ -257,8 +272,10 @@ CREATE TABLE retractions (
 ALTER TABLE retractions ALTER COLUMN reason SET STATISTICS 0;
 ALTER TABLE retractions ALTER COLUMN restored_reason SET STATISTICS 0;
 ALTER TABLE retractions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON retractions FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON retractions TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON retractions TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON retractions TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON retractions TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON retractions TO memory_worker;
 
@@ -274,8 +291,10 @@ CREATE TABLE tombstones (
     CONSTRAINT tombstones_pkey PRIMARY KEY (tenant_id, user_id, id_digest)
 );
 ALTER TABLE tombstones ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON tombstones FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON tombstones TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON tombstones TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON tombstones TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON tombstones TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON tombstones TO memory_worker;
 
@@ -303,8 +322,10 @@ CREATE TABLE assertions (
     CONSTRAINT assertions_pkey PRIMARY KEY (tenant_id, user_id, generation, belief_key, assertion_id)
 );
 ALTER TABLE assertions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON assertions FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON assertions TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON assertions TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON assertions TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON assertions TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON assertions TO memory_worker;
 
@@ -390,8 +411,10 @@ CREATE INDEX memories_promotable ON memories USING btree (tenant_id, generation,
 -- Names to keep out of the collective tier.
 CREATE INDEX memories_subjects ON memories USING btree (tenant_id, subject) WHERE (subject IS NOT NULL);
 ALTER TABLE memories ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON memories FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON memories TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON memories TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON memories TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON memories TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON memories TO memory_worker;
 CREATE TRIGGER changes_on_delete AFTER DELETE ON memories REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION record_deleted_memories();
@@ -423,8 +446,10 @@ CREATE TABLE evidence (
 ALTER TABLE evidence ALTER COLUMN quote SET STATISTICS 0;
 CREATE INDEX evidence_interaction ON evidence USING btree (tenant_id, user_id, interaction_id);
 ALTER TABLE evidence ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON evidence FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON evidence TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON evidence TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON evidence TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON evidence TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON evidence TO memory_worker;
 
@@ -444,8 +469,10 @@ CREATE TABLE embeddings (
     CONSTRAINT embeddings_tenant_id_user_id_memory_id_fkey FOREIGN KEY (tenant_id, user_id, memory_id) REFERENCES memories(tenant_id, user_id, memory_id) ON DELETE CASCADE
 );
 ALTER TABLE embeddings ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON embeddings FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON embeddings TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON embeddings TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON embeddings TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON embeddings TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON embeddings TO memory_worker;
 
@@ -485,9 +512,11 @@ CREATE TABLE session_progress (
 CREATE INDEX session_progress_fallbacks ON session_progress USING btree (tenant_id, user_id) WHERE (fallback_from IS NOT NULL);
 CREATE INDEX session_progress_set_aside ON session_progress USING btree (tenant_id, set_aside_at) WHERE (set_aside_at IS NOT NULL);
 ALTER TABLE session_progress ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON session_progress FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON session_progress TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY counting ON session_progress FOR SELECT TO memory_worker USING (bound_tenant() IS NULL AND set_aside_at IS NOT NULL);
 CREATE POLICY worker ON session_progress TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON session_progress TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON session_progress TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON session_progress TO memory_worker;
 
@@ -502,8 +531,10 @@ CREATE TABLE forgotten_beliefs (
     CONSTRAINT forgotten_beliefs_pkey PRIMARY KEY (tenant_id, user_id, belief_key, value_digest)
 );
 ALTER TABLE forgotten_beliefs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON forgotten_beliefs FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON forgotten_beliefs TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON forgotten_beliefs TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON forgotten_beliefs TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON forgotten_beliefs TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON forgotten_beliefs TO memory_worker;
 
@@ -518,8 +549,10 @@ CREATE TABLE memory_usage (
     CONSTRAINT memory_usage_tenant_id_user_id_memory_id_fkey FOREIGN KEY (tenant_id, user_id, memory_id) REFERENCES memories(tenant_id, user_id, memory_id) ON DELETE CASCADE
 ) WITH (fillfactor=70);
 ALTER TABLE memory_usage ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON memory_usage FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON memory_usage TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON memory_usage TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON memory_usage TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON memory_usage TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON memory_usage TO memory_worker;
 
@@ -542,8 +575,10 @@ CREATE TABLE recall_blocks (
 ALTER TABLE recall_blocks ALTER COLUMN members SET STATISTICS 0;
 ALTER TABLE recall_blocks ALTER COLUMN postings SET STATISTICS 0;
 ALTER TABLE recall_blocks ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON recall_blocks FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON recall_blocks TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON recall_blocks TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON recall_blocks TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON recall_blocks TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON recall_blocks TO memory_worker;
 
@@ -566,7 +601,9 @@ CREATE TABLE tenants (
     CONSTRAINT tenants_tenant_id_check CHECK (tenant_id <> ''::text)
 );
 ALTER TABLE tenants ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON tenants FOR SELECT TO memory_backup USING (true);
 CREATE POLICY worker ON tenants TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON tenants TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON tenants TO memory_worker;
 
 -- What at least k users of a tenant hold.
@@ -603,8 +640,10 @@ CREATE TABLE collective_memories (
 );
 CREATE UNIQUE INDEX collective_memories_one_belief ON collective_memories USING btree (tenant_id, belief_key) WHERE (believed_to IS NULL);
 ALTER TABLE collective_memories ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON collective_memories FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON collective_memories FOR SELECT TO memory_client USING (tenant_id = bound_tenant() AND believed_to IS NULL);
 CREATE POLICY worker ON collective_memories TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON collective_memories TO memory_backup;
 GRANT SELECT ON collective_memories TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON collective_memories TO memory_worker;
 CREATE TRIGGER invalidate_block_on_update AFTER UPDATE ON collective_memories FOR EACH ROW WHEN ((old.believed_to IS NULL) IS DISTINCT FROM (new.believed_to IS NULL) OR old.lexemes IS DISTINCT FROM new.lexemes) EXECUTE FUNCTION invalidate_collective_block();
@@ -622,8 +661,10 @@ CREATE TABLE collective_embeddings (
     CONSTRAINT collective_embeddings_tenant_id_memory_id_fkey FOREIGN KEY (tenant_id, memory_id) REFERENCES collective_memories(tenant_id, memory_id) ON DELETE CASCADE
 );
 ALTER TABLE collective_embeddings ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON collective_embeddings FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON collective_embeddings FOR SELECT TO memory_client USING (tenant_id = bound_tenant());
 CREATE POLICY worker ON collective_embeddings TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON collective_embeddings TO memory_backup;
 GRANT SELECT ON collective_embeddings TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON collective_embeddings TO memory_worker;
 
@@ -647,8 +688,10 @@ CREATE TABLE collective_blocks (
 ALTER TABLE collective_blocks ALTER COLUMN word_counts SET STATISTICS 0;
 ALTER TABLE collective_blocks ALTER COLUMN postings SET STATISTICS 0;
 ALTER TABLE collective_blocks ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON collective_blocks FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON collective_blocks FOR SELECT TO memory_client USING (tenant_id = bound_tenant());
 CREATE POLICY worker ON collective_blocks TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON collective_blocks TO memory_backup;
 GRANT SELECT ON collective_blocks TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON collective_blocks TO memory_worker;
 
@@ -663,7 +706,9 @@ CREATE TABLE collective_support (
 );
 CREATE INDEX collective_support_user ON collective_support USING btree (tenant_id, user_id);
 ALTER TABLE collective_support ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON collective_support FOR SELECT TO memory_backup USING (true);
 CREATE POLICY worker ON collective_support TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON collective_support TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON collective_support TO memory_worker;
 
 -- What was withdrawn: how often, for fresh thresholds each time, and when, so that nothing comes
@@ -677,7 +722,9 @@ CREATE TABLE collective_withdrawals (
     CONSTRAINT collective_withdrawals_pkey PRIMARY KEY (tenant_id, belief_digest)
 );
 ALTER TABLE collective_withdrawals ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON collective_withdrawals FOR SELECT TO memory_backup USING (true);
 CREATE POLICY worker ON collective_withdrawals TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON collective_withdrawals TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON collective_withdrawals TO memory_worker;
 
 -- How far an operators' job has come in a tenant, and which process runs it.
@@ -692,7 +739,9 @@ CREATE TABLE job_progress (
     CONSTRAINT job_progress_pkey PRIMARY KEY (tenant_id, job)
 );
 ALTER TABLE job_progress ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON job_progress FOR SELECT TO memory_backup USING (true);
 CREATE POLICY worker ON job_progress TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON job_progress TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON job_progress TO memory_worker;
 
 -- ======== changes
@@ -707,6 +756,7 @@ CREATE TABLE change_stream (
     CONSTRAINT change_stream_pkey PRIMARY KEY (singleton),
     CONSTRAINT change_stream_singleton_check CHECK (singleton)
 );
+GRANT SELECT ON change_stream TO memory_backup;
 GRANT SELECT ON change_stream TO memory_client;
 GRANT SELECT, UPDATE ON change_stream TO memory_worker;
 
@@ -723,9 +773,11 @@ CREATE TABLE change_cursors (
 );
 CREATE INDEX change_cursors_waiting ON change_cursors USING btree (waiting_since) WHERE (waiting_since IS NOT NULL);
 ALTER TABLE change_cursors ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON change_cursors FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON change_cursors TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY publishing ON change_cursors FOR SELECT TO memory_worker USING (bound_tenant() IS NULL);
 CREATE POLICY worker ON change_cursors TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON change_cursors TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON change_cursors TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON change_cursors TO memory_worker;
 CREATE CONSTRAINT TRIGGER notify_changes_on_insert AFTER INSERT ON change_cursors DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new.waiting_since IS NOT NULL) EXECUTE FUNCTION notify_channel('memory_changes');
@@ -754,8 +806,10 @@ CREATE TABLE changes (
 ALTER TABLE changes ALTER COLUMN memory SET STATISTICS 0;
 CREATE INDEX changes_memory ON changes USING btree (tenant_id, user_id, memory_id);
 ALTER TABLE changes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON changes FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON changes TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON changes TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON changes TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON changes TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON changes TO memory_worker;
 
@@ -789,6 +843,7 @@ CREATE TABLE partition_offsets (
     CONSTRAINT partition_offsets_partition_check CHECK (partition >= 0),
     CONSTRAINT partition_offsets_topic_id_check CHECK (topic_id <> ''::text)
 ) WITH (fillfactor=50);
+GRANT SELECT ON partition_offsets TO memory_backup;
 GRANT SELECT ON partition_offsets TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON partition_offsets TO memory_worker;
 
@@ -824,7 +879,9 @@ CREATE TABLE dead_letters (
 CREATE INDEX dead_letters_unsent ON dead_letters USING btree (dead_letter_id) WHERE (sent_at IS NULL);
 CREATE INDEX dead_letters_users ON dead_letters USING btree (tenant_id, user_id);
 ALTER TABLE dead_letters ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON dead_letters FOR SELECT TO memory_backup USING (true);
 CREATE POLICY worker ON dead_letters TO memory_worker USING (tenant_id = bound_tenant() OR bound_tenant() IS NULL);
+GRANT SELECT ON dead_letters TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON dead_letters TO memory_worker;
 
 -- ======== models
@@ -842,6 +899,7 @@ CREATE TABLE prompts (
     CONSTRAINT prompts_name_check CHECK (name <> ''::text),
     CONSTRAINT prompts_version_check CHECK (version <> ''::text)
 );
+GRANT SELECT ON prompts TO memory_backup;
 GRANT SELECT ON prompts TO memory_client;
 GRANT INSERT, SELECT ON prompts TO memory_worker;
 
@@ -883,8 +941,10 @@ ALTER TABLE model_calls ALTER COLUMN answer SET STATISTICS 0;
 ALTER TABLE model_calls ALTER COLUMN detail SET STATISTICS 0;
 CREATE INDEX model_calls_newest ON model_calls USING btree (tenant_id, called_at);
 ALTER TABLE model_calls ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON model_calls FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON model_calls TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON model_calls TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON model_calls TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON model_calls TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON model_calls TO memory_worker;
 
@@ -901,8 +961,10 @@ CREATE TABLE model_answers (
 );
 ALTER TABLE model_answers ALTER COLUMN answer SET STATISTICS 0;
 ALTER TABLE model_answers ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON model_answers FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON model_answers TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON model_answers TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON model_answers TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON model_answers TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON model_answers TO memory_worker;
 
@@ -927,7 +989,9 @@ CREATE TABLE model_spend (
     CONSTRAINT model_spend_pkey PRIMARY KEY (tenant_id, day, generation, task, prompt, prompt_version, model, prompt_hash)
 );
 ALTER TABLE model_spend ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON model_spend FOR SELECT TO memory_backup USING (true);
 CREATE POLICY worker ON model_spend TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON model_spend TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON model_spend TO memory_worker;
 
 -- ======== store identity
@@ -942,6 +1006,7 @@ CREATE TABLE store_identity (
     CONSTRAINT store_identity_pkey PRIMARY KEY (only_row),
     CONSTRAINT store_identity_only_row_check CHECK (only_row)
 );
+GRANT SELECT ON store_identity TO memory_backup;
 GRANT SELECT ON store_identity TO memory_client;
 GRANT SELECT, UPDATE ON store_identity TO memory_worker;
 
@@ -964,9 +1029,11 @@ CREATE TABLE extraction_limits (
     CONSTRAINT extraction_limits_users_a_minute_check CHECK (users_a_minute > 0)
 );
 ALTER TABLE extraction_limits ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON extraction_limits FOR SELECT TO memory_backup USING (true);
 CREATE POLICY leasing ON extraction_limits FOR SELECT TO memory_worker USING (bound_tenant() IS NULL);
 CREATE POLICY spending ON extraction_limits FOR UPDATE TO memory_worker USING (bound_tenant() IS NULL);
 CREATE POLICY worker ON extraction_limits TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON extraction_limits TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON extraction_limits TO memory_worker;
 
 -- ======== binding functions
@@ -1001,6 +1068,7 @@ BEGIN
     EXECUTE format(
         'CREATE POLICY worker ON %s TO memory_worker USING (tenant_id = bound_tenant())', name);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO memory_client, memory_worker', name);
+    CALL let_backup_read(name);
 END $procedure$;
 REVOKE EXECUTE ON PROCEDURE protect_user_table FROM PUBLIC;
 
@@ -1014,6 +1082,7 @@ BEGIN
     EXECUTE format(
         'CREATE POLICY worker ON %s TO memory_worker USING (tenant_id = bound_tenant())', name);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO memory_worker', name);
+    CALL let_backup_read(name);
 END $procedure$;
 REVOKE EXECUTE ON PROCEDURE protect_tenant_table FROM PUBLIC;
 
@@ -1868,3 +1937,47 @@ $function$;
 REVOKE EXECUTE ON FUNCTION store_place FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION store_place TO memory_client;
 GRANT EXECUTE ON FUNCTION store_place TO memory_worker;
+
+-- ======== backup
+
+-- Lets backups see every row of a table with row-level security: what no policy shows them would be
+-- missing in a dump, without an error. In the database because every migration that makes such a
+-- table calls it.
+CREATE PROCEDURE let_backup_read(IN name regclass)
+ LANGUAGE plpgsql
+AS $procedure$
+BEGIN
+    EXECUTE format('CREATE POLICY backup ON %s FOR SELECT TO memory_backup USING (true)', name);
+    EXECUTE format('GRANT SELECT ON %s TO memory_backup', name);
+END $procedure$;
+REVOKE EXECUTE ON PROCEDURE let_backup_read FROM PUBLIC;
+
+-- How many rows a table has, and a digest of them without some columns: the sums of two halves of
+-- each row's SHA-256. Rows are read once, in any order, and columns count by their names, so that
+-- neither a collation nor the way to a schema makes a difference, and no memory grows with the
+-- table. In the database because it reads tables that it is given by name, and because the rows
+-- need not travel.
+CREATE FUNCTION table_digest(name regclass, without text[], OUT row_count bigint, OUT digest text)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'memory', 'pg_temp'
+ SET "TimeZone" TO 'UTC'
+ SET extra_float_digits TO '1'
+ SET bytea_output TO 'hex'
+ SET "IntervalStyle" TO 'iso_8601'
+AS $function$
+BEGIN
+    EXECUTE format($digest$
+        SELECT count(*), encode(sha256(convert_to(concat_ws(' ',
+            count(*),
+            sum(('x' || substr(hash, 1, 16))::bit(64)::bigint),
+            sum(('x' || substr(hash, 17, 16))::bit(64)::bigint)), 'UTF8')), 'hex')
+        FROM (
+            SELECT encode(sha256(convert_to((to_jsonb(one) - $1)::text, 'UTF8')), 'hex') AS hash
+            FROM %s one
+        ) hashed $digest$, name)
+    INTO row_count, digest USING without;
+END $function$;
+REVOKE EXECUTE ON FUNCTION table_digest FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION table_digest TO memory_backup;

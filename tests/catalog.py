@@ -117,11 +117,12 @@ def read(connection: psycopg.Connection) -> Schema:
 
 
 def nouns() -> dict[str, tuple[str, ...]]:
-    """What each migration makes, by the migration's name, in the order of its file."""
+    """What each migration makes first, by the migration's name, in the order of its file."""
     made: dict[str, tuple[str, ...]] = {}
     for migration in migrations():
-        names = tuple(match[2] for match in _MAKES.finditer(migration.sql))
-        made[migration.name] = names
+        earlier = {name for names in made.values() for name in names}
+        names = [match[2] for match in _MAKES.finditer(migration.sql)]
+        made[migration.name] = tuple(name for name in names if name not in earlier)
     return {"ledger": ("schema_migrations",), **made}
 
 
@@ -175,7 +176,7 @@ FROM pg_namespace WHERE nspname = 'memory'
 _ROLES = """
 SELECT rolname || CASE WHEN rolcanlogin THEN ' LOGIN' ELSE ' NOLOGIN' END
     || CASE WHEN rolbypassrls OR rolsuper THEN ' BYPASSRLS' ELSE '' END
-FROM pg_roles WHERE rolname IN ('memory_client', 'memory_worker') ORDER BY rolname
+FROM pg_roles WHERE rolname IN ('memory_backup', 'memory_client', 'memory_worker') ORDER BY rolname
 """
 
 _TABLES = """
