@@ -54,10 +54,12 @@ def roles(name: str) -> list[str]:
     """Who runs a statement: modules of `memory` run as the client, those of `consumers` as worker.
 
     Workers reach the log and the long-term tier through the same modules as clients. Migrations
-    run as the login role.
+    run as the login role, and what compares backups as their own role.
     """
     if name.startswith("migrations."):
         return []
+    if name.startswith("backup."):
+        return ["memory_backup"]
     found = ["memory_client"] if name in used_in("memory") else []
     if name in used_in("consumers") or name.startswith(("log.", "long_term.", "embedders.")):
         found.append("memory_worker")

@@ -46,6 +46,7 @@ COMMANDS = {  # each in the module of its name, and its line in `memory --help`
     "topics": "Create the Kafka topics, or print the schema of their messages.",
     "store": "Show or renew the identity of the store.",
     "migrate": "Migrate the database to this release.",
+    "backup": "Dump a store, and compare a restored one.",
     "changes": "Publish changes of memories to other systems.",
     "reembed": "Move the store to another embedder while it serves.",
     "costs": "Show the costs of model calls.",

@@ -1,0 +1,161 @@
+"""`memory backup`: dumps a store, and compares stores with their backups."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import click
+from pydantic_core import to_jsonable_python
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from consumers.cli import output
+from consumers.cli.options import configured, example, json_option, run
+from consumers.operations import backup
+from consumers.operations.backup import WORKING_TIMES, Difference, StoreContent
+from memory.database import resolve_url
+from memory.settings import Settings
+
+DIGITS = 16
+
+ignore_times_option = click.option(
+    "--ignore-times",
+    is_flag=True,
+    help="Leave out when processes worked, which differs where a log is ingested again.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The result of `memory backup check`.
+
+    hidden: tables that came back empty, as from a dump that row-level security bound.
+    """
+
+    equal: bool
+    tables: int
+    rows: int
+    differences: list[Difference]
+    hidden: list[str]
+
+
+@click.group("backup", epilog=example("memory backup dump store.dump"))
+def backup_command() -> None:
+    """Dump a store, and check that a restored one holds the same.
+
+    MEMORY_DATABASE_URL names a login that is granted memory_backup, or a superuser. Every command
+    reads one snapshot and writes nothing to the database; a standby will do.
+    """
+
+
+@backup_command.command("dump", epilog=example("memory backup dump store.dump"))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--pg-dump",
+    "program",
+    default="pg_dump",
+    show_default=True,
+    help="The program, not older than the server.",
+)
+@json_option
+def dump_command(file: Path, program: str, as_json: bool) -> None:
+    """Dump the store to FILE for pg_restore, and its digests to FILE.json.
+
+    Both are of the same snapshot, so writers may go on.
+    """
+    content = run(_dump, configured(), file, program)
+    beside = file.with_name(f"{file.name}.json")
+    beside.write_text(json.dumps(to_jsonable_python(content)) + "\n", encoding="utf-8")
+    output.answer(content, as_json, lambda: _shown(content))
+
+
+@backup_command.command("digests", epilog=example("memory backup digests --json > store.json"))
+@ignore_times_option
+@json_option
+def digests_command(ignore_times: bool, as_json: bool) -> None:
+    """Show the number of rows and a digest of every table."""
+    content = run(_digests, configured(), None, WORKING_TIMES if ignore_times else ())
+    output.answer(content, as_json, lambda: _shown(content))
+
+
+@backup_command.command(
+    "check",
+    epilog=example(
+        "memory backup check store.dump.json",
+        "memory backup check --against postgresql://backup@standby.example/memory",
+    ),
+)
+@click.argument("file", required=False, type=click.File("rb"))
+@click.option("--against", metavar="URL", help="Compare with this store; .pgpass has its password.")
+@ignore_times_option
+@json_option
+def check_command(
+    file: IO[bytes] | None, against: str | None, ignore_times: bool, as_json: bool
+) -> None:
+    """Compare the store with digests in FILE, or with another store.
+
+    Exits with 0 if it holds the same rows and definitions, and with 1 if not.
+    """
+    if (file is None) == (against is None):
+        raise click.UsageError("name either FILE or --against")
+    settings = configured()
+    if file is not None:
+        expected = StoreContent.from_json(file.read())
+    else:
+        expected = run(_digests, settings, against, WORKING_TIMES if ignore_times else ())
+    compared = _compared(expected, run(_digests, settings, None, expected.without))
+    output.answer(compared, as_json, lambda: _differing(compared))
+    if not compared.equal:
+        click.get_current_context().exit(1)
+
+
+async def _digests(settings: Settings, url: str | None, without: tuple[str, ...]) -> StoreContent:
+    named = url or await resolve_url(settings)
+    return await backup.digests(named, settings.connect_timeout, without)
+
+
+async def _dump(settings: Settings, file: Path, program: str) -> StoreContent:
+    url = await resolve_url(settings)
+    return await backup.dump(url, settings.connect_timeout, file, program)
+
+
+def _compared(expected: StoreContent, found: StoreContent) -> Comparison:
+    differing = backup.differences(expected, found)
+    return Comparison(
+        not differing,
+        len(found.tables),
+        sum(content.rows for content in found.tables.values()),
+        differing,
+        backup.hidden(expected, found),
+    )
+
+
+def _shown(content: StoreContent) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("table")
+    table.add_column("rows", justify="right")
+    table.add_column("digest")
+    for name, held in {**content.tables, **content.definitions}.items():
+        table.add_row(name, f"{held.rows:,}", held.digest[:DIGITS])
+    return table
+
+
+def _differing(compared: Comparison) -> Text:
+    if compared.equal:
+        return Text(f"equal: {compared.tables} tables, {output.counted(compared.rows, 'row')}")
+    lines = [
+        f"{d.name}: {_rows(d.expected)} expected, {_rows(d.found)} found"
+        for d in compared.differences
+    ]
+    if compared.hidden:
+        lines.append(
+            f"{output.counted(len(compared.hidden), 'table')} came back empty: was the dump made"
+            " with --enable-row-security, but without --role=memory_backup?"
+        )
+    return Text("\n".join(lines))
+
+
+def _rows(count: int | None) -> str:
+    return "nothing" if count is None else f"{count:,}"
