@@ -34,6 +34,7 @@ SELECT create_distributed_table('session_progress', 'tenant_id', colocate_with =
 SELECT create_distributed_table('forgotten_beliefs', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('memory_usage', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('recall_blocks', 'tenant_id', colocate_with => 'users');
+SELECT create_distributed_table('extraction_limits', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('tenants', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('collective_memories', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('collective_embeddings', 'tenant_id', colocate_with => 'users');
@@ -48,4 +49,4 @@ SELECT create_distributed_table('model_answers', 'tenant_id', colocate_with => '
 SELECT create_distributed_table('model_spend', 'tenant_id', colocate_with => 'users');
 
 -- Local tables stay on the coordinator, where ingestion and the publisher run:
--- schema_migrations, partition_offsets, dead_letters, change_stream
+-- schema_migrations, store_identity, partition_offsets, dead_letters, change_stream

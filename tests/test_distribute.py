@@ -107,11 +107,14 @@ class TestStatements:
     ) -> None:
         superuser.execute("SET search_path TO memory, public")
         planned = [n for n in STATEMENTS if not (n.startswith("migrations.") or copies(n))]
-        for name in filter(defines, planned):  # temporary tables, which others use
-            superuser.execute(numbered(name).text.encode())
-        plans = {
-            name: plan(superuser, name) for name in planned if not (defines(name) or calls(name))
-        }
+        with superuser.transaction():
+            for name in filter(defines, planned):  # temporary tables, which others use
+                superuser.execute(numbered(name).text.encode())
+            plans = {
+                name: plan(superuser, name)
+                for name in planned
+                if not (defines(name) or calls(name))
+            }
         found = {name: kind(nodes) for name, nodes in plans.items() if not of_one_tenant(nodes)}
         listed = re.findall(r"^\| `(\w+\.\w+)` \| (\w+) \|", PAGE.read_text(), re.MULTILINE)
         assert dict(listed) == found

@@ -61,21 +61,26 @@ async def _listed(settings: Settings) -> list[Listed]:
 
 
 def _generations(found: list[Listed]) -> RenderableType:
+    """A line a generation; with a column of sessions read without the model where there are any."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("generation", "state", "serves", "users derived", "kept up", "without model"):
+    for column in ("generation", "state", "serves", "users derived", "kept up"):
         table.add_column(column, no_wrap=True)
+    marked = any(each.fallback_sessions for each in found)
+    if marked:
+        table.add_column("without model", no_wrap=True)
     table.add_column("made by", ratio=1)
     shares = shares_of([each.generation for each in found])
     for each in found:
         one, come = each.generation, each.coverage
         share = shares.get(one.name)
+        fallbacks = each.fallback_sessions
         table.add_row(
             output.plain(one.name),
             one.state.value,
             f"{share} %" if share else "",
             f"{come.level:,} of {come.users:,}" if come else "",
             "yes" if one.followed else "",
-            output.counted(each.fallback_sessions, "session") if each.fallback_sessions else "",
+            *([output.counted(fallbacks, "session") if fallbacks else ""] if marked else []),
             extractor_list(one.extractors),
         )
     return table
