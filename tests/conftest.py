@@ -43,7 +43,7 @@ from memory.database import Database, DatabaseRole
 from memory.migrate import migrate
 from memory.models import Candidate, Evidence, InteractionKind, MemoryKind, Stance
 from memory.settings import Settings
-from tests import servers
+from tests import clusters, servers
 from tests.run_plugin import FULL, RunPlugin
 
 # No test may fail because the machine is busy: neither an example nor drawing one has a time limit.
@@ -170,6 +170,15 @@ def server() -> Iterator[str]:
         yield url
     finally:
         embedded.stop(directory)
+
+
+@pytest.fixture(scope="session")
+def distribution() -> clusters.Installation:
+    """Debian's Postgres 17 and PgBouncer, for clusters that a test makes."""
+    try:
+        return clusters.distribution()
+    except clusters.Unavailable as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

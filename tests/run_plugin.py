@@ -15,7 +15,12 @@ from tests import runs, servers
 
 FULL = "--full"
 
-MARKED_BY_FIXTURE = {"server": "postgres", "kafka": "kafka", "guarded": "kafka"}
+MARKED_BY_FIXTURE = {
+    "server": "postgres",
+    "kafka": "kafka",
+    "guarded": "kafka",
+    "distribution": "distribution",
+}
 """Fixtures that start a server, and the marker of every test that needs one of them."""
 
 PORTS, PORTS_OF_A_WORKER = broker.PORTS, 1000

