@@ -126,7 +126,7 @@ class IllegalMove(InvalidInput):
 
 
 class ClientNotOpen(ExperientialMemoryError, RuntimeError):
-    """A client was called before `open()` or after `close()`."""
+    """A client was called before `open()`, after `close()`, or in a process forked since."""
 
 
 class ConfigurationError(ExperientialMemoryError):

@@ -3,11 +3,14 @@
 Apps import it from `memory.client`, which also holds the client for synchronous code.
 """
 
+import asyncio
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
+from weakref import WeakSet
 
 from memory import explicit_memories, migrate
 from memory.beliefs.collective import Collective, CollectiveExplanation
@@ -25,6 +28,7 @@ from memory.bus.kafka import KafkaBus
 from memory.bus.pending import PendingInteractions
 from memory.bus.postgres import PostgresBus
 from memory.bus.protocol import Bus
+from memory.client.lifetime import Lifetime, State, silence, warn_if_open
 from memory.client.remembering import Remembering
 from memory.context.assembly import (
     Assembler,
@@ -76,6 +80,30 @@ class AsyncTaskState:
         await self._log.delete_state(scope, key)
 
 
+_OPENED = frozenset({
+    "_assembler", "_bus", "_collective", "_database", "_eraser", "_freshness", "_log",
+    "_long_term", "_pending", "_recaller", "_remembering", "_retractor", "_usage", "state",
+})  # fmt: skip
+"""What `open` makes; a client that is not open has none of it."""
+
+_open_clients: "WeakSet[AsyncMemoryClient]" = WeakSet()
+_of_the_parent: list[object] = []
+"""Connections that a forked process must neither use nor close."""
+
+
+def _after_fork() -> None:
+    """Takes from clients, in a forked process, what belongs to its parent."""
+    _of_the_parent.extend(
+        client._let_go()  # noqa: SLF001 - the module's own class
+        for client in _open_clients
+    )
+    _open_clients.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class AsyncMemoryClient:
     """Reads and writes the memory of one store; use it as an async context manager.
 
@@ -85,6 +113,7 @@ class AsyncMemoryClient:
     """
 
     state: AsyncTaskState
+    _loop: asyncio.AbstractEventLoop | None = None
 
     def __init__(
         self,
@@ -100,6 +129,23 @@ class AsyncMemoryClient:
         self._embedder = embedder
         self._given_bus = bus
         self._estimator = estimator
+        self._lifetime = Lifetime("client")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._lifetime.state.name.lower()}>"
+
+    def __del__(self) -> None:
+        if "_lifetime" in self.__dict__:  # it is missing where making the client failed
+            warn_if_open(self, self._lifetime)
+            silence(self._loop)
+
+    if not TYPE_CHECKING:  # it would hide misspelled names
+
+        def __getattr__(self, name: str) -> Any:
+            """Explains what a client that is not open lacks."""
+            if name in _OPENED:
+                raise self._lifetime.error()
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -133,6 +179,7 @@ class AsyncMemoryClient:
             await self._long_term.embedder_id()
         except BaseException:
             await self._database.close()
+            self._let_go()
             raise
         recaller = Recaller(
             self._database,
@@ -153,6 +200,9 @@ class AsyncMemoryClient:
         self._usage = UsageRecorder(self._long_term)
         self._collective = Collective(self._database, settings.language)
         self.state = AsyncTaskState(self._log)
+        self._loop = asyncio.get_running_loop()
+        self._lifetime.begin()
+        _open_clients.add(self)
 
     def _configured_bus(self, url: str) -> Bus:  # noqa: ARG002 - for a client that appends otherwise
         if self._settings.kafka_servers:
@@ -160,15 +210,29 @@ class AsyncMemoryClient:
         return PostgresBus(self._log)
 
     async def close(self) -> None:
-        """Disconnects. The embedded server stops when its last process ends."""
+        """Disconnects. The embedded server stops when its last process ends.
+
+        Does nothing where the client is not open.
+        """
+        if self._lifetime.state is not State.OPEN:
+            return
         try:
             if self._given_bus is None:
                 await self._bus.aclose()
             await self._usage.flush()
         finally:
             await self._database.close()
+            _open_clients.discard(self)
+            self._lifetime.end()
+            embedder = self._long_term.embedder
+            self._let_go()
         if self._embedder is None:
-            await self._long_term.embedder.aclose()
+            await embedder.aclose()
+
+    def _let_go(self) -> dict[str, Any]:
+        """Drops what `open` made, so that a call finds out; returns it."""
+        made = self.__dict__
+        return {name: made.pop(name) for name in _OPENED & made.keys()}
 
     async def record(
         self,

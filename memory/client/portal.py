@@ -6,13 +6,17 @@ its result: an empty call then takes more than twice as long. Work that needs no
 """
 
 import asyncio
+import atexit
 from collections.abc import Callable, Coroutine
 from threading import Event, Thread, get_ident
 from typing import Any, Self, TypeVar
 
-from memory.errors import ClientNotOpen
+from memory.client.lifetime import Lifetime
 
 _Returned = TypeVar("_Returned")
+
+ENDING_SECONDS = 10.0
+"""How long closing waits for calls that it has cancelled."""
 
 
 class Portal:
@@ -22,6 +26,7 @@ class Portal:
     """
 
     def __init__(self) -> None:
+        self.lifetime = Lifetime("client")
         self._running = Event()
         # A daemon, so that an app that never closes its client can still end.
         self._thread = Thread(target=self._run, name="memory-portal", daemon=True)
@@ -29,16 +34,25 @@ class Portal:
     def __enter__(self) -> Self:
         self._thread.start()
         self._running.wait()
+        self.lifetime.begin()
+        # An app may end without closing its client: the loop's tasks must end before their loop.
+        atexit.register(self._end)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._closing.set)
-        self._thread.join()
+        atexit.unregister(self._end)
+        self.lifetime.end()
+        self._end()
+
+    def _end(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._closing.set)
+            self._thread.join(ENDING_SECONDS)
 
     def check_open(self) -> None:
-        """Raises ClientNotOpen if the portal cannot take a call."""
+        """Raises ClientNotOpen if the portal cannot take a call; it names the reason."""
         if not self._thread.is_alive():
-            raise ClientNotOpen("the client is not open: use it in a `with`, or call open() first")
+            raise self.lifetime.error()
 
     def call(
         self, function: Callable[..., Coroutine[Any, Any, _Returned]], *args: Any

@@ -8,6 +8,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 from memory.bus.postgres import PostgresBus
 from memory.bus.protocol import Bus
 from memory.client.async_client import AsyncMemoryClient, AsyncTaskState
+from memory.client.lifetime import State, warn_if_open
 from memory.client.portal import Portal
 from memory.context.assembly import TokenEstimator
 from memory.database import DatabaseRole
@@ -83,6 +84,9 @@ class _Client(AsyncMemoryClient):
 
     appending: BlockingDatabase | None = None
 
+    def __del__(self) -> None:
+        """Warns of nothing: `MemoryClient` does."""
+
     async def open(self) -> None:
         try:
             await super().open()
@@ -129,6 +133,13 @@ class MemoryClient(_Blocking[_Client]):
         self._portal = Portal()
         self._exits = ExitStack()
 
+    def __repr__(self) -> str:
+        return f"<MemoryClient {self._portal.lifetime.state.name.lower()}>"
+
+    def __del__(self) -> None:
+        if hasattr(self, "_portal"):  # it is missing where making the client failed
+            warn_if_open(self, self._portal.lifetime)
+
     def __enter__(self) -> Self:
         self.open()
         return self
@@ -147,6 +158,8 @@ class MemoryClient(_Blocking[_Client]):
 
     @_documented_as(AsyncMemoryClient.close)
     def close(self) -> None:  # noqa: D102
+        if self._portal.lifetime.state is State.FORKED:
+            self._exits.pop_all()  # the connections are the parent's
         self._exits.close()
 
     @property
