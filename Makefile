@@ -69,7 +69,7 @@ schema: $(VENV)/.ready-to-develop
 # PgBouncer are unpacked into the user's cache.
 servers:
 	@.ci/distribution
-	@.ci/servers java:default-jre-headless mvn:maven ip:iproute2
+	@.ci/servers javac:default-jdk-headless mvn:maven ip:iproute2
 
 docs: $(VENV)/.ready-to-develop
 	$(BIN)/mkdocs build --strict --quiet --config-file .ci/mkdocs.yml

@@ -1,5 +1,7 @@
 """`memory topics`: creates the topics of the bus."""
 
+import json
+
 import click
 from rich.text import Text
 
@@ -8,11 +10,12 @@ from consumers.cli.options import configured, example, json_option
 from consumers.operations.topics import TopicMade, create_topics
 from memory.bus.topics import PARTITIONS, plan
 from memory.errors import ConfigurationError
+from memory.log.envelope_schema import envelope_schema
 
 
 @click.group("topics", epilog=example("memory topics create --replication 1"))
 def topics_command() -> None:
-    """Create the topics of the bus (docs/kafka.md)."""
+    """Create the topics of the bus, or print the schema of their messages (docs/kafka.md)."""
 
 
 @topics_command.command(
@@ -76,6 +79,15 @@ def create_command(
     )
     made = create_topics(settings, planned)
     output.answer(made, as_json, lambda: Text("\n".join(map(_line, made))))
+
+
+@topics_command.command("schema", epilog=example("memory topics schema > envelope.schema.json"))
+def schema_command() -> None:
+    """Print the JSON Schema of the envelope, which is the value of a message.
+
+    It is JSON Schema 2020-12. What it lets through is read, within the limits it describes.
+    """
+    click.echo(json.dumps(envelope_schema(), indent=2, ensure_ascii=False))
 
 
 def _line(topic: TopicMade) -> str:

@@ -25,11 +25,13 @@ class Stored:
     column: of `interactions`.
     scope: whether it is an attribute of the interaction's scope, not of the interaction itself.
     identity: whether it is part of the event, so that `content_hash` counts it.
+    says: what it is, for whoever writes envelopes.
     """
 
     column: str
     scope: bool = False
     identity: bool = False
+    says: str = ""
 
 
 def _known(version: object) -> object:
@@ -55,26 +57,65 @@ class EnvelopeFields(BaseModel, Generic[NameT]):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     v: Annotated[Literal[1], BeforeValidator(_known)] = VERSION
-    id: Annotated[NameT, Stored("interaction_id")]
-    tenant: Annotated[NameT, Stored("tenant_id", scope=True)]
-    user: Annotated[NameT, Stored("user_id", scope=True)]
-    agent: Annotated[NameT | None, Stored("agent_id", scope=True, identity=True)] = None
-    session: Annotated[NameT, Stored("session_id", scope=True, identity=True)]
-    kind: Annotated[InteractionKind, Stored("kind", identity=True)] = InteractionKind.MESSAGE
-    role: Annotated[Role, Stored("role", identity=True)] = Role.USER
-    actor: Annotated[NameT | None, Stored("actor", identity=True)] = None
-    content: Annotated[str, Stored("content", identity=True)] = ""
-    payload: Annotated[dict[str, JsonValue], Stored("payload", identity=True)] = Field(
-        default_factory=dict
+    id: Annotated[
+        NameT,
+        Stored(
+            "interaction_id",
+            says="Unique among the user's interactions; an id that comes again is applied once.",
+        ),
+    ]
+    tenant: Annotated[
+        NameT, Stored("tenant_id", scope=True, says="The organisation whose data this is.")
+    ]
+    user: Annotated[
+        NameT, Stored("user_id", scope=True, says="The person whose memory this becomes part of.")
+    ]
+    agent: Annotated[
+        NameT | None,
+        Stored("agent_id", scope=True, identity=True, says="The agent that the user spoke to."),
+    ] = None
+    session: Annotated[
+        NameT,
+        Stored(
+            "session_id",
+            scope=True,
+            identity=True,
+            says="The conversation; its interactions are one sequence.",
+        ),
+    ]
+    kind: Annotated[InteractionKind, Stored("kind", identity=True, says="What happened.")] = (
+        InteractionKind.MESSAGE
     )
+    role: Annotated[Role, Stored("role", identity=True, says="Who acted.")] = Role.USER
+    actor: Annotated[
+        NameT | None, Stored("actor", identity=True, says="A name for who acted, such as a tool's.")
+    ] = None
+    content: Annotated[
+        str, Stored("content", identity=True, says="What was said or shown, as text.")
+    ] = ""
+    payload: Annotated[
+        dict[str, JsonValue],
+        Stored(
+            "payload",
+            identity=True,
+            says="Anything structured that belongs to it, such as a tool's arguments.",
+        ),
+    ] = Field(default_factory=dict)
     occurred_at: Annotated[
         AwareDatetime,
         Field(strict=False),
         BeforeValidator(_written_out),
-        Stored("occurred_at"),
+        Stored("occurred_at", says="When it happened: RFC 3339, with a zone."),
     ]
-    source: Annotated[NameT, Stored("source")] = "client"  # type: ignore[assignment]
-    private: Annotated[bool, Stored("private", identity=True)] = False
+    source: Annotated[NameT, Stored("source", says="The system that sends it.")] = "client"  # type: ignore[assignment]
+    private: Annotated[
+        bool,
+        Stored(
+            "private",
+            identity=True,
+            says="Whether only the agent sees the memories derived from it; needs an agent.",
+        ),
+    ] = False
 
 
 class EnvelopeField(NamedTuple):
@@ -89,6 +130,7 @@ class EnvelopeField(NamedTuple):
     column: str
     attribute: str
     identity: bool
+    says: str
     required: bool
     optional: bool
     named: bool
@@ -103,6 +145,7 @@ def _declared() -> Iterator[EnvelopeField]:
                     stored.column,
                     f"scope.{name}" if stored.scope else name,
                     stored.identity,
+                    stored.says,
                     required=declared.is_required(),
                     optional=declared.default is None,
                     named=NameT in (declared.annotation, *get_args(declared.annotation)),
