@@ -7,7 +7,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import anyio
 import psycopg
@@ -22,14 +21,14 @@ from pydantic_core import to_jsonable_python
 from consumers.cli.application import memory as command_line
 from consumers.extraction import Worker
 from consumers.operations import backup
-from consumers.operations.backup import WORKING_TIMES, StoreContent
-from memory import embedded
+from consumers.operations.backup import NOT_FROM_THE_LOG, StoreContent
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.errors import ConfigurationError, InvalidInput, MissingDependency, StoreError
 from memory.migrate import migrate
 from memory.settings import Settings
 from tests.conftest import Databases, Extraction, Residence, Verbatim, WordEmbedder
+from tests.physical import execute, program
 from tests.test_isolation import SHARED_ROWS, fill
 
 PASSWORD = "only-for-tests"  # noqa: S105
@@ -42,17 +41,6 @@ ALTER FUNCTION memory.withdraw_support OWNER TO memory_worker;
 REVOKE CREATE ON SCHEMA memory FROM memory_worker;
 """
 """What docs/operations.md has an owner run who is no superuser."""
-
-
-def program(name: str) -> str:
-    return str(embedded._installed_binaries() / name)
-
-
-def execute(url: str, text: str) -> list[Any]:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("SET search_path TO memory, public")
-        cursor = connection.execute(text.encode())
-        return cursor.fetchall() if cursor.description else []
 
 
 def held(url: str, *without: str) -> StoreContent:
@@ -233,7 +221,7 @@ class TestDigests:
     def test_columns_can_be_left_out(self, store: Store, copy: str) -> None:
         execute(copy, "UPDATE interactions SET recorded_at = recorded_at + interval '1 day'")
         assert differing(store.url, copy) == {"interactions"}
-        assert held(copy, *WORKING_TIMES).tables == held(store.url, *WORKING_TIMES).tables
+        assert held(copy, *NOT_FROM_THE_LOG).tables == held(store.url, *NOT_FROM_THE_LOG).tables
 
     def test_columns_to_leave_out_exist(self, store: Store) -> None:
         columns = execute(
@@ -241,7 +229,7 @@ class TestDigests:
             "SELECT attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid"
             " WHERE relnamespace = 'memory'::regnamespace",
         )
-        assert set(WORKING_TIMES) <= {name for (name,) in columns}
+        assert set(NOT_FROM_THE_LOG) <= {name for (name,) in columns}
 
     def test_what_is_written_is_read_again(self, store: Store) -> None:
         content = held(store.url)
@@ -372,15 +360,15 @@ class TestCommand:
     def test_two_stores_are_compared(self, store: Store, copy: str, run: Run) -> None:
         assert run(copy, "check", "--against", store.by(BACKUP)).exit_code == 0
         execute(copy, "UPDATE users SET recorded_at = now()")
-        assert run(copy, "check", "--against", store.by(BACKUP), "--ignore-times").exit_code == 0
+        assert run(copy, "check", "--against", store.by(BACKUP), "--reingested").exit_code == 0
         told = run(copy, "check", "--against", store.by(BACKUP))
         assert (told.exit_code, told.stdout) == (1, "users: 3 expected, 3 found\n")
 
-    def test_digests_without_times_are_compared_without_times(
+    def test_digests_that_leave_columns_out_are_compared_without_them(
         self, store: Store, copy: str, run: Run, tmp_path: Path
     ) -> None:
         digests = tmp_path / "store.json"
-        digests.write_text(run(store.url, "digests", "--json", "--ignore-times").stdout)
+        digests.write_text(run(store.url, "digests", "--json", "--reingested").stdout)
         execute(copy, "UPDATE users SET recorded_at = now()")
         assert run(copy, "check", str(digests)).exit_code == 0
 

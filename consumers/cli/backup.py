@@ -14,16 +14,16 @@ from rich.text import Text
 from consumers.cli import output
 from consumers.cli.options import configured, example, json_option, run
 from consumers.operations import backup
-from consumers.operations.backup import WORKING_TIMES, Difference, StoreContent
+from consumers.operations.backup import NOT_FROM_THE_LOG, Difference, StoreContent
 from memory.database import resolve_url
 from memory.settings import Settings
 
 DIGITS = 16
 
-ignore_times_option = click.option(
-    "--ignore-times",
+reingested_option = click.option(
+    "--reingested",
     is_flag=True,
-    help="Leave out when processes worked, which differs where a log is ingested again.",
+    help="Leave out what differs where the log was ingested again, such as recorded_at.",
 )
 
 
@@ -72,11 +72,11 @@ def dump_command(file: Path, program: str, as_json: bool) -> None:
 
 
 @backup_command.command("digests", epilog=example("memory backup digests --json > store.json"))
-@ignore_times_option
+@reingested_option
 @json_option
-def digests_command(ignore_times: bool, as_json: bool) -> None:
+def digests_command(reingested: bool, as_json: bool) -> None:
     """Show the number of rows and a digest of every table."""
-    content = run(_digests, configured(), None, WORKING_TIMES if ignore_times else ())
+    content = run(_digests, configured(), None, NOT_FROM_THE_LOG if reingested else ())
     output.answer(content, as_json, lambda: _shown(content))
 
 
@@ -89,10 +89,10 @@ def digests_command(ignore_times: bool, as_json: bool) -> None:
 )
 @click.argument("file", required=False, type=click.File("rb"))
 @click.option("--against", metavar="URL", help="Compare with this store; .pgpass has its password.")
-@ignore_times_option
+@reingested_option
 @json_option
 def check_command(
-    file: IO[bytes] | None, against: str | None, ignore_times: bool, as_json: bool
+    file: IO[bytes] | None, against: str | None, reingested: bool, as_json: bool
 ) -> None:
     """Compare the store with digests in FILE, or with another store.
 
@@ -104,7 +104,7 @@ def check_command(
     if file is not None:
         expected = StoreContent.from_json(file.read())
     else:
-        expected = run(_digests, settings, against, WORKING_TIMES if ignore_times else ())
+        expected = run(_digests, settings, against, NOT_FROM_THE_LOG if reingested else ())
     compared = _compared(expected, run(_digests, settings, None, expected.without))
     output.answer(compared, as_json, lambda: _differing(compared))
     if not compared.equal:

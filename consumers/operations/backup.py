@@ -22,12 +22,17 @@ from memory.database.pipeline import Connection, Rows
 from memory.errors import ConfigurationError, InvalidInput, MissingDependency, StoreError
 from memory.migrate import check
 
-WORKING_TIMES = (
-    "applied_at", "believed_from", "believed_to", "changed_at", "created_at", "derived_at",
-    "finished_at", "first_used", "made_at", "recorded_at", "reread_at", "set_aside_at",
-    "updated_at", "waiting_since",
+NOT_FROM_THE_LOG = (
+    # When a process worked.
+    "applied_at", "believed_from", "believed_to", "called_at", "changed_at", "created_at",
+    "derived_at", "expires_at", "finished_at", "first_used", "made_at", "recorded_at", "reread_at",
+    "seconds", "sent_at", "set_aside_at", "updated_at", "waiting_since",
+    # Which process worked, and how many before it.
+    "epoch", "lease_token", "leased_until", "owner",
+    # Random, or from a sequence, which leaves numbers out after a recovery.
+    "call_id", "dead_letter_id", "secret", "transaction_id",
 )  # fmt: skip
-"""Columns that say when a process worked, which differ where a log is ingested again."""
+"""Columns that differ where a log is ingested again; all others follow from the messages."""
 
 
 @dataclass(frozen=True, slots=True)
