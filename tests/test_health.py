@@ -1,22 +1,16 @@
 """Health: a loop that hangs is seen, a server that is away is waited for."""
 
-import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 
-import psutil
-import psycopg
 import pytest
 from anyio.from_thread import start_blocking_portal
 from pydantic import SecretStr
@@ -31,16 +25,15 @@ from consumers.runtime import health as rooms
 from consumers.runtime.health import Health, HealthAddress, answering
 from consumers.store import store_probe
 from extractors.protocol import LogSlice
-from memory import embedded
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.errors import BusUnavailable, ConfigurationError, StoreUnavailable
-from memory.migrate import migrate
 from memory.models import Candidate, Scope
 from memory.settings import Settings
 from tests.conftest import Verbatim, WordEmbedder
 from tests.ingesting import DEADLINE, Stream, said, until
 from tests.kafka_topics import kafka_settings
+from tests.stopped import Stopped, own_server
 
 ANA = Scope("northwind", "ana", "scout", "s1")
 LATE = 0.3
@@ -207,47 +200,10 @@ class TestIngest:
             assert health.healthz()[0] == 200
 
 
-@dataclass(frozen=True)
-class Stopped:
-    """A server of its own whose processes can be stopped and let go on."""
-
-    url: str
-
-    def processes(self) -> list[psutil.Process]:
-        postmaster = psutil.Process(self.postmaster())
-        return [postmaster, *postmaster.children(recursive=True)]
-
-    def postmaster(self) -> int:
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            row = connection.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
-        assert row is not None
-        return int(str(row[0]).split()[0])
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        stopped = self.processes()
-        self.send(stopped, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.send(stopped, signal.SIGCONT)
-
-    def send(self, processes: Sequence[psutil.Process], number: int) -> None:
-        for process in processes:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
-
-
 @pytest.fixture
-def own_server() -> Iterator[Stopped]:
-    directory = Path(tempfile.mkdtemp(prefix="stopped-"))
-    directory.chmod(0o755)
-    url = embedded.start(directory, {"fsync": "off"})
-    try:
-        asyncio.run(migrate(url))
-        yield Stopped(url)
-    finally:
-        embedded.stop(directory)
+def server_to_stop() -> Iterator[Stopped]:
+    with own_server() as server:
+        yield server
 
 
 @dataclass(frozen=True)
@@ -292,15 +248,15 @@ class TestExtraction:
             until(of(health.healthz, "ok"), "it goes on")
 
     def test_a_server_that_stopped_is_waited_for(
-        self, own_server: Stopped, hasty: None, monkeypatch: pytest.MonkeyPatch
+        self, server_to_stop: Stopped, hasty: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("consumers.runtime.wakeups.POLL_SECONDS", LATE / 3)
         monkeypatch.setattr(extraction, "USER_SECONDS", 3.0)
-        settings = Settings(database_url=SecretStr(own_server.url), debounce=0.0)
+        settings = Settings(database_url=SecretStr(server_to_stop.url), debounce=0.0)
         health = Health("extract", store_probe(settings))
-        with extracting(settings, own_server.url, Verbatim(), health):
+        with extracting(settings, server_to_stop.url, Verbatim(), health):
             until(of(health.readyz, "ready"), "it works")
-            with own_server.paused():
+            with server_to_stop.paused():
                 until(lambda: bool(health._late()), "a loop is late")
                 status, body = health.readyz()
                 assert (status, body["status"], body["waits"]["for"]) == (503, "waiting", "store")

@@ -169,10 +169,13 @@ def publish_command(follow: bool, to: Path | None, health: HealthAddress, as_jso
     if follow:
         logs.inform()
     told = Health("changes publish", store_probe(settings))
-    with answering(told, health), stopping_at_signals(follow):
+    with answering(told, health), stopping_at_signals() as stopped:
         run(_publish, settings, done, to, follow, told)
     if to is None or str(to) != "-" or as_json:
         output.answer(done, as_json, lambda: _published(done))
+    if stopped.early and not follow:
+        output.say("stopped before all was published; run it again to go on")
+        click.get_current_context().exit(1)
 
 
 async def _publish(

@@ -89,9 +89,12 @@ def extract_command(
     if follow:
         logs.inform()
     told = Health("extract", store_probe(settings))
-    with answering(told, health), stopping_at_signals(follow):
+    with answering(told, health), stopping_at_signals() as stopped:
         run(_extract, settings, done, whose, workers, follow, told)
     output.answer(done, as_json, lambda: output.extracted(done))
+    if stopped.early and not follow:
+        output.say("stopped before all was extracted; run `memory extract` to go on")
+        click.get_current_context().exit(1)
     fail_on(done.failures)
 
 

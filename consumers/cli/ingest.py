@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 import click
 from rich.text import Text
 
@@ -17,7 +18,6 @@ from consumers.cli.options import (
     example,
     health_option,
     json_option,
-    run,
 )
 from consumers.ingest.mapping import read_mapping
 from consumers.ingest.options import IngestOptions
@@ -100,7 +100,7 @@ def ingest_command(
     with answering(told, health), output.progress("ingesting", "records") as advance:
         ingest = Ingest(
             settings,
-            lambda: run(store_url, settings),
+            lambda: anyio.run(store_url, settings),  # under our own handlers of signals
             options,
             lambda so_far: advance(so_far.records),
             told,

@@ -1,8 +1,10 @@
 """Defines the options that commands share, and runs a command's work."""
 
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
 from typing import TypeVar, TypeVarTuple
@@ -141,24 +143,42 @@ def _named(settings: Settings) -> Settings:
 
 
 def run(work: Callable[[*Args], Awaitable[T]], *arguments: *Args) -> T:
-    return anyio.run(work, *arguments)
+    """Runs `work`; SIGTERM interrupts it as SIGINT does, so that leases are released."""
+    with _interrupted_by_sigterm():
+        return anyio.run(work, *arguments)
 
 
 @contextmanager
-def stopping_at_signals(follow: bool) -> Iterator[None]:
-    """Lets SIGTERM and SIGINT end a follower cleanly; other commands end with exit code 1."""
-    if not follow:
+def _interrupted_by_sigterm() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    # A script's background job ignores SIGINT, and so would ignore the SIGINT that we raise.
+    # A script's background job ignores SIGINT, and so would ignore a SIGINT that we raise.
     interrupted = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        with suppress(KeyboardInterrupt):
-            yield
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)
         signal.signal(signal.SIGINT, interrupted)
+
+
+@dataclass
+class Stopped:
+    """Whether a signal ended the work."""
+
+    early: bool = False
+
+
+@contextmanager
+def stopping_at_signals() -> Iterator[Stopped]:
+    """Ends the block at SIGTERM and SIGINT, so that the command can still say what it did."""
+    stopped = Stopped()
+    with _interrupted_by_sigterm():
+        try:
+            yield stopped
+        except KeyboardInterrupt:
+            stopped.early = True
 
 
 def fail_on(failures: int) -> None:

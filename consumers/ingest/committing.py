@@ -20,9 +20,13 @@ class Committing:
         # A process that is told to end at once does not wait for a database that is silent.
         Thread(target=self._run, args=(apply,), name="ingest-commit", daemon=True).start()
 
-    def wait(self) -> None:
-        """Returns once the commit has succeeded or failed."""
-        wait([self._done])
+    def wait(self, seconds: float | None = None) -> bool:
+        """Returns once the commit has succeeded or failed; False if `seconds` were not enough."""
+        return bool(wait([self._done], seconds).done)
+
+    def then(self, act: Callable[[], None]) -> None:
+        """Calls `act` once it is over, in whatever thread."""
+        self._done.add_done_callback(lambda _: act())
 
     def result(self) -> Counts:
         """Returns the counts of its records once it is over, or raises its error."""

@@ -100,11 +100,14 @@ class Ingest:
         self._options = options
         self._progress = progress
         self._stopping = Event()
+        self._session: ConsumerSession | None = None
         self._trouble = Trouble()
 
     def stop(self) -> None:
-        """Lets the current batch finish, then ends `run`."""
+        """Ends `run` once the current batch is finished, or given up: the store may be silent."""
         self._stopping.set()
+        if self._session is not None:
+            self._session.stop()
 
     def run(self) -> Counts:
         """Ingests; returns the counts of records once it was stopped or drained.
@@ -130,6 +133,7 @@ class Ingest:
     def _membership(self) -> None:
         """Follows the topic as one member of the group, until the session ends."""
         session = open_session(self._settings, self._locate(), self._options, self._count)
+        self._session = session
         try:
             while not self._stopping.is_set():
                 self._health.beat()

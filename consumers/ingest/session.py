@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -24,7 +25,7 @@ from consumers.ingest.store import Batch, Counts, IngestStore, OffsetRange, RowR
 from consumers.ingest.stream import OUT_OF_RANGE, out_of_range, recreated, refuse_recreated
 from consumers.runtime import logs
 from memory.bus.kafka_connection import client_options, described, translated
-from memory.errors import BusRefused, ConcurrentWrite, ExperientialMemoryError
+from memory.errors import BusRefused, ConcurrentWrite, ExperientialMemoryError, StoreUnavailable
 from memory.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,9 @@ TARGET_SECONDS = 1.0
 POLL_MS = 500
 GATHER_SECONDS = 0.25
 """How long a batch collects records while more are there."""
+
+STOP_SECONDS, LOOK_SECONDS = 5.0, 0.2
+"""How long a session that stops waits for the batch in progress, and how often it looks."""
 
 TELL_SECONDS = 1.0
 ANSWER_MS = 10_000
@@ -111,6 +115,8 @@ class ConsumerSession:
         self._letters = Sender(settings, topic, guard.knows)
         self._applied = applied
         self._under_way: Committing | None = None
+        self._give_up_at = inf
+        self._gave_up = False
         self._assignment = Assignment(consumer, store, topic, options.owner, self._quiet)
         consumer.subscribe([topic.name], listener=self._assignment)
 
@@ -177,17 +183,23 @@ class ConsumerSession:
         If it failed, records that were read after it must be read again: the session ends, or
         continues from the log's position (`reconnect`).
         """
+        self._quiet()
         under_way, self._under_way = self._under_way, None
         if under_way is None:
             return None
+        if self._gave_up:
+            raise StoreUnavailable("stopping: the store has not answered to the batch in progress")
         counts = under_way.result()
         self._applied(counts)
         return counts
 
     def _quiet(self) -> None:
-        """Waits until the batch in progress has succeeded or failed."""
-        if self._under_way is not None:
-            self._under_way.wait()
+        """Waits until the batch in progress has succeeded or failed, or is given up."""
+        while self._under_way is not None and not self._under_way.wait(LOOK_SECONDS):
+            if monotonic() > self._give_up_at:
+                self._gave_up = True
+                self._under_way.then(self._store.close)  # until then its thread has the connection
+                return
 
     def _gather(self) -> dict[TopicPartition, PartitionRecords]:
         """Reads records up to the limits of a batch; waits only for the first of them."""
@@ -336,7 +348,12 @@ class ConsumerSession:
             _closed(self._consumer)
             self._guard.close()
         finally:
-            self._store.close()
+            if not self._gave_up:
+                self._store.close()
+
+    def stop(self) -> None:
+        """Gives up the batch in progress if the store does not answer soon; it is read again."""
+        self._give_up_at = monotonic() + STOP_SECONDS
 
     def _tell_broker(self, *, at_last: bool = False) -> None:
         """Commits offsets to the broker as well: only tools that show lag read them."""
