@@ -23,6 +23,9 @@ MARKED_BY_FIXTURE = {
 }
 """Fixtures that start a server, and the marker of every test that needs one of them."""
 
+MAY_SKIP = ("docker", "optional")
+"""Markers of tests that the full run may skip."""
+
 PORTS, PORTS_OF_A_WORKER = broker.PORTS, 1000
 
 
@@ -56,7 +59,7 @@ class RunPlugin:
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if self.full and item.get_closest_marker("docker") is None:
+        if self.full and not any(map(item.get_closest_marker, MAY_SKIP)):
             _refuse_skip(report)
         return report
 

@@ -1,7 +1,8 @@
 """The servers that tests run on: which ones there are, and which versions of them a run used.
 
 To add a server, give it a line in `SERVERS`, and have the fixture that starts it call `used` with
-the version that answers. `make test-all` then fails where the server was never used.
+the version that answers. `make test-all` then fails where the server was never used. One that the
+full run may do without stands in `OPTIONAL`, and its tests have the marker `optional`.
 """
 
 import shutil
@@ -19,13 +20,16 @@ SERVERS = {
 }
 """Every server of the full run, and how a machine comes by it."""
 
+OPTIONAL = {"llama.cpp": "needs `pip install xllamacpp gguf`"}
+"""Servers whose tests the full run skips where they are not installed."""
+
 USED: dict[str, set[str]] = {}
 """The versions of each server that this process used, for `run_plugin.py` to print."""
 
 
 def used(server: str, described: str) -> None:
     """Notes a server that a test is about to use; `described` gives its version and its source."""
-    assert server in SERVERS
+    assert server in {**SERVERS, **OPTIONAL}
     USED.setdefault(server, set()).add(described)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from consumers.extraction.leases import UserFilter, upgrade
 from extractors.language_model.extractor import TURN_CHARACTERS
 from extractors.language_model.prompts import prompts
 from extractors.summaries.abstractive import MOST_CHARACTERS
@@ -117,6 +118,27 @@ def test_the_sessions_own_sentences_are_kept_where_the_model_gives_none(
     assert (summary.provenance.prompt, summary.provenance.model) == (None, None)
     assert summary.payload["instead_of_model"] == reason
     assert [call[2] for call in calls(superuser)] == [outcome]
+
+
+def test_an_upgrade_has_a_summary_written_again(
+    chat: Chat,
+    closing: Callable[..., Memory],
+    settings: Settings,
+    url: str,
+    embedder: WordEmbedder,
+    client: MemoryClient,
+) -> None:
+    chat.faults = [Fault(refusal="I cannot help")]
+    assert closing().payload["instead_of_model"] == "unavailable"
+    with opened(settings, url, embedder, [Verbatim()]) as house:
+        done = house.portal.call(upgrade, house.database, UserFilter(TENANT))
+        assert (done.sessions, done.summaries) == (0, 1)
+        chosen = Settings.model_validate({**settings.model_dump(), **chat.settings()})
+        compactor(chosen, embedder)("sessions")
+        (summary,) = client.history(ANA, kinds=[MemoryKind.SUMMARY])
+        assert summary.provenance.model == "scripted"
+        done = house.portal.call(upgrade, house.database, UserFilter(TENANT))
+        assert (done.sessions, done.summaries) == (0, 0)
 
 
 def test_a_spent_budget_asks_nothing(

@@ -596,3 +596,42 @@ def test_status_says_what_models_cost_and_what_waits_for_them(
     shown = run("status").stdout
     assert "0.0000 of 5 spent today (UTC)" in shown
     assert "1 session waiting for the next daily budget, until 2126-03-01 00:00 UTC" in shown
+
+
+def test_what_models_did_not_read_is_shown_and_read_again(
+    run: RunCommand, superuser: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("record", "I live in Berlin.", "--user", "ana", "--session", "s1")
+    run("extract")
+    superuser.execute(
+        "UPDATE session_progress SET fallback_from = 1, fallback_through = 1,"
+        " fallback_reason = 'cut_off' WHERE session_id = 's1'"
+    )
+    superuser.execute(
+        "INSERT INTO model_calls (tenant_id, user_id, session_id, generation, task, prompt,"
+        " prompt_version, prompt_hash, model, outcome, cached, requests, input_tokens,"
+        " output_tokens, cost, seconds, reason, detail)"
+        " VALUES ('default', 'ana', 's1', 1, 'extract', 'extract', '2', 'h', 'tiny', 'unusable',"
+        " false, 2, 1, 1, 0, 1, 'cut_off', 'without temperature')"
+    )
+    shown = " ".join(run("status").stdout.split())
+    assert "tiny gave no usable answer to 1 call in the last day: the answer reached" in shown
+    assert "1 session of generation first read without the model (cut_off)" in shown
+    models = document(run("status", "--json"))["models"]
+    assert [f["advice"][:32] for f in models["failures"]] == ["raise MEMORY_MODEL_ANSWER_TOKENS"]
+    assert models["fallbacks"] == [{"generation": "first", "reason": "cut_off", "sessions": 1}]
+    (call,) = document(run("calls", "--json"))
+    assert (call["reason"], call["detail"]) == ("cut_off", "without temperature")
+    assert "cut_off" in run("calls").stdout
+    (listed,) = document(run("generations", "--json"))
+    assert listed["fallback_sessions"] == 1
+    assert "1 session" in run("generations").stdout
+
+    monkeypatch.delenv("MEMORY_MODEL", raising=False)
+    refused = run("extract", "--upgrade")
+    assert (refused.exit_code, "set MEMORY_MODEL" in refused.stderr) == (3, True)
+    monkeypatch.setenv("MEMORY_MODEL", "openai:tiny")
+    monkeypatch.setenv("MEMORY_OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    again = run("extract", "--upgrade")
+    assert "reading 1 session again" in again.stderr
+    assert "extracted 1 interaction of 1 session" in again.stdout

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from consumers.extraction import Worker
 from consumers.extraction.derivation import Page, remaining
 from consumers.extraction.leases import UserFilter, upgrade
+from consumers.generations.registry import fallback_sessions
 from consumers.operations.status import Status, read_status
 from extractors.episodes import Episodes
 from extractors.language_model.answer_text import LONGEST, read_answer
@@ -36,7 +37,9 @@ from memory.models import MemoryKind, ModelTask, Scope
 from memory.settings import Settings
 from tests.chat import Chat, Fault, refusing, serving
 from tests.conftest import Extraction, WordEmbedder
-from tests.test_language_model import ANA, SAID, lives, outcomes
+from tests.replaying import opened
+from tests.test_language_model import ANA, SAID, fact, lives, outcomes
+from tests.test_language_model import facts as said_facts
 
 QUICK = RetryPolicy(answer=5.0, attempts=3, first_wait=0.01, longest_wait=1.0)
 IMPATIENT = replace(QUICK, answer=0.2, attempts=1)
@@ -84,6 +87,17 @@ def facts(client: MemoryClient, scope: Scope = ANA) -> list[tuple[str | None, st
     """The values of the user's facts, and who read them."""
     found = client.history(scope, kinds=[MemoryKind.FACT])
     return [(memory.value, memory.provenance.extractor) for memory in found]
+
+
+def visits(turns: list[dict[str, Any]]) -> dict[str, Any]:
+    """Reads "I visited X" off the new turns."""
+    places = {turn["n"]: turn["text"].split()[-1] for turn in turns}
+    return said_facts(
+        *(
+            fact(n, f"I visited {place}", f"Visited {place}", attribute="visited", value=place)
+            for n, place in places.items()
+        )
+    )
 
 
 def episodes(client: MemoryClient, scope: Scope = ANA) -> int:
@@ -158,6 +172,10 @@ FAILURES = {
     "a short context": (
         Fault(400, message="request (9000 tokens) exceeds the available context size (4096)"),
         "rejected", "too_long", 1,
+    ),
+    "an answer that the server cannot read": (
+        Fault(500, message="The model produced output that does not match the expected format"),
+        "unusable", "unreadable", 1,
     ),
     "another refusal": (Fault(400, message="no"), "rejected", "unsupported", 1),
     "a refusal": (Fault(refusal="I cannot help"), "refused", "declined", 1),
@@ -361,6 +379,17 @@ class TestTime:
         assert one_call(superuser)[:2] == ("unavailable", "timed_out")
         assert len(chat.seen) <= 2
 
+    def test_models_share_a_sessions_time(
+        self, client: MemoryClient, asking: Asking, chat: Chat, superuser: psycopg.Connection
+    ) -> None:
+        chat.refuses = lambda asked: Fault(hang=True) if asked["model"] == "slow" else None
+        client.record(ANA, "I live in Munich", occurred_at=SAID)
+        patience = replace(QUICK, answer=None, attempts=1)
+        both = {"model": "openai:slow,openai:quick", "model_session_seconds": 2.0}
+        assert asking(patience, **both).drain().fallbacks == 0
+        assert outcomes(superuser) == ["unavailable", "answered"]
+        assert facts(client) == [("munich", "language_model")]
+
     def test_episodes_can_be_recalled_before_the_model_answers(
         self, client: MemoryClient, asking: Asking, chat: Chat
     ) -> None:
@@ -378,6 +407,34 @@ class TestTime:
 
 
 class TestUpgrade:
+    def test_a_replay_says_what_it_read_without_the_model(
+        self,
+        client: MemoryClient,
+        settings: Settings,
+        url: str,
+        embedder: WordEmbedder,
+        chat: Chat,
+    ) -> None:
+        given = {**settings.model_dump(), **chat.settings(), "model": "openai:replayed"}
+        chosen = Settings.model_validate(given)
+        asker = create_asker(ModelTask.EXTRACT, chosen, QUICK)
+        assert asker is not None
+        client.record(ANA, "I live in Munich", occurred_at=SAID)
+        with opened(chosen, url, embedder, [Episodes(), LanguageModel(asker)]) as house:
+            house.drain()
+            chat.faults, shadow = [Fault(refusal="no")], ["episodes", "language_model"]
+            client.record(ANA.in_session("s2"), "I live in Rome", occurred_at=SAID)
+            house.drain()
+            chat.faults = [Fault(refusal="no")]
+            assert house.replay("next", shadow).fallbacks == 1
+            counted = house.portal.call(fallback_sessions, house.database)
+            assert counted == {"first": 1, "next": 1}
+            house.portal.call(upgrade, house.database, UserFilter("northwind"))
+            house.drain()
+            done = house.replay("next", shadow)
+            assert (done.users, done.fallbacks) == (1, 0)
+            assert house.portal.call(fallback_sessions, house.database) == {}
+
     def test_what_the_patterns_read_is_read_again(
         self, client: MemoryClient, asking: Asking, chat: Chat, superuser: psycopg.Connection
     ) -> None:
@@ -409,6 +466,30 @@ class TestUpgrade:
         assert again.drain().fallbacks == 1
         assert facts(client) == [("munich", "statements")]
         assert [f.sessions for f in status_of(again).models.fallbacks] == [1]
+
+    def test_only_what_was_missed_of_a_long_session_is_read_again(
+        self, client: MemoryClient, asking: Asking, chat: Chat, superuser: psycopg.Connection
+    ) -> None:
+        def refuse(asked: dict[str, Any]) -> Fault | None:
+            _, _, new = asked["messages"][1]["content"].partition("NEW:")
+            return Fault(400, message="no") if "City40" in new else None
+
+        chat.refuses, chat.answer = refuse, visits
+        for n in range(72):
+            client.record(ANA, f"I visited City{n}", id=f"m{n}", occurred_at=SAID)
+        extraction = asking()
+        assert extraction.drain().fallbacks == 1
+        row = superuser.execute(
+            "SELECT fallback_from, fallback_through FROM session_progress WHERE session_id = 's1'"
+        ).fetchone()
+        assert row == (25, 48)
+        chat.refuses, asked = lambda _: None, len(chat.seen)
+        extraction.portal.call(upgrade, extraction.worker.database, UserFilter())
+        assert asking().drain().fallbacks == 0
+        found = client.history(ANA, kinds=[MemoryKind.FACT])
+        assert {memory.provenance.extractor for memory in found} == {"language_model"}
+        assert {memory.value for memory in found} == {f"city{n}" for n in range(72)}
+        assert len(chat.seen) <= asked + 2
 
     @pytest.mark.parametrize(
         ("before", "found", "left"),

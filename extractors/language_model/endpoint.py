@@ -89,7 +89,7 @@ class Reply:
 class NoAnswer(Exception):
     """A model gave no readable answer; never leaves `extractors.language_model`.
 
-    outcome: REFUSED, REJECTED or UNAVAILABLE.
+    outcome: REFUSED, REJECTED, UNAVAILABLE, or UNUSABLE where the server itself cannot read it.
     detail: what the server said; it may repeat words of the request.
     wait: seconds after which the server said that it would serve again.
     """
@@ -295,8 +295,10 @@ class Endpoint:
             NoAnswer: another request would get the same answer.
         """
         status, wait = error.status_code, retry_after(error.response.headers)
-        if call.reason is Reason.QUOTA_SPENT:
-            raise call.gave_up(Outcome.UNAVAILABLE, wait) from error
+        if call.reason is Reason.QUOTA_SPENT:  # waiting a little does not pay a bill
+            raise call.gave_up(Outcome.UNAVAILABLE) from error
+        if call.reason is Reason.UNREADABLE:
+            raise call.gave_up(Outcome.UNUSABLE) from error
         if call.reason is Reason.FILTERED:
             raise call.gave_up(Outcome.REFUSED) from error
         if call.reason in _FINAL or (status < SERVER_ERROR and status not in TRY_AGAIN):

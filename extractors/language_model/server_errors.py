@@ -29,9 +29,15 @@ _QUOTA = re.compile(
     re.IGNORECASE,
 )
 _LOADING = re.compile(r"\bloading\b|not.{0,3}ready|warming", re.IGNORECASE)
+_NOT_READ = re.compile(r"output that does not match|failed to parse (?:output|the model)")
 _FILTERED = frozenset(("content_filter", "content_policy_violation"))
-_TOO_MANY, _NOT_SERVING, _SERVER_ERROR = 429, 503, 500
+_SERVER_ERROR = 500
 _REFUSING = frozenset((400, 413, 422, _SERVER_ERROR))
+_BY_WORDS = (
+    (429, _QUOTA, Reason.QUOTA_SPENT),
+    (500, _NOT_READ, Reason.UNREADABLE),
+    (503, _LOADING, Reason.LOADING),
+)
 _BY_STATUS = {
     401: Reason.KEY_REFUSED,
     402: Reason.QUOTA_SPENT,
@@ -57,10 +63,8 @@ def reason_of(error: "APIStatusError") -> Reason:
         return Reason.FILTERED
     if status in _REFUSING and _TOO_LONG.search(said):
         return Reason.UNSUPPORTED if _LIMIT_TOO_LARGE.search(said) else Reason.TOO_LONG
-    if status == _TOO_MANY and _QUOTA.search(said):
-        return Reason.QUOTA_SPENT
-    if status == _NOT_SERVING and _LOADING.search(said):
-        return Reason.LOADING
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    return Reason.OVERLOADED if status >= _SERVER_ERROR else Reason.UNSUPPORTED
+    for named, words, reason in _BY_WORDS:
+        if status == named and words.search(said):
+            return reason
+    other = Reason.OVERLOADED if status >= _SERVER_ERROR else Reason.UNSUPPORTED
+    return _BY_STATUS.get(status, other)

@@ -9,14 +9,14 @@ longer answer is as good.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 MOST_PROPOSALS, MOST_QUOTES, MOST_ENDED, MOST_STEPS, MOST_SENTENCES = 24, 4, 8, 12, 24
-LONG: JsonDict = {"maxLength": 500}
-SHORT: JsonDict = {"maxLength": 120}
+LongText = Annotated[str, Field(json_schema_extra={"maxLength": 500})]
+ShortText = Annotated[str, Field(json_schema_extra={"maxLength": 120})]
 
 
 def _at_most(items: int) -> JsonDict:
@@ -33,40 +33,34 @@ class Quote(_Answer):
     """The words that a proposal rests on."""
 
     turn: int = Field(description="the number of the turn")
-    words: str = Field(
-        description="a stretch of that turn's text, copied exactly", json_schema_extra=LONG
-    )
+    words: LongText = Field(description="a stretch of that turn's text, copied exactly")
 
 
 class Proposal(_Answer):
     """A fact or a preference."""
 
-    text: str = Field(
+    text: LongText = Field(
         description="one sentence in the third person that stands by itself, in the language of the"
-        " turn that it rests on",
-        json_schema_extra=LONG,
+        " turn that it rests on"
     )
     quotes: list[Quote] = Field(
         description="what it rests on; at least one of a person's words",
         json_schema_extra=_at_most(MOST_QUOTES),
     )
-    attribute: str | None = Field(
+    attribute: ShortText | None = Field(
         description="what it is about, as snake_case: lives_in, works_at, taste.coffee; null if"
-        " nothing short says it",
-        json_schema_extra=SHORT,
+        " nothing short says it"
     )
-    value: str | None = Field(
-        description="the attribute's value, in lower case; null without one",
-        json_schema_extra=SHORT,
+    value: ShortText | None = Field(
+        description="the attribute's value, in lower case; null without one"
     )
     single_valued: bool = Field(description="whether a person has only one such value at a time")
     tense: Literal["past", "present", "future"] = Field(
         description="whether it happened, holds, or is planned"
     )
-    when: str | None = Field(
+    when: ShortText | None = Field(
         description="the words in a quote that say when, copied exactly and never worked out;"
-        " null if none do",
-        json_schema_extra=SHORT,
+        " null if none do"
     )
     ends: list[int] = Field(
         description="numbers of known memories that no longer hold by this",
@@ -77,8 +71,8 @@ class Proposal(_Answer):
 class Steps(_Answer):
     """How the person does something, as they told it."""
 
-    task: str = Field(description="what is done, in a few words", json_schema_extra=SHORT)
-    steps: list[str] = Field(
+    task: ShortText = Field(description="what is done, in a few words")
+    steps: list[ShortText] = Field(
         description="in order, each a short imperative", json_schema_extra=_at_most(MOST_STEPS)
     )
     quotes: list[Quote] = Field(
@@ -106,7 +100,7 @@ class Extracted(_Answer):
 class Sentence(_Answer):
     """One sentence of a summary."""
 
-    text: str = Field(description="one sentence, naming who did what", json_schema_extra=LONG)
+    text: LongText = Field(description="one sentence, naming who did what")
     quotes: list[Quote] = Field(
         description="the words it rests on", json_schema_extra=_at_most(MOST_QUOTES)
     )
