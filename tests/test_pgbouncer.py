@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from consumers.extraction import Worker
 from extractors.explicit import ExplicitExtractor
+from extractors.protocol import Extractor
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole, queries
 from memory.errors import ExperientialMemoryError, StoreUnavailable, UnsupportedPooler
@@ -91,7 +92,7 @@ def extracting(settings: Settings) -> Iterator[Callable[[], Any]]:
     with start_blocking_portal() as portal:
         database = Database(settings, settings.database_url.get_secret_value(), DatabaseRole.WORKER)
         with portal.wrap_async_context_manager(database):
-            extractors = [ExplicitExtractor(), Verbatim(), Residence()]
+            extractors: list[Extractor] = [ExplicitExtractor(), Verbatim(), Residence()]
             worker = Worker(database, WordEmbedder(), extractors, settings)
             yield lambda: portal.call(worker.drain)
 
