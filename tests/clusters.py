@@ -118,13 +118,16 @@ def packaged(version: int) -> Installation:
     assert spec is not None
     assert spec.submodule_search_locations is not None
     name = {16: "pginstall", 18: "pginstall18"}[version]
-    folder = _copied(Path(spec.submodule_search_locations[0]) / name, f"postgres-{version}-")
-    return Installation(folder, folder / "bin")
+    package = Path(spec.submodule_search_locations[0])
+    libraries = package.with_name(f"{package.name}.libs")
+    folder = _copied(libraries, f"postgres-{version}-", libraries.name)
+    shutil.copytree(package / name, folder / package.name / name, symlinks=True)
+    return Installation(folder, folder / package.name / name / "bin")
 
 
-def _copied(source: Path, prefix: str) -> Path:
+def _copied(source: Path, prefix: str, name: str = "") -> Path:
     made = Path(tempfile.mkdtemp(prefix=prefix))
-    shutil.copytree(source, made, symlinks=True, dirs_exist_ok=True)
+    shutil.copytree(source, made / name, symlinks=True, dirs_exist_ok=True)
     made.chmod(0o755)
     return made
 
