@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from memory.errors import (
+    AdministratorNeeded,
     BrokenStream,
     BudgetSpent,
     BusLoginRefused,
@@ -170,6 +171,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AdministratorNeeded",
     "AsyncMemoryClient",
     "AsyncTaskState",
     "BrokenStream",

@@ -24,6 +24,7 @@
     │   ├── NewerSchema             migrated by a newer release of this package
     │   ├── MigrationChanged        the text of an applied migration has changed
     │   ├── NotMigrated
+    │   ├── AdministratorNeeded     the login role may not migrate; the message has the SQL
     │   ├── PromptChanged           a prompt's text changed but its version did not
     │   ├── EmbedderMismatch        another embedder made the store's vectors
     │   ├── GenerationMismatch      a generation's extractors are not installed
@@ -163,6 +164,10 @@ class MigrationChanged(ConfigurationError):
 
 class NotMigrated(ConfigurationError):
     """The database lacks migrations that this release needs."""
+
+
+class AdministratorNeeded(ConfigurationError):
+    """The login role lacks privileges for the migration; the message has the SQL that it takes."""
 
 
 class EmbedderMismatch(ConfigurationError):

@@ -15,6 +15,7 @@ from psycopg.rows import DictRow
 from memory.database import connect, described, queries, translated
 from memory.database.pipeline import Connection
 from memory.errors import (
+    AdministratorNeeded,
     MigrationChanged,
     NewerSchema,
     NotMigrated,
@@ -37,6 +38,10 @@ one."""
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 _COMMENT = re.compile(r"^COMMENT ON .+?';$", re.MULTILINE | re.DOTALL)
+
+_CREATES_ROLE = re.compile(
+    r"^DO \$\$ BEGIN\n    CREATE ROLE (\w+) .+?^END \$\$;$", re.MULTILINE | re.DOTALL
+)
 
 Applied = tuple[int, str, str]
 """A row of the ledger: version, name and sha256 of a migration."""
@@ -78,6 +83,7 @@ async def migrate(url: str, timeout: float = 10.0) -> list[Migration]:
 
     Raises:
         UnsupportedDatabase: the server is older than 16 or lacks pgvector 0.8.
+        AdministratorNeeded: the login role lacks privileges; nothing was changed.
         UnsupportedSchema, NewerSchema, MigrationChanged: see `check`.
     """
     async with await connect(url, timeout) as connection:
@@ -87,6 +93,13 @@ async def migrate(url: str, timeout: float = 10.0) -> list[Migration]:
             applied = [m for m in migrations() if await _apply(connection, m)]
             _compare(await _ledger(connection), migrations())
             return brought_up + applied
+
+
+async def administrators_part(url: str, timeout: float = 10.0) -> list[str]:
+    """Returns the SQL that an administrator has to run before this login role can migrate."""
+    async with await connect(url, timeout) as connection:
+        with translated():
+            return await _administrators_part(connection)
 
 
 async def check(url: str, timeout: float = 10.0) -> None:
@@ -118,12 +131,25 @@ async def check(url: str, timeout: float = 10.0) -> None:
 async def _prepare(connection: Connection, url: str) -> None:
     server = await _one(connection, "migrations.server")
     require_supported(server, url)
+    if needed := await _administrators_part(connection):
+        raise AdministratorNeeded(
+            f"the login role may not do all that the first migration of {described(url)} takes;"
+            f" an administrator has to run in that database: {' '.join(needed)}"
+        )
     async with connection.transaction():
         await _execute(connection, "migrations.lock")
         if server["vector"] is None:
             await _execute(connection, "migrations.create_vector")
         await _execute(connection, "migrations.create_schema")
         await _execute(connection, "migrations.create_ledger")
+
+
+async def _administrators_part(connection: Connection) -> list[str]:
+    """The statements that are left to an administrator; none once a store was migrated."""
+    if (await _one(connection, "migrations.ledger_exists"))["present"]:
+        return []
+    (rows,) = await connection.run([("migrations.administrators_part", {})])
+    return [row["statement"] for row in rows]
 
 
 def require_supported(server: Mapping[str, Any], url: str) -> None:
@@ -218,9 +244,19 @@ async def _apply(connection: Connection, migration: Migration) -> bool:
             return False
         await _execute(connection, "migrations.search_path")
         # Without parameters the simple protocol takes a file of many statements.
-        await connection.execute(migration.sql)
+        await connection.execute(await _without_roles_it_has(connection, migration.sql))
         await _record(connection, migration)
         return True
+
+
+async def _without_roles_it_has(connection: Connection, text: LiteralString) -> LiteralString:
+    """Leaves out making roles that exist: it is refused to who may make none, before it is seen."""
+    if not _CREATES_ROLE.search(text):
+        return text
+    (rows,) = await connection.run([("migrations.roles", {})])
+    existing = {row["name"] for row in rows}
+    left: LiteralString = _CREATES_ROLE.sub(lambda m: "" if m[1] in existing else m[0], text)
+    return left
 
 
 async def _record(connection: Connection, migration: Migration) -> None:

@@ -79,7 +79,7 @@ class Installation:
         Raises:
             RuntimeError: it failed; with what it said.
         """
-        log = self.folder / f"{program}.log"
+        log = self.folder / f"{Path(program).name}.log"
         if self.start(program, *arguments, log=log).wait():
             raise RuntimeError(f"{program}: {log.read_text(errors='replace')[-2000:]}")
 
@@ -191,17 +191,37 @@ class Cluster(Server):
 
     @classmethod
     def made(
-        cls, installation: Installation, options: Mapping[str, str] | None = None, *, hba: str = ""
+        cls,
+        installation: Installation,
+        options: Mapping[str, str] | None = None,
+        *,
+        hba: str = "",
+        tls: bool = False,
     ) -> Self:
-        """Makes a cluster and starts it; `hba` goes before the rule that trusts socket files."""
+        """Makes a cluster and starts it; `hba` goes before the rule that trusts socket files.
+
+        With `tls` it has a certificate for 127.0.0.1, `server.crt`, which vouches for itself.
+        """
         folder = installation.directory("cluster")
         made = cls(installation, folder, options=options or {})
         data = made.seen("data")
         arguments = ("--auth=trust", "--encoding=UTF8", "--no-locale", "-U", "postgres")
         installation.run("initdb", *arguments, "--no-sync", "-D", data)
         (folder / "data" / "pg_hba.conf").write_text(f"{hba}\nlocal all all trust\n")
+        if tls:
+            made._certify()
         made.start()
         return made
+
+    def _certify(self) -> None:
+        key, certificate = self.seen("server.key"), self.seen("server.crt")
+        self.installation.run(
+            "/usr/bin/openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30",
+            "-config", "/etc/ssl/openssl.cnf", "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate,
+        )  # fmt: skip
+        files = {"ssl_key_file": key, "ssl_cert_file": certificate}
+        self.options = {"ssl": "on", **files, **self.options}
 
     def seen(self, name: str) -> str:
         """A file of the cluster as the server sees it."""

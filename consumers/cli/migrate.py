@@ -13,7 +13,7 @@ from consumers.cli.options import (
     run,
 )
 from memory.database import described, resolve_url
-from memory.migrate import Migration, migrate, migrations
+from memory.migrate import Migration, administrators_part, migrate, migrations
 from memory.settings import Settings
 
 
@@ -32,13 +32,21 @@ class Migrated:
         "MEMORY_DATABASE_URL=postgresql://owner@db.example/memory memory migrate", "memory migrate"
     ),
 )
+@click.option(
+    "--print-sql", is_flag=True, help="Only print the SQL that is left to an administrator."
+)
 @json_option
-def migrate_command(as_json: bool) -> None:
+def migrate_command(print_sql: bool, as_json: bool) -> None:
     """Migrate the database to this release.
 
     MEMORY_DATABASE_URL names the login role that owns the schema. Each migration commits by itself.
-    Running the command again, or twice at once, applies nothing twice.
+    Running the command again, or twice at once, applies nothing twice. Where that role may make no
+    roles or extensions, --print-sql says what an administrator has to run first.
     """
+    if print_sql:
+        needed = run(_administrators_part, configured())
+        output.answer(needed, as_json, lambda: Text("\n".join(needed)))
+        return
     done = run(_migrate, configured())
     output.answer(done, as_json, lambda: _migrated(done))
 
@@ -47,6 +55,10 @@ async def _migrate(settings: Settings) -> Migrated:
     url = await resolve_url(settings)
     applied = await migrate(url, settings.connect_timeout)
     return Migrated(described(url), migrations()[-1].version, tuple(map(_name, applied)))
+
+
+async def _administrators_part(settings: Settings) -> list[str]:
+    return await administrators_part(await resolve_url(settings), settings.connect_timeout)
 
 
 def _name(migration: Migration) -> str:

@@ -175,7 +175,9 @@ async def connect(url: str, timeout: float, application_name: str = APP_NAME) ->
         raise refused_or_unavailable(error) from error
 
 
-_MISSING = r"FATAL: .*(?:database .* does not exist|unsupported startup param)"
+_MISCONFIGURED = (
+    r"FATAL: .*(?:database .* does not exist|unsupported startup param)|certificate verify failed"
+)
 _REFUSED = r"FATAL: .*(?:does not exist|authentication failed|no pg_hba.conf)"
 
 
@@ -184,7 +186,7 @@ def refused_or_unavailable(error: psycopg.OperationalError) -> ExperientialMemor
     # While connecting the driver passes on a message and no SQLSTATE. A server that speaks another
     # language than English is taken to be unavailable, which is only a less helpful answer.
     message = str(error).strip()
-    if re.search(_MISSING, message):
+    if re.search(_MISCONFIGURED, message):
         return ConfigurationError(message)
     if re.search(_REFUSED, message):
         return LoginRefused(message)

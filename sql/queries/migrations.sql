@@ -52,6 +52,43 @@ SELECT current_setting('server_version_num')::int AS version,
 -- unscoped: an extension belongs to no tenant
 CREATE EXTENSION IF NOT EXISTS vector
 
+-- roles --
+-- Which of the two roles this server has.
+-- unscoped: roles belong to no tenant
+SELECT rolname AS name FROM pg_roles WHERE rolname IN ('memory_client', 'memory_worker')
+
+-- administrators_part --
+-- What the login role may not do itself of all that a first migration takes: statements for an
+-- administrator of the server, in their order; no row if it may do everything.
+-- unscoped: the catalogue belongs to no tenant
+WITH login AS (
+    SELECT rolsuper, rolsuper OR rolcreaterole AS creates,
+        has_database_privilege(current_database(), 'CREATE') AS extends
+    FROM pg_roles WHERE rolname = current_user
+), roles AS (
+    SELECT n.name, r.oid
+    FROM unnest(ARRAY['memory_client', 'memory_worker']) AS n(name)
+    LEFT JOIN pg_roles r ON r.rolname = n.name
+), needed AS (
+    SELECT 1 AS nth, format('CREATE ROLE %%I NOLOGIN;', name) AS statement FROM roles, login
+    WHERE oid IS NULL AND NOT creates
+    UNION ALL
+    SELECT 2, format('GRANT %%I TO %%I;', name, current_user) FROM roles, login
+    WHERE NOT CASE
+        WHEN oid IS NULL THEN creates
+        ELSE pg_has_role(oid, 'SET') OR pg_has_role(oid, 'USAGE WITH ADMIN OPTION') END
+    UNION ALL
+    SELECT 3, 'CREATE EXTENSION vector;' FROM login
+    WHERE NOT rolsuper AND NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')
+        AND NOT (extends AND EXISTS (
+            SELECT FROM pg_available_extension_versions v JOIN pg_available_extensions e USING (name)
+            WHERE name = 'vector' AND v.version = e.default_version AND v.trusted))
+    UNION ALL
+    SELECT 4, format('GRANT CREATE ON DATABASE %%I TO %%I;', current_database(), current_user)
+    FROM login WHERE NOT extends AND to_regnamespace('memory') IS NULL
+)
+SELECT statement FROM needed ORDER BY nth, statement
+
 -- search_path --
 -- Lets a migration name its tables plainly; ends with its transaction.
 -- unscoped: touches no table
