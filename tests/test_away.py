@@ -13,11 +13,14 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pydantic import SecretStr
 
 from benchmarks.broker import free_port
 from benchmarks.chaos.extractors import DigestEmbedder
 from benchmarks.chaos.proxy import Proxy
 from memory.client import AsyncMemoryClient
+from memory.database import Database, DatabaseRole
+from memory.errors import StoreUnavailable
 from memory.models import Scope
 from memory.settings import Settings
 
@@ -79,6 +82,20 @@ async def test_publishing(far: tuple[str, str, int], url: str, tmp_path: Path) -
     connecting = psycopg.AsyncConnection.connect(url, autocommit=True)
     async with await connecting as connection, reached_late(*far, "consumers", *publish):
         await until(lambda: _led(connection))
+
+
+async def test_what_waits_is_told_the_servers_reason(far: tuple[str, str, int]) -> None:
+    through, socket, port = far
+    settings = Settings(database_url=SecretStr(through), connect_timeout=2.0)
+    async with AsyncExitStack() as stack:
+        async with Proxy(lambda: asyncio.open_unix_connection(socket), port) as proxy:
+            database = Database(settings, through, DatabaseRole.WORKER)
+            await stack.enter_async_context(database)
+            proxy.cut_all()
+        with pytest.raises(StoreUnavailable):  # of the connection that broke
+            await database.fetch_system("leases.lag")
+        with pytest.raises(StoreUnavailable, match="Connection refused"):  # of the pool without one
+            await database.fetch_system("leases.lag")
 
 
 @asynccontextmanager

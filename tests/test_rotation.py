@@ -27,11 +27,14 @@ from memory.database import Database, DatabaseRole
 from memory.embedding.openai import OpenAIEmbedder
 from memory.errors import BusLoginRefused, ConfigurationError, LoginRefused, StoreUnavailable
 from memory.migrate import migrate
+from memory.models import Scope
 from memory.settings import KafkaOptions, Settings
 from tests.chat import Fault, serving
-from tests.ingesting import ANA
+from tests.ingesting import ANA, Stream, numbered, until
+from tests.kafka_topics import kafka_settings
 
 pytestmark = [pytest.mark.postgres, pytest.mark.not_quick]
+EVE = Scope("acme", "eve", "scout", "monday")
 LOGIN = "rotating"
 SECONDS = 60
 FIRST, SECOND = "first-word", "second-word"
@@ -130,6 +133,31 @@ def test_ingestion_reconnects_with_the_renewed_file(guarded: Guarded) -> None:
     guarded.write(SECOND)
     with IngestStore.open(began_with, settings) as store:
         assert store.fetch("dead_letters.waiting", {}) == []
+
+
+def test_ingestion_waits_for_the_renewed_file_and_says_for_what(
+    guarded: Guarded, kafka: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bus = kafka_settings(kafka, partitions=1)
+    settings = guarded.settings(kafka_servers=bus.kafka_servers, kafka_topic=bus.kafka_topic)
+    stream = Stream(settings, guarded.url)
+    with stream.running() as ingest:
+        stream.send(*numbered(2, EVE))
+        until(lambda: ingest.done.appended == 2, "two are applied")
+        guarded.change(SECOND)
+        stream.send(*numbered(2, EVE, start=3))
+        until(lambda: "password authentication failed" in caplog.text, "it says why it waits")
+        assert "ingest waits" in caplog.text
+        guarded.write(SECOND)
+        until(lambda: ingest.done.appended == 4, "four are applied")
+
+
+def test_a_drain_does_not_wait_for_a_refused_login(guarded: Guarded, kafka: str) -> None:
+    bus = kafka_settings(kafka, partitions=1)
+    settings = guarded.settings(kafka_servers=bus.kafka_servers, kafka_topic=bus.kafka_topic)
+    guarded.change(SECOND)
+    with pytest.raises(LoginRefused):
+        Stream(settings, guarded.url).drain()
 
 
 def test_a_refused_login_is_retriable_and_yet_a_fault_of_the_installation() -> None:

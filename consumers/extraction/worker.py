@@ -216,6 +216,8 @@ class Worker:
             await derivation.user(lease)
             await derivation.note(lease)
         except ConfigurationError as error:
+            if error.retriable:  # a refused login is no matter of the generation
+                raise
             logger.warning("generation %r falls behind: %s", shadow.name, error)
 
     def derivation(self, generation: Generation, done: ExtractionReport) -> Derivation:

@@ -11,7 +11,13 @@ from consumers.ingest.session import ConsumerSession, open_session
 from consumers.ingest.store import Counts
 from consumers.runtime.health import Health
 from memory.backoff import backoff
-from memory.errors import BusUnavailable, ConcurrentWrite, ExperientialMemoryError, StoreUnavailable
+from memory.errors import (
+    BusUnavailable,
+    ConcurrentWrite,
+    ConfigurationError,
+    ExperientialMemoryError,
+    StoreUnavailable,
+)
 from memory.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -112,7 +118,7 @@ class Ingest:
     def run(self) -> Counts:
         """Ingests; returns the counts of records once it was stopped or drained.
 
-        It waits out passing failures for ever.
+        It waits out passing failures for ever, a refused login among them unless it drains.
 
         Raises:
             BrokenStream: the topic does not continue at the log's position.
@@ -123,12 +129,16 @@ class Ingest:
             try:
                 self._membership()
             except ExperientialMemoryError as error:
-                if not error.retriable:
+                if not error.retriable or self._refused_at_once(error):
                     raise
                 self._wait(error)
             else:
                 break
         return self.done
+
+    def _refused_at_once(self, error: ExperientialMemoryError) -> bool:
+        """Whether a run that is to end by itself meets a refused login: nobody waits for it."""
+        return self._options.drain and isinstance(error, ConfigurationError)
 
     def _membership(self) -> None:
         """Follows the topic as one member of the group, until the session ends."""
