@@ -105,9 +105,10 @@ def test_it_is_a_sound_schema_that_describes_every_field() -> None:
 
 
 def test_the_command_prints_it() -> None:
-    printed = CliRunner().invoke(memory, ["topics", "schema"])
-    assert printed.exit_code == 0
-    assert json.loads(printed.stdout) == envelope_schema()
+    for options in ([], ["--json"]):
+        printed = CliRunner().invoke(memory, ["topics", "schema", *options])
+        assert printed.exit_code == 0
+        assert json.loads(printed.stdout) == envelope_schema()
 
 
 def test_the_page_shows_an_envelope_with_every_field() -> None:

@@ -82,12 +82,14 @@ def create_command(
 
 
 @topics_command.command("schema", epilog=example("memory topics schema > envelope.schema.json"))
-def schema_command() -> None:
+@json_option
+def schema_command(as_json: bool) -> None:
     """Print the JSON Schema of the envelope, which is the value of a message.
 
-    It is JSON Schema 2020-12. What it lets through is read, within the limits it describes.
+    It is JSON Schema 2020-12. What it lets through is read, within the limits it describes. With
+    --json it is on one line.
     """
-    click.echo(json.dumps(envelope_schema(), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(envelope_schema(), indent=None if as_json else 2, ensure_ascii=False))
 
 
 def _line(topic: TopicMade) -> str:
