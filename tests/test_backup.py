@@ -135,9 +135,15 @@ def empty(make_database: Callable[[str], str]) -> str:
     return make_database("template0")
 
 
-def restored(url: str, file: Path) -> subprocess.CompletedProcess[str]:
+def restored(url: str, file: Path) -> list[str]:
+    """Restores a dump and returns the errors.
+
+    Servers before 17 do not know a setting of newer programs, which changes nothing.
+    """
     command = [program("pg_restore"), "--dbname", url, str(file)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    errors = [line for line in done.stderr.splitlines() if "error:" in line]
+    return [line for line in errors if "transaction_timeout" not in line]
 
 
 def plain_dump(url: str, file: Path, *flags: str) -> subprocess.CompletedProcess[str]:
@@ -246,7 +252,7 @@ class TestDump:
     ) -> None:
         content = dumped(store.by(login), tmp_path / "dump")
         assert content.tables == held(store.url).tables
-        assert restored(empty, tmp_path / "dump").stderr == ""
+        assert restored(empty, tmp_path / "dump") == []
         assert differing(store.url, empty) == set()
 
     @pytest.mark.parametrize(
@@ -257,7 +263,7 @@ class TestDump:
         self, store: Store, empty: str, tmp_path: Path, login: str, flags: tuple[str, ...]
     ) -> None:
         assert plain_dump(store.by(login), tmp_path / "dump", *flags).stderr == ""
-        assert restored(empty, tmp_path / "dump").stderr == ""
+        assert restored(empty, tmp_path / "dump") == []
         assert differing(store.url, empty) == set()
 
     def test_with_bypassrls_pg_dump_needs_no_flag(
@@ -268,7 +274,7 @@ class TestDump:
             assert plain_dump(store.by(BACKUP), tmp_path / "dump").stderr == ""
         finally:
             execute(store.url, f"ALTER ROLE {BACKUP} NOBYPASSRLS")
-        assert restored(empty, tmp_path / "dump").stderr == ""
+        assert restored(empty, tmp_path / "dump") == []
         assert differing(store.url, empty) == set()
 
     def test_an_owner_that_restores_repairs_what_it_was_refused(
@@ -277,7 +283,7 @@ class TestDump:
         dumped(store.by(BACKUP), tmp_path / "dump")
         owned_by_owner(empty)
         owner = store.by(OWNER, empty)
-        assert "errors ignored on restore: 3" in restored(owner, tmp_path / "dump").stderr
+        assert len(restored(owner, tmp_path / "dump")) == 3
         assert differing(store.url, empty) == {"functions", "grants"}
         execute(owner, RESTORED_BY_AN_OWNER)
         assert differing(store.url, empty) == set()
@@ -293,7 +299,7 @@ class TestDump:
         writing.chmod(0o755)
         content = dumped(copy, tmp_path / "dump", str(writing))
         assert content.tables == held(store.url).tables
-        assert restored(empty, tmp_path / "dump").stderr == ""
+        assert restored(empty, tmp_path / "dump") == []
         assert held(empty).tables == content.tables
         assert differing(copy, empty) == {"users"}
 
