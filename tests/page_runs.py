@@ -28,6 +28,8 @@ from unittest.mock import patch
 import psycopg
 import pytest
 from packaging.requirements import Requirement
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from memory.client import MemoryClient
 from memory.models import Scope
@@ -221,11 +223,28 @@ class PageRun:
         return self.ending(command)
 
     def ending(self, command: str) -> str:
-        """Without --follow, with --drain, and with this test's broker in the place of others."""
+        """Without --follow, with --drain, and with this test's servers in the place of others."""
+        command = re.sub(r"postgresql://[^\s/]+/(\w+)", self.database, command)
         servers = (r"(MEMORY_KAFKA_SERVERS=)\S+", rf"\g<1>{self.broker}")
         for pattern, instead in (*_ENDING, servers):
             command = re.sub(pattern, instead, command)
         return command
+
+    def database(self, named: re.Match[str]) -> str:
+        """The page's own database for `memory`, and any other on the same server."""
+        url = self.variables["MEMORY_DATABASE_URL"]
+        if named[1] == "memory":
+            return shlex.quote(url)
+        if named[1] != "postgres":
+            self.exits.callback(self.drop, named[1])
+        return shlex.quote(make_conninfo(url, dbname=named[1]))
+
+    def drop(self, database: str) -> None:
+        """Drops a database that the page made."""
+        url = self.variables["MEMORY_DATABASE_URL"]
+        with psycopg.connect(url, autocommit=True) as connection:
+            dropping = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+            connection.execute(dropping.format(sql.Identifier(database)))
 
     def start(self, *commands: str) -> None:
         """Runs commands in the background, as if the page had said so."""

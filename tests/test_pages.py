@@ -30,6 +30,7 @@ from tests import warm
 from tests.conftest import Databases
 from tests.page_runs import CANNOT_RUN, NEEDS_BROKER, PageRun, cannot_run, console
 from tests.pages import ROOT, Block, Page, pages
+from tests.physical import program
 
 RUN = [page for page in pages() if page.blocks()]
 WITH_BROKER = [page for page in RUN if any(NEEDS_BROKER.search(b.text) for b in page.blocks())]
@@ -140,8 +141,10 @@ def model() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with the `memory` command."""
+    """A folder with the `memory` command, and with the programs of Postgres."""
     folder: Path = tmp_path_factory.mktemp("bin")
+    for name in ("pg_basebackup", "pg_dump", "pg_dumpall", "pg_restore", "psql"):
+        (folder / name).symlink_to(program(name))
     with warm.serving(folder):
         yield folder
 

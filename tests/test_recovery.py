@@ -1,7 +1,8 @@
 """Physical copies: a standby answers, and a store restored to an earlier point catches up."""
 
+import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from click.testing import CliRunner
+from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from consumers.cli.application import memory as command_line
@@ -25,7 +27,7 @@ from memory.models import Interaction, Recall, Scope
 from tests.conftest import Residence, Verbatim, WordEmbedder
 from tests.ingesting import NOON, Stream, raw, said, until
 from tests.kafka_topics import kafka_settings
-from tests.physical import Archived, archiving, execute, program, recovered, standby
+from tests.physical import Archived, archiving, execute, program, recovered, standby, started
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
@@ -96,8 +98,8 @@ def count(stream: Stream, table: str) -> int:
     return int(stream.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"])
 
 
-def held(url: str) -> StoreContent:
-    return anyio.run(backup.digests, url, 10.0, NOT_FROM_THE_LOG)
+def held(url: str, without: Sequence[str] = NOT_FROM_THE_LOG) -> StoreContent:
+    return anyio.run(backup.digests, url, 10.0, without)
 
 
 def recalls(stream: Stream, shown: Callable[[Recall], Any]) -> list[Any]:
@@ -224,6 +226,31 @@ class TestStandby:
             assert '"standby": true' in dumped.stdout
             for arguments in (["--against", primary.url], [f"{file}.json"]):
                 assert run("check", *arguments).exit_code == 0
+
+
+class TestAnotherServer:
+    def test_roles_come_first(self, primary: Archived, tmp_path: Path) -> None:
+        """Without its roles a restored store has its rows, and nobody may read them."""
+        file, roles = tmp_path / "store.dump", tmp_path / "roles.sql"
+        content = anyio.run(backup.dump, primary.url, 10.0, file, program("pg_dump"))
+        call("pg_dumpall", "--roles-only", f"--dbname={primary.url}", f"--file={roles}")
+        with started(primary.folder.parent / "another", {}) as url:
+            for database in ("without", "roles"):
+                execute(url, f"CREATE DATABASE {database}")
+            without, with_roles = (make_conninfo(url, dbname=d) for d in ("without", "roles"))
+            assert call("pg_restore", f"--dbname={without}", str(file)) == 1
+            assert {d.name for d in backup.differences(content, held(without, ()))} == {
+                "functions", "grants", "policies"
+            }  # fmt: skip
+            assert call("psql", url, f"--file={roles}") == 0
+            assert call("pg_restore", f"--dbname={with_roles}", str(file)) == 0
+            assert backup.differences(content, held(with_roles, ())) == []
+
+
+def call(name: str, *arguments: str) -> int:
+    """Runs a program of Postgres and returns its exit code."""
+    done = subprocess.run([program(name), *arguments], capture_output=True, check=False)
+    return done.returncode
 
 
 def run(*words: str) -> Any:

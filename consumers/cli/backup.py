@@ -96,10 +96,13 @@ def check_command(
 ) -> None:
     """Compare the store with digests in FILE, or with another store.
 
-    Exits with 0 if it holds the same rows and definitions, and with 1 if not.
+    Exits with 0 if it holds the same rows and definitions, and with 1 if not. FILE says itself
+    whether `digests` was given --reingested.
     """
     if (file is None) == (against is None):
         raise click.UsageError("name either FILE or --against")
+    if file is not None and reingested:
+        raise click.UsageError("--reingested goes with --against, and with `digests` for a FILE")
     settings = configured()
     if file is not None:
         expected = StoreContent.from_json(file.read())
