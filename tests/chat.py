@@ -11,6 +11,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from extractors.language_model.endpoint import forget_models
+
 Answer = Callable[[list[dict[str, Any]]], Any]
 """From the turns shown as NEW to the JSON to answer with; a string is sent as it is."""
 
@@ -147,7 +149,8 @@ def _handler(chat: Chat) -> type[BaseHTTPRequestHandler]:
 
 @contextmanager
 def serving(answer: Answer) -> Iterator[Chat]:
-    """Such a server while the block runs."""
+    """Such a server while the block runs; nothing was learned of it yet."""
+    forget_models()
     chat = Chat(answer)
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(chat)) as server:
         server.daemon_threads = True

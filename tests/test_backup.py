@@ -163,7 +163,7 @@ class TestDigests:
             assert execute(store.url, f"SELECT count(*) FROM {name}") == [(table.rows,)]
             assert table.rows > 0
 
-    @pytest.mark.parametrize("login", [OWNER, BACKUP])
+    @pytest.mark.parametrize("login", [OWNER, BACKUP], ids=["owner", "backup"])
     def test_the_role_of_backups_sees_what_a_superuser_sees(self, store: Store, login: str) -> None:
         seen = held(store.by(login))
         assert seen.tables == held(store.url).tables
@@ -245,7 +245,7 @@ class TestDigests:
 
 
 class TestDump:
-    @pytest.mark.parametrize("login", ["", BACKUP, OWNER])
+    @pytest.mark.parametrize("login", ["", BACKUP, OWNER], ids=["superuser", "backup", "owner"])
     def test_a_restored_store_equals_the_dumped_one(
         self, store: Store, empty: str, tmp_path: Path, login: str
     ) -> None:
@@ -257,6 +257,7 @@ class TestDump:
     @pytest.mark.parametrize(
         ("login", "flags"),
         [("", ()), (BACKUP, ("--role=memory_backup", "--enable-row-security"))],
+        ids=["superuser", "backup"],
     )
     def test_pg_dump_by_hand(
         self, store: Store, empty: str, tmp_path: Path, login: str, flags: tuple[str, ...]

@@ -13,7 +13,12 @@ from consumers.extraction import Worker
 from consumers.extraction.leases import UserFilter, retry_set_aside
 from consumers.operations.status import read_status
 from extractors.language_model.asking import create_asker
-from extractors.language_model.endpoint import Breaker, RetryPolicy, retry_after
+from extractors.language_model.endpoint import (
+    Breaker,
+    RetryPolicy,
+    forget_models,
+    retry_after,
+)
 from extractors.language_model.extractor import LanguageModel
 from extractors.language_model.grounding import found_in
 from extractors.language_model.prompts import prompts, schema_digest
@@ -70,6 +75,7 @@ def asking(
         with portal.wrap_async_context_manager(database):
 
             def make(**changes: Any) -> Extraction:
+                forget_models()
                 given = {**settings.model_dump(), **chat.settings(), **changes}
                 chosen = Settings.model_validate(given)
                 asker = create_asker(ModelTask.EXTRACT, chosen, QUICK)

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from consumers.extraction import Worker
 from extractors.episodes import Episodes
 from extractors.language_model.asking import Asker, create_asker
-from extractors.language_model.endpoint import RetryPolicy
+from extractors.language_model.endpoint import RetryPolicy, forget_models
 from extractors.language_model.extractor import LanguageModel
 from extractors.language_model.ledger import ModelCall, NoLedger
 from extractors.language_model.prompts import Prompt, prompts
@@ -84,6 +84,7 @@ class Short(BaseModel):
 
 
 def asker(url: str, patience: RetryPolicy | None = None, **changes: Any) -> Asker:
+    forget_models()
     given: dict[str, Any] = {"model": "openai:llama", "openai_base_url": url, **changes}
     made = create_asker(ModelTask.EXTRACT, Settings(**given), patience)
     assert made is not None

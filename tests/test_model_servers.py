@@ -33,6 +33,7 @@ from extractors.language_model.reasons import Reason
 from extractors.protocol import Extractor
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
+from memory.errors import ModelFailed
 from memory.models import MemoryKind, ModelTask, Scope
 from memory.settings import Settings
 from tests.chat import Chat, Fault, refusing, serving
@@ -378,6 +379,21 @@ class TestTime:
         asking(patient, model_session_seconds=0.4).drain()
         assert one_call(superuser)[:2] == ("unavailable", "timed_out")
         assert len(chat.seen) <= 2
+
+    def test_all_tasks_leave_a_model_alone_that_hangs(
+        self, client: MemoryClient, asking: Asking, chat: Chat, settings: Settings
+    ) -> None:
+        chat.faults = [Fault(hang=True)] * 50
+        client.record(ANA, "I live in Munich", occurred_at=SAID)
+        extraction = asking(IMPATIENT)
+        given = {**settings.model_dump(), **chat.settings(), "model": "openai:scripted-1"}
+        other = create_asker(ModelTask.SUMMARISE, Settings.model_validate(given), IMPATIENT)
+        assert other is not None
+        extraction.drain()
+        prompt = prompts()["summarise"]
+        with pytest.raises(ModelFailed) as failed:
+            extraction.portal.call(other.ask, ANA, prompt, prompt.answer, "TURNS:")
+        assert (failed.value.reason, len(chat.seen)) == ("paused", 1)
 
     def test_models_share_a_sessions_time(
         self, client: MemoryClient, asking: Asking, chat: Chat, superuser: psycopg.Connection

@@ -6,7 +6,7 @@ own retries are off: waiting, counting and giving up are one policy here.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from time import monotonic
@@ -47,9 +47,6 @@ _FINAL = frozenset((Reason.QUOTA_SPENT, Reason.KEY_REFUSED, Reason.UNKNOWN_MODEL
 
 _PAUSING = frozenset((Reason.TIMED_OUT, Reason.QUOTA_SPENT))
 """Reasons that pause the model at once: asking again costs others their time, or is in vain."""
-
-_forms: dict[tuple[str, str], RequestForm] = {}
-"""The form that each model takes, by server and name, as far as this process has learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +152,23 @@ class Breaker:
         self._failures = self._pauses = 0
 
 
+@dataclass(slots=True)
+class _Learned:
+    """What this process has learned of a model: the form of requests it takes, and its failures."""
+
+    form: RequestForm = field(default_factory=RequestForm)
+    breaker: Breaker = field(default_factory=Breaker)
+
+
+_models: dict[tuple[str, str], _Learned] = {}
+"""By server and name: all tasks that ask a model share what one of them learned."""
+
+
+def forget_models() -> None:
+    """Forgets what this process has learned of models; endpoints made before keep it."""
+    _models.clear()
+
+
 class Endpoint:
     """One model by its name at the server, over one pool of connections.
 
@@ -173,8 +187,7 @@ class Endpoint:
         self._total = settings.model_session_seconds / of
         self._answer = patience.answer or self._total * ANSWER_SHARE
         self._tokens = settings.model_answer_tokens
-        self._key = (settings.openai_base_url or "", model)
-        self._breaker = Breaker()
+        self._learned = _models.setdefault((settings.openai_base_url or "", model), _Learned())
         self._limiter: anyio.CapacityLimiter | None = None
         self._settings = settings
         key = secret_files.openai_api_key(settings)
@@ -198,7 +211,7 @@ class Endpoint:
     @property
     def form(self) -> RequestForm:
         """The form of requests that the model takes, as far as is known."""
-        return _forms.get(self._key, RequestForm())
+        return self._learned.form
 
     async def ask(
         self,
@@ -215,8 +228,8 @@ class Endpoint:
             NoAnswer: it declined, or did not answer any request in time.
         """
         call = _Call(messages, name, schema, monotonic() + self._total if until is None else until)
-        if self._breaker.wait:
-            detail = f"for {self._breaker.wait:.0f} s more"
+        if self._learned.breaker.wait:
+            detail = f"for {self._learned.breaker.wait:.0f} s more"
             raise NoAnswer(Outcome.UNAVAILABLE, Reason.PAUSED, detail, 0)
         if self._limiter is None:  # belongs to the event loop that first asks
             self._limiter = anyio.CapacityLimiter(self._patience.at_once)
@@ -234,9 +247,9 @@ class Endpoint:
             reply = await self._tried(call)
         except NoAnswer as failure:
             if failure.outcome is Outcome.UNAVAILABLE and failure.reason is not Reason.OUT_OF_TIME:
-                self._breaker.failed(failure.wait, pausing=failure.reason in _PAUSING)
+                self._learned.breaker.failed(failure.wait, pausing=failure.reason in _PAUSING)
             raise
-        self._breaker.answered()
+        self._learned.breaker.answered()
         return reply
 
     async def _tried(self, call: "_Call") -> Reply:
@@ -285,7 +298,7 @@ class Endpoint:
             return False
         call.forms += 1
         if self.form == call.form:  # else a concurrent call has found another one
-            _forms[self._key] = other
+            self._learned.form = other
         return True
 
     def _after_status(self, error: "APIStatusError", call: "_Call") -> float | None:
