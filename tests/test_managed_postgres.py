@@ -30,6 +30,7 @@ CREATE ROLE worker LOGIN PASSWORD {quote(PASSWORD)};
 """
 
 ASKED = """
+CREATE ROLE memory_backup NOLOGIN;
 CREATE ROLE memory_client NOLOGIN;
 CREATE ROLE memory_worker NOLOGIN;
 GRANT memory_client TO keeper;
@@ -111,7 +112,8 @@ def walked_by_two(managed: Cluster, database: str, embedder: WordEmbedder) -> No
 
 def test_another_database_of_the_server_needs_less(managed: Cluster, database: str) -> None:
     administrate(
-        managed, database, "CREATE ROLE memory_client", "CREATE ROLE memory_worker",
+        managed, database, "CREATE ROLE memory_backup", "CREATE ROLE memory_client",
+        "CREATE ROLE memory_worker",
         "GRANT memory_client, memory_worker TO keeper", "CREATE EXTENSION vector",
     )  # fmt: skip
     keeper = url_of(managed, database, "keeper")

@@ -53,13 +53,15 @@ SELECT current_setting('server_version_num')::int AS version,
 CREATE EXTENSION IF NOT EXISTS vector
 
 -- roles --
--- Which of the two roles this server has.
+-- Which of the store's roles this server has.
 -- unscoped: roles belong to no tenant
-SELECT rolname AS name FROM pg_roles WHERE rolname IN ('memory_client', 'memory_worker')
+SELECT rolname AS name FROM pg_roles
+WHERE rolname IN ('memory_client', 'memory_worker', 'memory_backup')
 
 -- administrators_part --
 -- What the login role may not do itself of all that a first migration takes: statements for an
--- administrator of the server, in their order; no row if it may do everything.
+-- administrator of the server, in their order; no row if it may do everything. The owner need not be
+-- a member of memory_backup.
 -- unscoped: the catalogue belongs to no tenant
 WITH login AS (
     SELECT rolsuper, rolsuper OR rolcreaterole AS creates,
@@ -67,14 +69,14 @@ WITH login AS (
     FROM pg_roles WHERE rolname = current_user
 ), roles AS (
     SELECT n.name, r.oid
-    FROM unnest(ARRAY['memory_client', 'memory_worker']) AS n(name)
+    FROM unnest(ARRAY['memory_backup', 'memory_client', 'memory_worker']) AS n(name)
     LEFT JOIN pg_roles r ON r.rolname = n.name
 ), needed AS (
     SELECT 1 AS nth, format('CREATE ROLE %%I NOLOGIN;', name) AS statement FROM roles, login
     WHERE oid IS NULL AND NOT creates
     UNION ALL
     SELECT 2, format('GRANT %%I TO %%I;', name, current_user) FROM roles, login
-    WHERE NOT CASE
+    WHERE name <> 'memory_backup' AND NOT CASE
         WHEN oid IS NULL THEN creates
         ELSE pg_has_role(oid, 'SET') OR pg_has_role(oid, 'USAGE WITH ADMIN OPTION') END
     UNION ALL
