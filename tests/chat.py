@@ -23,7 +23,7 @@ class Fault:
 
     status, headers, code, param, message: an error; finish, refusal: what the answer says of
     itself; wrap: what becomes of the answer's text before it is sent; moved: it is sent as the
-    model's reasoning; seconds: before it answers; hang: never.
+    model's reasoning; body: sent in place of a completion; seconds: before it answers; hang: never.
     """
 
     status: int = 200
@@ -34,7 +34,8 @@ class Fault:
     content: str | None = None
     param: str | None = None
     message: str = "scripted"
-    wrap: Callable[[str], str] = str
+    wrap: Callable[[str], Any] = str
+    body: Any = None
     moved: bool = False
     seconds: float = 0.0
     hang: bool = False
@@ -131,9 +132,9 @@ def _handler(chat: Chat) -> type[BaseHTTPRequestHandler]:
             if fault.status != 200:
                 self.send(fault.status, _error(fault), fault.headers)
             else:
-                self.send(200, _completion(chat, fault, asked), {})
+                self.send(200, fault.body or _completion(chat, fault, asked), {})
 
-        def send(self, status: int, body: dict[str, Any], headers: dict[str, str]) -> None:
+        def send(self, status: int, body: Any, headers: dict[str, str]) -> None:
             sent = json.dumps(body).encode()
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(sent))}.items():

@@ -179,6 +179,11 @@ FAILURES = {
         "unusable", "unreadable", 1,
     ),
     "another refusal": (Fault(400, message="no"), "rejected", "unsupported", 1),
+    "no choices": (Fault(body={"choices": []}), "rejected", "no_chat", 1),
+    "an error that calls itself a success": (
+        Fault(body={"error": {"message": "out of memory"}}), "rejected", "no_chat", 1,
+    ),
+    "another service": (Fault(body="<html>"), "rejected", "no_chat", 1),
     "a refusal": (Fault(refusal="I cannot help"), "refused", "declined", 1),
     "a filter": (Fault(finish="content_filter"), "refused", "filtered", 1),
     "a filtered request": (Fault(400, code="content_filter"), "refused", "filtered", 1),
@@ -212,6 +217,18 @@ class TestAnswers:
         # The object alone is kept, and serves again without a request.
         (kept,) = superuser.execute("SELECT answer FROM model_answers").fetchone() or ()
         assert json.loads(kept)["facts"][0]["value"] == "Munich"
+
+    def test_an_answer_in_typed_parts_is_read(
+        self, client: MemoryClient, asking: Asking, chat: Chat
+    ) -> None:
+        def parts(said: str) -> list[dict[str, Any]]:
+            thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "So: {}"}]}
+            return [thinking, {"type": "text", "text": said}]
+
+        chat.faults = [Fault(wrap=parts)]
+        client.record(ANA, "I live in Munich", occurred_at=SAID)
+        asking().drain()
+        assert facts(client) == [("munich", "language_model")]
 
     def test_two_objects_that_differ_are_not_read(
         self,
