@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import click
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from consumers.cli.options import configured
 from consumers.ingest.store import IngestStore
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole, queries
@@ -193,6 +195,12 @@ class TestApplicationName:
         named = one.model_copy(update={"application_name": "shop/checkout"})
         async with Database(named, url, DatabaseRole.CLIENT):
             assert names("shop/%") == ["shop/checkout"]
+
+    def test_tells_the_command(self) -> None:
+        program = click.Context(click.Group(), info_name="python -m consumers")
+        group = click.Context(click.Group(), program, info_name="dead-letters")
+        with click.Context(click.Command("list"), group, info_name="list"):
+            assert configured().application_name == "experiential-memory/dead-letters/list"
 
     async def test_of_the_url_goes_first(self, one: Settings, url: str, names: Any) -> None:
         async with Database(one, f"{url} application_name=mine", DatabaseRole.CLIENT):

@@ -28,6 +28,8 @@ from tests import servers
 from tests.clusters import Cluster, Installation, Pooler
 from tests.conftest import Residence, Verbatim, WordEmbedder
 from tests.test_binding import state
+from tests.test_fields import EVERY, over_the_bus
+from tests.walking import walked
 
 BOTH = "dual"
 """The one login of app and worker, granted both roles; no superuser."""
@@ -128,6 +130,18 @@ def test_an_app_beside_a_worker(pooled: Pooled, database: str, mode: str, size: 
     with opened(settings) as client, extracting(settings) as drain:
         for user in ("ana", "bob"):
             walk(client, drain, user)
+
+
+@pytest.mark.parametrize(("mode", "size"), MODES)
+def test_ingestion_and_compaction(
+    pooled: Pooled, database: str, embedder: WordEmbedder, mode: str, size: int
+) -> None:
+    settings = settings_of(pooled(mode, size), database)
+    assert settings.database_url is not None
+    over_the_bus(settings.database_url.get_secret_value(), settings, EVERY)
+    with opened(settings) as client:
+        assert client.interactions(EVERY.scope)[0].id == EVERY.id
+    walked(settings, embedder, Scope("northwind", "ana"))
 
 
 @pytest.mark.parametrize(("mode", "size"), TRANSACTION)

@@ -138,8 +138,10 @@ def _named(settings: Settings) -> Settings:
     """Lets the server show which command its connections belong to."""
     if settings.application_name is not None:
         return settings
-    _, *command = click.get_current_context().command_path.split()
-    return settings.model_copy(update={"application_name": "/".join([APP_NAME, *command])})
+    context, command = click.get_current_context(), ""
+    while context.parent is not None:  # the first one is the program, however it was called
+        context, command = context.parent, f"/{context.info_name}{command}"
+    return settings.model_copy(update={"application_name": f"{APP_NAME}{command}"})
 
 
 def run(work: Callable[[*Args], Awaitable[T]], *arguments: *Args) -> T:
