@@ -123,6 +123,20 @@ def revive(url: str) -> None:
                 return
 
 
+def _after_fork() -> None:
+    """Gives a forked process locks of its own: on a shared one, either could unlock for both."""
+    global _guard  # noqa: PLW0603 - a thread of the parent may have held it
+    _guard = Lock()
+    for running in _running.values():
+        own = Path(running.in_use.name).open("w")  # noqa: SIM115 - held until the server is left
+        fcntl.flock(own, fcntl.LOCK_SH)
+        running.in_use.close()
+        running.in_use = own
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def _takes_connections(url: str) -> bool:
     """Whether the server takes connections now, or soon: it may still be starting up."""
     try:

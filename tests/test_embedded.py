@@ -125,6 +125,31 @@ SPAWN = (  # a process that shares its parent's lock, and outlives it
 )
 
 
+LEAVE_PARENT = (
+    JOIN.replace("print(url)", "import os, time; pid = os.fork()")
+    + """
+if pid:
+    print(url, pid, sep="\\n", flush=True)
+    embedded.stop(Path(sys.argv[1]))
+    print("left", flush=True)
+else:
+    time.sleep(600)
+"""
+)
+LEAVE_CHILD = (
+    JOIN.replace("print(url)", "import os, time; pid = os.fork()")
+    + """
+if pid:
+    os.waitpid(pid, 0)
+    time.sleep(600)
+else:
+    print(url, os.getppid(), sep="\\n", flush=True)
+    embedded.stop(Path(sys.argv[1]))
+    print("left", flush=True)
+"""
+)
+
+
 @contextmanager
 def using(directory: Path, program: str = PAUSE) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A plain script that uses the server of a directory; with the URL it connected to."""
@@ -190,6 +215,16 @@ class TestWatching:
             parent.wait()
             assert answers(url)
             os.kill(child, signal.SIGKILL)
+        until(lambda: not answers(url), "the server has stopped")
+
+    @pytest.mark.parametrize("way", [LEAVE_PARENT, LEAVE_CHILD], ids=["parent", "child"])
+    def test_of_two_processes_of_a_fork_either_may_leave(self, fresh: Path, way: str) -> None:
+        with using(fresh, way) as (parent, url):
+            assert parent.stdout is not None
+            number = int(parent.stdout.readline())  # of the process that stays
+            assert parent.stdout.readline() == "left\n"
+            assert answers(url)
+            os.kill(number, signal.SIGKILL)
         until(lambda: not answers(url), "the server has stopped")
 
     def test_leaving_returns_once_it_has_stopped(self, fresh: Path) -> None:
