@@ -219,10 +219,11 @@ class Publisher:
 
     async def _report(self) -> None:
         """Logs once a minute what was published since."""
+        before = self.done.changes
         while True:
-            before = self.done.changes
             await anyio.sleep(REPORT_SECONDS)
             figures = {"changes": self.done.changes - before}
+            before = self.done.changes
             logger.info(
                 "published %(changes)d changes",
                 figures,

@@ -316,6 +316,30 @@ def test_what_was_set_aside_has_a_bound_and_can_be_taken_up_again(
     assert failing("status", "--max-set-aside", "0").exit_code == 0
 
 
+def test_a_tenant_is_paused_throttled_and_resumed(run: RunCommand) -> None:
+    for tenant in ("acme", "birch"):
+        run("record", "I live in Berlin.", "--user", "ana", "--tenant", tenant)
+    paused = run("tenants", "pause", "acme")
+    assert "paused 'acme'" in paused.stderr
+    assert re.search(r"acme +1 +1 .* paused since", paused.stdout)
+    assert document(run("extract", "--json"))["users"] == 1
+    assert "tenant 'acme': 1 interaction of 1 user waiting" in run("status").stdout
+    held = run("status", "--max-lag", "0", "--max-held-back", "0")
+    assert (held.exit_code, "held back 1 interactions" in held.stderr) == (1, True)
+    assert " lag " not in held.stderr
+    throttled = document(run("tenants", "throttle", "acme", "--users", "5", "--json"))
+    assert throttled["tenants"][0]["throttle"] == {"users": 5, "interactions": None}
+    assert throttled["tenants"][0]["paused_at"] is not None
+    assert run("tenants", "resume", "acme").exit_code == 0
+    assert document(run("extract", "--json"))["users"] == 1
+    assert document(run("tenants", "list", "--json"))["tenants"] == []
+
+
+@pytest.mark.parametrize("words", [[], ["--users", "0"], ["--interactions", "0"]])
+def test_a_throttle_names_a_number_over_zero(run: RunCommand, words: list[str]) -> None:
+    assert run("tenants", "throttle", "acme", *words).exit_code == 2
+
+
 def test_status_keeps_history_that_waits_apart(run: RunCommand, tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text(envelope(1, "I live in Berlin."))

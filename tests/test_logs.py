@@ -19,6 +19,7 @@ import pytest
 
 from consumers.extraction import Worker
 from consumers.extraction import worker as extraction
+from consumers.ingest import running
 from consumers.runtime import logs
 from consumers.runtime.logs import LogFormat
 from extractors.protocol import Extractor, LogSlice
@@ -28,6 +29,8 @@ from memory.errors import StoreError, StoreUnavailable
 from memory.models import Candidate, Scope
 from memory.settings import Settings
 from tests.conftest import Extraction, Verbatim, WordEmbedder
+from tests.ingesting import Stream, numbered, until
+from tests.kafka_topics import kafka_settings
 
 ANA = Scope("acme", "ana", "scout", "s1")
 SECRET = "quetiapine, twice a day"  # noqa: S105
@@ -201,6 +204,24 @@ async def test_a_worker_says_each_minute_what_it_did(
         await asyncio.gather(following, return_exceptions=True)
     assert all(line["lag_seconds"] >= 0 for line in heard)
     assert {"users", "interactions", "lag_seconds"} <= set(heard[-1])
+
+
+def test_ingestion_says_each_minute_what_it_did(
+    kafka: str, url: str, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "REPORT_SECONDS", 0.0)
+    logs.inform()
+    stream = Stream(kafka_settings(kafka, url, partitions=1), url)
+    stream.send(*numbered(5))
+    heard: list[dict[str, Any]] = []
+
+    def caught_up() -> bool:
+        heard.extend(line for line in lines() if line["event"] == "ingesting")
+        return sum(line["records"] for line in heard) == 5 and heard[-1]["behind"] == 0
+
+    with stream.running():
+        until(caught_up, "it says what it did")
+    assert sum(line["appended"] for line in heard) == 5
 
 
 class TestCommands:

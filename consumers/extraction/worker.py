@@ -139,14 +139,16 @@ class Worker:
 
     async def _report(self, leases: Leases) -> None:
         """Logs once a minute what was done since, and how long the oldest user has waited."""
+        users, interactions = self.done.users, self.done.interactions
         while True:
-            users, interactions = self.done.users, self.done.interactions
             await anyio.sleep(REPORT_SECONDS)
+            lag = await leases.lag_seconds()
             figures = {
                 "interactions": self.done.interactions - interactions,
                 "users": self.done.users - users,
-                "lag_seconds": await leases.lag_seconds(),
+                "lag_seconds": lag,
             }
+            users, interactions = self.done.users, self.done.interactions
             logger.info(
                 "extracted %(interactions)d interactions of %(users)d users; the oldest user has"
                 " waited %(lag_seconds)s s",
