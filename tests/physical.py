@@ -45,8 +45,15 @@ class Archived:
         command = [program("pg_basebackup"), "--checkpoint=fast", "--dbname", self.url]
         subprocess.run([*command, "--pgdata", str(to / "postgres")], check=True, text=True)
 
-    def restore_point(self, name: str) -> None:
-        execute(self.url, f"SELECT pg_create_restore_point('{name}')")
+    def restore_point(self) -> dict[str, str]:
+        """Names this point; returns the setting that recovers to it."""
+        execute(self.url, "SELECT pg_create_restore_point('earlier')")
+        return {"recovery_target_name": "earlier"}
+
+    def moment(self) -> dict[str, str]:
+        """Returns the setting that recovers to what is committed now."""
+        ((now,),) = execute(self.url, "SELECT clock_timestamp()")
+        return {"recovery_target_time": str(now)}
 
     def archive_all(self) -> None:
         """Returns once all that was written so far is in the archive."""
@@ -77,11 +84,11 @@ def standby(copy: Path, primary: str) -> Iterator[str]:
 
 
 @contextmanager
-def recovered(copy: Path, archive: Path, restore_point: str) -> Iterator[str]:
-    """Starts a copy, which recovers to a restore point and then takes writes."""
+def recovered(copy: Path, archive: Path, target: Mapping[str, str]) -> Iterator[str]:
+    """Starts a copy, which recovers to a target and then takes writes."""
     settings = {
+        **target,
         "restore_command": f"cp {archive}/%f %p",
-        "recovery_target_name": restore_point,
         "recovery_target_action": "promote",
     }
     with _from_copy(copy, "recovery.signal", settings) as url:

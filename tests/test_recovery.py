@@ -2,7 +2,7 @@
 
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ import anyio
 import pytest
 from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
 
 from consumers.cli.application import memory as command_line
@@ -22,7 +23,7 @@ from extractors.explicit import ExplicitExtractor
 from extractors.protocol import Extractor
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
-from memory.migrate import migrate
+from memory.migrate import migrate, migrations
 from memory.models import Interaction, Recall, Scope
 from tests.conftest import Residence, Verbatim, WordEmbedder
 from tests.ingesting import NOON, Stream, raw, said, until
@@ -36,7 +37,7 @@ CITIES = [
     "Berlin", "Munich", "Paris", "Rome", "Madrid", "Lisbon", "Vienna", "Prague", "Oslo", "Bern"
 ]  # fmt: skip
 EARLIER, DAYS = 4, 7
-SENTENCES = 3
+A_DAY = 3 * len(USERS)
 
 
 @pytest.fixture
@@ -150,27 +151,26 @@ def living(primary: Archived, kafka: str) -> Stream:
     return Stream(kafka_settings(kafka, primary.url), primary.url)
 
 
+Point = Callable[[Archived], Mapping[str, str]]
+Restoring = Callable[[Callable[[int], int], Point], Stream]
+
+
 @pytest.fixture
-def restoring(
-    primary: Archived, living: Stream
-) -> Iterator[Callable[[Callable[[int], int]], Stream]]:
+def restoring(primary: Archived, living: Stream) -> Iterator[Restoring]:
     """Lets the store live for seven days, and restores it to what it was after four."""
     copy = primary.folder.parent / "copy"
     with ExitStack() as stack:
 
-        def restore(session: Callable[[int], int]) -> Stream:
+        def restore(session: Callable[[int], int], point: Point) -> Stream:
             live(living, range(EARLIER - 2), session)
             primary.base_backup(copy)
             live(living, range(EARLIER - 2, EARLIER), session)
-            primary.restore_point("earlier")
+            target = point(primary)
             live(living, range(EARLIER, DAYS), session)
             primary.archive_all()
-            return over(living, stack.enter_context(recovered(copy, primary.archive, "earlier")))
+            return over(living, stack.enter_context(recovered(copy, primary.archive, target)))
 
         yield restore
-
-
-Restoring = Callable[[Callable[[int], int]], Stream]
 
 
 def catch_up(restored: Stream) -> None:
@@ -184,14 +184,13 @@ class TestRecovery:
     def test_a_restored_store_catches_up_and_equals_the_one_never_restored(
         self, living: Stream, restoring: Restoring
     ) -> None:
-        restored = restoring(a_session_a_day)
-        a_day = len(USERS) * SENTENCES
-        assert count(restored, "interactions") == EARLIER * a_day
+        restored = restoring(a_session_a_day, Archived.restore_point)
+        assert count(restored, "interactions") == EARLIER * A_DAY
         assert count(restored, "dead_letters") == EARLIER
         assert backup.differences(held(living.url), held(restored.url)) != []
 
         catch_up(restored)
-        assert count(restored, "interactions") == DAYS * a_day
+        assert count(restored, "interactions") == DAYS * A_DAY
         assert backup.differences(held(living.url), held(restored.url)) == []
         found = recalls(living, ids_and_scores)
         assert recalls(restored, ids_and_scores) == found
@@ -202,7 +201,8 @@ class TestRecovery:
         self, living: Stream, restoring: Restoring
     ) -> None:
         """The versions of a belief follow the times at which the log learned of it."""
-        restored = restoring(a_session_for_all_days)
+        restored = restoring(a_session_for_all_days, Archived.moment)
+        assert count(restored, "interactions") == EARLIER * A_DAY
         catch_up(restored)
         differing = {d.name for d in backup.differences(held(living.url), held(restored.url))}
         assert differing == {"embeddings", "evidence", "memories", "users"}
@@ -245,6 +245,17 @@ class TestAnotherServer:
             assert call("psql", url, f"--file={roles}") == 0
             assert call("pg_restore", f"--dbname={with_roles}", str(file)) == 0
             assert backup.differences(content, held(with_roles, ())) == []
+
+    def test_who_may_not_make_the_role_is_told_what_to_ask_for(self, primary: Archived) -> None:
+        (migration,) = (m for m in migrations() if m.name == "backup")
+        making, *_ = migration.sql.partition("GRANT USAGE")
+        with started(primary.folder.parent / "managed", {}) as url:
+            execute(url, "CREATE ROLE app LOGIN")
+            login = make_conninfo(url, user="app")
+            with pytest.raises(InsufficientPrivilege, match="run: CREATE ROLE memory_backup"):
+                execute(login, making)
+            execute(url, "CREATE ROLE memory_backup NOLOGIN")
+            execute(login, making)
 
 
 def call(name: str, *arguments: str) -> int:
