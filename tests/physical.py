@@ -17,7 +17,7 @@ QUICK = {"fsync": "off", "synchronous_commit": "off", "shared_buffers": "32MB"}
 
 def program(name: str) -> str:
     """A program of the server that comes along, such as `pg_dump`."""
-    return str(embedded._installed_binaries() / name)
+    return str(embedded.programs() / name)
 
 
 def execute(url: str, text: str) -> list[tuple[object, ...]]:

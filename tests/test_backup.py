@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from consumers.cli.application import memory as command_line
 from consumers.extraction import Worker
 from consumers.operations import backup
 from consumers.operations.backup import NOT_FROM_THE_LOG, StoreContent
+from memory import embedded
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.errors import ConfigurationError, InvalidInput, MissingDependency, StoreError
@@ -326,7 +328,10 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     def call(url: str, *words: str) -> Result:
-        monkeypatch.setenv("MEMORY_DATABASE_URL", url)
+        if url:
+            monkeypatch.setenv("MEMORY_DATABASE_URL", url)
+        else:
+            monkeypatch.delenv("MEMORY_DATABASE_URL", raising=False)
         return CliRunner().invoke(command_line, ["backup", *words], prog_name="memory")
 
     return call
@@ -342,6 +347,21 @@ class TestCommand:
         restored(empty, Path(file))
         done = run(store.by(BACKUP, empty), "check", f"{file}.json")
         assert (done.exit_code, done.stdout[:6]) == (0, "equal:")
+
+    def test_the_embedded_server_brings_its_own_program(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with tempfile.TemporaryDirectory(prefix="memory-backup-") as name:
+            folder = Path(name)
+            folder.chmod(0o755)  # as root the server's own account must be able to enter
+            monkeypatch.setenv("MEMORY_DATA_DIR", name)
+            monkeypatch.setenv("PATH", "/nowhere")
+            try:
+                made = run("", "dump", str(folder / "store.dump"))
+                assert made.exit_code == 0, made.output
+                assert run("", "check", str(folder / "store.dump.json")).exit_code == 0
+            finally:
+                embedded.stop(folder)
 
     def test_what_row_level_security_hid_is_told(
         self, store: Store, empty: str, tmp_path: Path, run: Run

@@ -15,7 +15,7 @@ from consumers.cli import output
 from consumers.cli.options import configured, example, json_option, run
 from consumers.operations import backup
 from consumers.operations.backup import NOT_FROM_THE_LOG, Difference, StoreContent
-from memory.database import resolve_url
+from consumers.store import store_url
 from memory.settings import Settings
 
 DIGITS = 16
@@ -55,12 +55,11 @@ def backup_command() -> None:
 @click.option(
     "--pg-dump",
     "program",
-    default="pg_dump",
-    show_default=True,
-    help="The program, not older than the server.",
+    metavar="PATH",
+    help="The program, not older than the server. Default: pg_dump, or the embedded server's.",
 )
 @json_option
-def dump_command(file: Path, program: str, as_json: bool) -> None:
+def dump_command(file: Path, program: str | None, as_json: bool) -> None:
     """Dump the store to FILE for pg_restore, and its digests to FILE.json.
 
     Both are of the same snapshot, so writers may go on.
@@ -115,13 +114,22 @@ def check_command(
 
 
 async def _digests(settings: Settings, url: str | None, without: tuple[str, ...]) -> StoreContent:
-    named = url or await resolve_url(settings)
+    named = url or await store_url(settings)
     return await backup.digests(named, settings.connect_timeout, without)
 
 
-async def _dump(settings: Settings, file: Path, program: str) -> StoreContent:
-    url = await resolve_url(settings)
-    return await backup.dump(url, settings.connect_timeout, file, program)
+async def _dump(settings: Settings, file: Path, program: str | None) -> StoreContent:
+    url = await store_url(settings)
+    return await backup.dump(url, settings.connect_timeout, file, program or _program(settings))
+
+
+def _program(settings: Settings) -> str:
+    if settings.database_url is not None:
+        return "pg_dump"
+    # fcntl and pwd, which the embedded server needs, do not exist everywhere.
+    from memory import embedded
+
+    return str(embedded.programs() / "pg_dump")
 
 
 def _compared(expected: StoreContent, found: StoreContent) -> Comparison:
