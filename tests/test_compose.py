@@ -223,7 +223,11 @@ def initialised() -> Iterator[str]:
         subprocess.run(
             ["sh", "-e"],
             input=script.replace("/run/secrets", str(secrets)),
-            env={**os.environ, "PATH": f"{found}:{os.environ['PATH']}", "PGHOST": parts["host"]},
+            env={
+                **os.environ,
+                "PATH": f"{found}:{os.environ['PATH']}",
+                "PGHOST": str(parts["host"]),
+            },
             text=True,
             check=True,
         )

@@ -217,7 +217,7 @@ def test_ingestion_says_each_minute_what_it_did(
 
     def caught_up() -> bool:
         heard.extend(line for line in lines() if line["event"] == "ingesting")
-        return sum(line["records"] for line in heard) == 5 and heard[-1]["behind"] == 0
+        return sum(line["records"] for line in heard) == 5 and bool(heard[-1]["behind"] == 0)
 
     with stream.running():
         until(caught_up, "it says what it did")
