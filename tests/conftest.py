@@ -32,6 +32,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
+from benchmarks import clusters
 from benchmarks.broker import NoBroker, launch
 from consumers.extraction import Worker
 from consumers.extraction.derivation import ExtractionReport
@@ -43,7 +44,7 @@ from memory.database import Database, DatabaseRole
 from memory.migrate import migrate
 from memory.models import Candidate, Evidence, InteractionKind, MemoryKind, Stance
 from memory.settings import Settings
-from tests import clusters, servers
+from tests import servers
 from tests.run_plugin import FULL, RunPlugin
 
 # No test may fail because the machine is busy: neither an example nor drawing one has a time limit.

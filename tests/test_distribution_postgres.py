@@ -12,12 +12,13 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
+from benchmarks import clusters
+from benchmarks.clusters import Cluster, Installation
 from memory.client import MemoryClient
 from memory.migrate import check, migrate, migrations
 from memory.models import Scope
 from memory.settings import Settings
-from tests import clusters, servers
-from tests.clusters import Cluster, Installation
+from tests import servers
 from tests.conftest import WordEmbedder
 from tests.test_fields import EVERY, over_the_bus
 from tests.test_migrations import loaded

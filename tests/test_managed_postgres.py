@@ -10,13 +10,13 @@ from psycopg.conninfo import make_conninfo
 from psycopg.sql import quote
 from pydantic import SecretStr
 
+from benchmarks.clusters import Cluster, Installation
 from memory.client import MemoryClient
 from memory.errors import AdministratorNeeded, ConfigurationError
 from memory.migrate import administrators_part, check, migrate, migrations
 from memory.models import Scope
 from memory.settings import Settings
 from tests import servers
-from tests.clusters import Cluster, Installation
 from tests.conftest import WordEmbedder
 from tests.walking import extracted
 

@@ -15,6 +15,7 @@ from anyio.from_thread import start_blocking_portal
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 
+from benchmarks.clusters import Cluster, Installation, Pooler
 from consumers.extraction import Worker
 from extractors.explicit import ExplicitExtractor
 from extractors.protocol import Extractor
@@ -25,7 +26,6 @@ from memory.migrate import check, migrate
 from memory.models import Scope
 from memory.settings import Settings
 from tests import servers
-from tests.clusters import Cluster, Installation, Pooler
 from tests.conftest import Residence, Verbatim, WordEmbedder
 from tests.test_binding import state
 from tests.test_fields import EVERY, over_the_bus

@@ -62,7 +62,7 @@ class Installation:
             command = ["chroot", f"--userspec={ids[0]}:{ids[1]}", str(self.root), *command]
         other = os.geteuid() == 0 and not confined
         with log.open("ab") as output:
-            return subprocess.Popen(
+            return subprocess.Popen(  # noqa: S603 - our own command
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
