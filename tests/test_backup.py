@@ -414,4 +414,4 @@ class TestCommand:
         assert [line.split()[0] for line in lines if line.startswith(("users", "grants"))] == [
             "users", "grants"
         ]  # fmt: skip
-        assert len(lines) == 1 + 34 + 8
+        assert len(lines) == 1 + len(held(store.url).tables) + 8

@@ -35,6 +35,8 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 NAMED_IN_SQL = {
     "compaction.replace_summaries": "ends the summaries of the session that is summarised anew",
+    "leases.fallback_users": "finds the users whose summaries were written without the model",
+    "leases.reopen": "opens the sessions whose summaries were written without the model",
     "generations.unsummarised": "finds the sessions that are still to be summarised",
 }
 """Statements that are about one kind and no other, and why."""

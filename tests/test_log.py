@@ -29,7 +29,7 @@ from memory.settings import Settings
 
 ANA = Scope("northwind", "ana", "scout", "s1")
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-_numbers = count(1)
+_numbers = count(1000)  # tests name m1 and the next ones themselves
 
 
 def a_message(name: str | None = None, **changes: Any) -> Interaction:

@@ -25,6 +25,9 @@ DRIVERS = ("kafka", "psycopg")
 _QUOTES_VALUES = ("22", "23")
 """Classes of SQLSTATE whose messages may quote a value: data exceptions and broken constraints."""
 
+_WAITED = ("55P03", "57014")
+"""Waits that a limit ended. The first line of their context names the row's place and its table."""
+
 _tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
 _trace: ContextVar[str | None] = ContextVar("trace", default=None)
 
@@ -98,6 +101,8 @@ def reason(error: BaseException) -> str:
     if diagnosis.sqlstate.startswith(_QUOTES_VALUES):
         return named(error)
     said = [diagnosis.message_primary, diagnosis.message_hint and f"HINT: {diagnosis.message_hint}"]
+    if diagnosis.sqlstate in _WAITED and diagnosis.context:
+        said.append(diagnosis.context.splitlines()[0])
     return " ".join(" ".join(filter(None, said)).split())
 
 
