@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from time import monotonic, sleep
 from typing import IO
 
@@ -123,18 +123,53 @@ def revive(url: str) -> None:
                 return
 
 
-def _after_fork() -> None:
-    """Gives a forked process locks of its own: on a shared one, either could unlock for both."""
+class _ForChild(local):
+    """The locks that the thread which forks makes for its child."""
+
+    locks: Mapping[Path, IO[str]] = {}
+
+
+_for_child = _ForChild()
+
+
+def _before_fork() -> None:
+    """Makes locks for the child: on a shared one, either process could unlock for both.
+
+    Made by the child itself, they might come after the parent has left and stopped the server.
+    """
+    _for_child.locks = {
+        data_dir: _shared_lock(Path(running.in_use.name))
+        for data_dir, running in list(_running.items())
+    }
+
+
+def _after_fork_in_parent() -> None:
+    for lock in _for_child.locks.values():
+        lock.close()  # the child has it open still
+    _for_child.locks = {}
+
+
+def _after_fork_in_child() -> None:
     global _guard  # noqa: PLW0603 - a thread of the parent may have held it
     _guard = Lock()
-    for running in _running.values():
-        own = Path(running.in_use.name).open("w")  # noqa: SIM115 - held until the server is left
-        fcntl.flock(own, fcntl.LOCK_SH)
-        running.in_use.close()
-        running.in_use = own
+    for data_dir, lock in _for_child.locks.items():
+        _running[data_dir].in_use.close()
+        _running[data_dir].in_use = lock
+    _for_child.locks = {}
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)
+
+
+def _shared_lock(path: Path) -> IO[str]:
+    """Opens and locks a file together with others, until it is closed."""
+    lock = path.open("w")
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    return lock
 
 
 def _takes_connections(url: str) -> bool:
@@ -198,8 +233,7 @@ def _start(data_dir: Path, options: Mapping[str, str]) -> _Running:
             binaries = _reachable_binaries(installed, data_dir, account)
             for directory in (cluster, sockets):
                 _private_directory(directory, account)
-            in_use = (data_dir / "in-use.lock").open("w")
-            fcntl.flock(in_use, fcntl.LOCK_SH)
+            in_use = _shared_lock(data_dir / "in-use.lock")
             running = _Running(
                 f"postgresql://postgres@/postgres?host={sockets}",
                 binaries,

@@ -1,5 +1,6 @@
 """The embedded server: one a data directory, shared by processes, gone with the last of them."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -181,6 +182,8 @@ def fresh() -> Iterator[Path]:
     made.chmod(0o755)
     yield made
     embedded.stop(made)
+    with (made / "in-use.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the watching process has stopped the server
     shutil.rmtree(made, ignore_errors=True)
 
 
