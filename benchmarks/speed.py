@@ -223,17 +223,17 @@ async def embedding(bench: Bench, rounds: int) -> dict[str, Any]:
 def round_trips() -> Iterator[list[str]]:
     """Notes every round trip of the client while it is open."""
     made: list[str] = []
-    run = Database._run
+    run = Database.run
 
     async def noted(self: Database, calls: Sequence[tuple[str, Any]]) -> Any:
         made.append(", ".join(name for name, _ in calls))
         return await run(self, calls)
 
-    Database._run = noted  # type: ignore[method-assign]
+    Database.run = noted  # type: ignore[method-assign]
     try:
         yield made
     finally:
-        Database._run = run  # type: ignore[method-assign]
+        Database.run = run  # type: ignore[method-assign]
 
 
 async def trips(bench: Bench) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def own_store(settings: Settings, keep: Path | None = None) -> Iterator[Settings
     directory.chmod(0o755)  # as root, the server runs under an account that must get in
     try:
         embedded.start(directory, {} if keep else SERVER_OPTIONS)
-        unset = dict.fromkeys(("database_url", "database_url_file", "kafka_servers"))
+        unset = dict.fromkeys(("database_url", "database_url_file", "read_url", "kafka_servers"))
         own = {**unset, "data_dir": directory}
         yield settings.model_copy(update=own)
     finally:

@@ -20,6 +20,7 @@
     │   ├── MissingEmbeddingModel
     │   ├── UnsupportedDatabase     too old, or without pgvector
     │   ├── UnsupportedPooler       mixes up its clients' prepared statements
+    │   ├── ReadOnlyStore           a write where only reads are possible
     │   ├── UnsupportedSchema       older than the baseline, and no upgrade exists for it
     │   ├── NewerSchema             migrated by a newer release of this package
     │   ├── MigrationChanged        the text of an applied migration has changed
@@ -148,6 +149,10 @@ class UnsupportedDatabase(ConfigurationError):
 
 class UnsupportedPooler(ConfigurationError):
     """A pooler does not keep the prepared statements of its clients apart."""
+
+
+class ReadOnlyStore(ConfigurationError):
+    """The client only reads, or its database is a standby; the message says what to set."""
 
 
 class UnsupportedSchema(ConfigurationError):

@@ -112,6 +112,14 @@ class Settings(BaseSettings):
         description="`database_url` past a pooler, for notifications; unset: behind a pooler,"
         " workers look for work every 2 s",
     )
+    read_url: SecretStr | None = Field(
+        default=None,
+        description="a standby that serves reads; without `database_url` the client only reads",
+    )
+    read_fallback: bool = Field(
+        default=True,
+        description="whether `database_url` serves reads while the standby is away",
+    )
     application_name: Annotated[str, StringConstraints(pattern=r"^[ -~]{1,63}$")] | None = Field(
         default=None,
         description="name of this process's connections on the server; unset:"
@@ -207,7 +215,23 @@ class Settings(BaseSettings):
     @property
     def embedded(self) -> bool:
         """Whether the store is on the embedded server."""
-        return self.database_url is None and self.database_url_file is None
+        return not self._names_primary and not self.only_reads
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether it names a standby and no primary, so that nothing can be written."""
+        return self.read_url is not None and not self._names_primary
+
+    @property
+    def _names_primary(self) -> bool:
+        return self.database_url is not None or self.database_url_file is not None
+
+    def at_standby(self) -> Self | None:
+        """Returns these settings with the standby as the database; None if they name no standby."""
+        if self.read_url is None:
+            return None
+        place = {"database_url": self.read_url, "database_url_file": None, "read_url": None}
+        return self.model_copy(update=place)
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:

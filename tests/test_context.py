@@ -398,13 +398,13 @@ class TestRoundTrips:
         client.record(replace(ANA, session="s2"), "Hello again.")
         client.context(ANA, "warm up")
         trips = []
-        run = Database._run
+        run = Database.run
 
         async def counted(self: Database, calls: Any) -> Any:
             trips.append([name for name, _ in calls])
             return await run(self, calls)
 
-        monkeypatch.setattr(Database, "_run", counted)
+        monkeypatch.setattr(Database, "run", counted)
         context = client.context(replace(ANA, session=session), "How did it go?", budget=2_000)
         assert context.items
         assert bool(context.turns) == bool(session)

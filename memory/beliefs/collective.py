@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pgvector import HalfVector
 from psycopg.rows import DictRow
 
-from memory.database import Database
+from memory.database import StatementRunner
 from memory.database.pipeline import Params
 from memory.errors import UnknownMemory
 from memory.models import Memory, MemoryKind, Provenance, RecalledMemory, Scope, Tier
@@ -50,7 +50,7 @@ class CollectiveExplanation:
 class Collective:
     """Reads a tenant's collective tier, over one database role."""
 
-    def __init__(self, database: Database, language: str) -> None:
+    def __init__(self, database: StatementRunner, language: str) -> None:
         self._database = database
         self._language = language
 

@@ -32,7 +32,7 @@ from memory.beliefs.rows import (
     retraction_of,
     stored_belief_of,
 )
-from memory.database import Database, Transaction
+from memory.database import Database, StatementRunner, Transaction
 from memory.embedding import Embedder
 from memory.errors import (
     ConcurrentWrite,
@@ -52,6 +52,9 @@ from memory.point_in_time import PointInTime
 
 ATTEMPTS = 3
 NOW = {"as_of": None, "believed_at": None}
+NO_EMBEDDER = 0
+"""What no vector is of: stands for an embedder that the store does not have yet."""
+
 T = TypeVar("T")
 
 Vectors = Mapping[int, NDArray[np.float32]]
@@ -90,13 +93,12 @@ async def seal(database: Database, scope: Scope, generation: int | None = None) 
     return made
 
 
-class LongTerm:
-    """The long-term memories of one store, over one database role and one embedder."""
+class LongTermReader:
+    """Reads the long-term memories of one store, over one database role and one embedder."""
 
-    def __init__(self, database: Database, embedder: Embedder, language: str) -> None:
+    def __init__(self, database: StatementRunner, embedder: Embedder) -> None:
         self._database = database
         self._embedder = embedder
-        self._language = language
         self._embedder_id: int | None = None
 
     @property
@@ -105,22 +107,104 @@ class LongTerm:
         return self._embedder
 
     async def embedder_id(self) -> int:
-        """Returns the id of this embedder's vectors; registers it in an empty store.
+        """Returns the id of this embedder's vectors, or NO_EMBEDDER in a store without any.
 
         Raises:
             EmbedderMismatch: another embedder made the store's vectors.
         """
         if self._embedder_id is None:
-            params = {"name": self._embedder.name, "dimensions": self._embedder.dimensions}
-            row = (await self._database.fetch_system("embedders.register", params))[0]
-            if row["embedder_id"] is None:
-                live = (await self._database.fetch_system("embedders.live"))[0]
-                raise EmbedderMismatch(
-                    f"the store's vectors were made by {live['name']!r}, configured is"
-                    f" {self._embedder.name!r}; configure the former"
-                )
-            self._embedder_id = row["embedder_id"]
-        return self._embedder_id
+            self._embedder_id = await self._live()
+        return NO_EMBEDDER if self._embedder_id is None else self._embedder_id
+
+    async def _live(self) -> int | None:
+        live = await self._database.fetch_system("embedders.live")
+        if not live:
+            return None
+        row = live[0]
+        if (row["name"], row["dimensions"]) != (self._embedder.name, self._embedder.dimensions):
+            raise EmbedderMismatch(
+                f"the store's vectors were made by {row['name']!r}, configured is"
+                f" {self._embedder.name!r}; configure the former"
+            )
+        return int(row["embedder_id"])
+
+    async def history(
+        self,
+        scope: Scope,
+        *,
+        kinds: Iterable[MemoryKind] | None = None,
+        attribute: str | None = None,
+        closed: bool = False,
+        contested: bool = False,
+        limit: int = 100,
+        at: PointInTime | None = None,
+    ) -> list[Memory]:
+        """Lists the user's memories, newest belief first; see `AsyncMemoryClient.history`."""
+        params = {
+            **(at.params if at else NOW),
+            "all": closed,
+            "contested": contested,
+            "kinds": [k.value for k in kinds] if kinds is not None else None,
+            "attribute": attribute,
+            "agent": scope.agent,
+            "limit": limit,
+        }
+        rows = await self._database.fetch(scope, "long_term.history", params)
+        found = [memory_of(row) for row in rows]
+        return found if at is None else [at.as_seen(memory) for memory in found]
+
+    async def explain(
+        self, scope: Scope, memory: int, at: PointInTime | None = None
+    ) -> Explanation:
+        """Explains a memory; see `AsyncMemoryClient.explain`.
+
+        Raises:
+            UnknownMemory: the user has no such memory, it is private to another agent, or at that
+                time it was not believed or did not hold.
+        """
+        params = {"memory": memory}
+        found, evidence, versions, successor, retractions = await self._database.fetch_all(
+            scope,
+            [
+                ("long_term.memory", params),
+                ("long_term.evidence", params),
+                ("long_term.versions", params),
+                ("long_term.successor", params),
+                ("retraction.of_memory", params),
+            ],
+        )
+        hidden = bool(found) and found[0]["agent_id"] not in (None, scope.agent)
+        if not found or hidden:
+            raise UnknownMemory(f"user {scope.user!r} has no memory {memory!r}")
+        by_id = {row["memory_id"]: memory_of(row) for row in versions}
+        explained = memory_of(found[0])
+        whole = Explanation(
+            explained,
+            tuple(evidence_of(row) for row in evidence if at is None or _spoke(row, at)),
+            by_id.get(explained.supersedes or 0),
+            memory_of(successor[0]) if successor else None,
+            tuple(retraction_of(row) for row in retractions),
+        )
+        return whole if at is None else _as_seen(whole, at)
+
+
+class LongTerm(LongTermReader):
+    """The long-term memories of one store, over one database role and one embedder."""
+
+    _database: Database
+
+    def __init__(self, database: Database, embedder: Embedder, language: str) -> None:
+        super().__init__(database, embedder)
+        self._language = language
+
+    async def _live(self) -> int | None:
+        """As for reading; registers this embedder in an empty store."""
+        live = await super()._live()
+        if live is not None:
+            return live
+        params = {"name": self._embedder.name, "dimensions": self._embedder.dimensions}
+        await self._database.fetch_system("embedders.register", params)
+        return await super()._live()  # perhaps another process's, which is then a mismatch
 
     async def plan(
         self,
@@ -306,65 +390,6 @@ class LongTerm:
     async def used(self, scope: Scope, memories: Sequence[int]) -> None:
         """Notes that memories were used now, so that they decay more slowly."""
         await self._database.fetch(scope, "compaction.used", {"memories": list(memories)})
-
-    async def history(
-        self,
-        scope: Scope,
-        *,
-        kinds: Iterable[MemoryKind] | None = None,
-        attribute: str | None = None,
-        closed: bool = False,
-        contested: bool = False,
-        limit: int = 100,
-        at: PointInTime | None = None,
-    ) -> list[Memory]:
-        """Lists the user's memories, newest belief first; see `AsyncMemoryClient.history`."""
-        params = {
-            **(at.params if at else NOW),
-            "all": closed,
-            "contested": contested,
-            "kinds": [k.value for k in kinds] if kinds is not None else None,
-            "attribute": attribute,
-            "agent": scope.agent,
-            "limit": limit,
-        }
-        rows = await self._database.fetch(scope, "long_term.history", params)
-        found = [memory_of(row) for row in rows]
-        return found if at is None else [at.as_seen(memory) for memory in found]
-
-    async def explain(
-        self, scope: Scope, memory: int, at: PointInTime | None = None
-    ) -> Explanation:
-        """Explains a memory; see `AsyncMemoryClient.explain`.
-
-        Raises:
-            UnknownMemory: the user has no such memory, it is private to another agent, or at that
-                time it was not believed or did not hold.
-        """
-        params = {"memory": memory}
-        found, evidence, versions, successor, retractions = await self._database.fetch_all(
-            scope,
-            [
-                ("long_term.memory", params),
-                ("long_term.evidence", params),
-                ("long_term.versions", params),
-                ("long_term.successor", params),
-                ("retraction.of_memory", params),
-            ],
-        )
-        hidden = bool(found) and found[0]["agent_id"] not in (None, scope.agent)
-        if not found or hidden:
-            raise UnknownMemory(f"user {scope.user!r} has no memory {memory!r}")
-        by_id = {row["memory_id"]: memory_of(row) for row in versions}
-        explained = memory_of(found[0])
-        whole = Explanation(
-            explained,
-            tuple(evidence_of(row) for row in evidence if at is None or _spoke(row, at)),
-            by_id.get(explained.supersedes or 0),
-            memory_of(successor[0]) if successor else None,
-            tuple(retraction_of(row) for row in retractions),
-        )
-        return whole if at is None else _as_seen(whole, at)
 
     async def _foundations(self, scope: Scope) -> tuple[int, int]:
         params = {"embedder": self._embedder.name}

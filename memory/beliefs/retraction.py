@@ -21,7 +21,7 @@ from memory.beliefs.long_term import (
 )
 from memory.beliefs.planning import Plan, plan_standing
 from memory.beliefs.rows import assertion_of, retraction_of, stored_belief_of
-from memory.database import Database
+from memory.database import Database, StatementRunner
 from memory.errors import ConcurrentWrite, InvalidInput, UnknownInteraction
 from memory.models import MAX_NAME_CHARACTERS, Retraction, Scope
 
@@ -86,6 +86,13 @@ class Revised:
     believed: int = 0
 
 
+async def retractions(database: StatementRunner, scope: Scope, limit: int) -> list[Retraction]:
+    """Lists the user's retractions, newest first, including restored ones."""
+    params = {"agent": scope.agent, "limit": limit}
+    rows = await database.fetch(scope, "retraction.listed", params)
+    return [retraction_of(row) for row in rows]
+
+
 class Retractor:
     """Retracts and restores interactions of one user at a time, over one database role."""
 
@@ -104,12 +111,6 @@ class Retractor:
     async def restore(self, scope: Scope, which: InteractionSelector, why: AuditReason) -> Revised:
         """Undoes a retraction; see `retract`."""
         return await repeated(lambda: self._once("restore", scope, which, why))
-
-    async def listed(self, scope: Scope, limit: int) -> list[Retraction]:
-        """Lists the user's retractions, newest first, including restored ones."""
-        params = {"agent": scope.agent, "limit": limit}
-        rows = await self._database.fetch(scope, "retraction.listed", params)
-        return [retraction_of(row) for row in rows]
 
     async def _once(
         self,

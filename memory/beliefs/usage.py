@@ -8,7 +8,7 @@ import asyncio
 import logging
 
 from memory.beliefs.long_term import LongTerm
-from memory.errors import ExperientialMemoryError
+from memory.errors import ExperientialMemoryError, ReadOnlyStore
 from memory.models import RecalledMemory, Scope, Tier
 
 logger = logging.getLogger(__name__)
@@ -49,5 +49,7 @@ class UsageRecorder:
             for scope, ids in noted.items():
                 if ids:
                     await self._long_term.used(scope, sorted(ids))
+        except ReadOnlyStore:
+            pass  # a standby keeps no notes
         except ExperientialMemoryError as error:
             logger.warning("which memories were of use lately is not noted: %s", error)

@@ -1,8 +1,8 @@
 """Freshness: waits until the store shows the interaction of a receipt.
 
-A receipt with a position waits for that position in the log; this also works on a read replica. A
-receipt with a place on the bus waits for its id, until it is in the log or ingestion has passed its
-place.
+A receipt with a position waits for that position in the log. A receipt with a place on the bus
+waits for its id, until it is in the log or ingestion has passed its place. A standby replays both
+in the primary's order, so both work there.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import assert_never
 import anyio
 
 from memory.backoff import backoff
-from memory.database import Database
+from memory.database import StatementRunner
 from memory.errors import NotApplied
 from memory.log.interactions import Position, position_of, settled_call
 from memory.models import Receipt, Scope
@@ -52,7 +52,7 @@ NOT_WAITED = WaitResult()
 class Freshness:
     """Waits for receipts, over one database role."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: StatementRunner) -> None:
         self._database = database
 
     async def wait(

@@ -1,12 +1,14 @@
 """Pending interactions: recorded by this client and not in the log yet.
 
-On a bus that takes time, an agent must not forget what it has just heard, so this client's contexts
-show them. Other processes wait with `memory.bus.freshness`.
+On a bus that takes time, or where contexts are read from a standby, an agent must not forget what
+it has just heard, so this client's contexts show them. Other processes wait with
+`memory.bus.freshness`.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 from psycopg.rows import DictRow
 
@@ -36,18 +38,26 @@ class PendingInteraction:
 
 
 class PendingInteractions:
-    """The pending interactions of one client, in the order they were recorded."""
+    """The pending interactions of one client, in the order they were recorded.
 
-    def __init__(self) -> None:
+    With `until_seen`, those in the log count too, until a context has read them there: the log that
+    is read may be behind the one that is written. Threads may share it.
+    """
+
+    def __init__(self, *, until_seen: bool = False) -> None:
+        self._until_seen = until_seen
+        self._lock = Lock()
         self._pending: OrderedDict[Key, PendingInteraction] = OrderedDict()
         self._sessions: dict[tuple[str, str, str], dict[Key, PendingInteraction]] = {}
         self._size = 0
 
     def add(self, interactions: Sequence[Interaction], receipts: Sequence[Receipt]) -> None:
-        """Keeps the interactions that have a place on the bus and no position in the log."""
+        """Keeps the interactions that a context would not find in the log."""
         for interaction, receipt in zip(interactions, receipts, strict=True):
-            if receipt.place is not None and not receipt.position:
-                self._keep(PendingInteraction(validated(interaction), receipt))
+            if self._until_seen or (receipt.place is not None and not receipt.position):
+                kept = PendingInteraction(validated(interaction), receipt)
+                with self._lock:
+                    self._keep(kept)
 
     def _keep(self, pending: PendingInteraction) -> None:
         scope = pending.interaction.scope
@@ -72,16 +82,18 @@ class PendingInteractions:
         """Returns the newest of the scope's session, oldest first; none without a session."""
         if scope.session is None:
             return ()
-        kept = self._sessions.get((scope.tenant, scope.user, scope.session), {})
-        return tuple(kept.values())[-WINDOW_LIMIT:]
+        with self._lock:
+            kept = self._sessions.get((scope.tenant, scope.user, scope.session), {})
+            return tuple(kept.values())[-WINDOW_LIMIT:]
 
     def of_user(self, scope: Scope) -> tuple[PendingInteraction, ...]:
         """Returns those of the scope's user, or of its session if it names one, oldest first."""
-        return tuple(
-            pending
-            for (tenant, user, session, _), pending in self._pending.items()
-            if (tenant, user) == (scope.tenant, scope.user) and scope.session in {None, session}
-        )
+        with self._lock:
+            return tuple(
+                pending
+                for (tenant, user, session, _), pending in self._pending.items()
+                if (tenant, user) == (scope.tenant, scope.user) and scope.session in {None, session}
+            )
 
     def settle(
         self, scope: Scope, pending: Sequence[PendingInteraction], rows: Sequence[DictRow]
@@ -96,8 +108,9 @@ class PendingInteractions:
             interaction = item.interaction
             if nth in settled:
                 key = (scope.tenant, scope.user, interaction.session, interaction.id)
-                if self._pending.get(key) is item:
-                    self._drop(key)
+                with self._lock:
+                    if self._pending.get(key) is item:
+                        self._drop(key)
             elif not interaction.private or interaction.scope.agent in {None, scope.agent}:
                 left.append(interaction)
         return left

@@ -6,21 +6,23 @@ Apps import it from `memory.client`, which also holds the client for synchronous
 import asyncio
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 from weakref import WeakSet
 
-from memory import explicit_memories, migrate
+from memory import explicit_memories
 from memory.beliefs.collective import Collective, CollectiveExplanation
 from memory.beliefs.erasure import Eraser, Forgotten
-from memory.beliefs.long_term import LongTerm
+from memory.beliefs.long_term import LongTerm, LongTermReader
 from memory.beliefs.retraction import (
     AuditReason,
     InteractionSelector,
     Retractor,
     Revised,
+    retractions,
 )
 from memory.beliefs.usage import UsageRecorder
 from memory.bus.freshness import TIMEOUT, Freshness, WaitUntil
@@ -28,19 +30,20 @@ from memory.bus.kafka import KafkaBus
 from memory.bus.pending import PendingInteractions
 from memory.bus.postgres import PostgresBus
 from memory.bus.protocol import Bus
+from memory.client.connections import Connections, connected
 from memory.client.lifetime import Lifetime, State, silence, warn_if_open
 from memory.client.remembering import Remembering
+from memory.client.writing import writes
 from memory.context.assembly import (
     Assembler,
     Context,
     Shares,
     TokenEstimator,
 )
-from memory.database import Database, DatabaseRole, resolve_url
 from memory.embedding import Embedder, create_embedder
 from memory.errors import InvalidInput
 from memory.language.text import estimate_tokens
-from memory.log.interactions import Log, Position
+from memory.log.interactions import Log, Position, settled_call
 from memory.models import (
     Explanation,
     Interaction,
@@ -64,9 +67,11 @@ NO_PAYLOAD: Mapping[str, Any] = {}
 class AsyncTaskState:
     """The task state of sessions: JSON values under string keys, deleted with the session."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, refusal: str | None = None) -> None:
         self._log = log
+        self.refusal = refusal
 
+    @writes("state.set")
     async def set(self, scope: Scope, key: str, value: object) -> None:
         """Sets `key` in the task state of the scope's session to any JSON value."""
         await self._log.set_state(scope, key, value)
@@ -75,14 +80,16 @@ class AsyncTaskState:
         """Returns the whole task state of the scope's session."""
         return await self._log.get_state(scope)
 
+    @writes("state.delete")
     async def delete(self, scope: Scope, key: str) -> None:
         """Deletes `key` from the task state of the scope's session, if it is there."""
         await self._log.delete_state(scope, key)
 
 
 _OPENED = frozenset({
-    "_assembler", "_bus", "_collective", "_database", "_eraser", "_freshness", "_log",
-    "_long_term", "_pending", "_recaller", "_remembering", "_retractor", "_usage", "state",
+    "_applied", "_assembler", "_bus", "_collective", "_connections", "_eraser", "_exits",
+    "_freshness", "_log", "_long_term", "_memories", "_pending", "_read_log", "_recaller",
+    "_remembering", "_retractor", "_usage", "state",
 })  # fmt: skip
 """What `open` makes; a client that is not open has none of it."""
 
@@ -110,6 +117,10 @@ class AsyncMemoryClient:
     Without `settings`, it reads them from MEMORY_* variables. Without MEMORY_DATABASE_URL, it
     starts the embedded server and migrates it. A `reranker` reorders the best memories of every
     recall and context, within its own time limit (`memory.recall.reranking`).
+
+    With MEMORY_READ_URL it reads from that standby: all but task state, which it reads where it
+    writes it. A client that `reads_only`, or has only MEMORY_READ_URL, connects to no other server
+    unless the standby is away; every verb that writes raises ReadOnlyStore.
     """
 
     state: AsyncTaskState
@@ -123,7 +134,9 @@ class AsyncMemoryClient:
         bus: Bus | None = None,
         estimator: TokenEstimator = estimate_tokens,
         reranker: Reranker | None = None,
+        reads_only: bool = False,
     ) -> None:
+        self._reads_only = reads_only
         self._settings = settings or Settings()
         self._reranker = reranker
         self._embedder = embedder
@@ -154,8 +167,19 @@ class AsyncMemoryClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    @property
+    def refusal(self) -> str | None:
+        """Why this client does not write, and what to set; None if it does."""
+        if self._reads_only:
+            return "this client only reads (reads_only=True); make another one to write"
+        if self._settings.only_reads:
+            return "only MEMORY_READ_URL is set; set MEMORY_DATABASE_URL to the primary"
+        return None
+
     async def open(self) -> None:
         """Connects to the store.
+
+        It writes nothing but the name of the embedder to a new store.
 
         Raises:
             StoreUnavailable: the server cannot be reached.
@@ -163,46 +187,61 @@ class AsyncMemoryClient:
             MissingEmbeddingModel: the embedding model is not installed.
             EmbedderMismatch: another embedder made the vectors in the store.
         """
-        settings = self._settings
-        embedder = self._embedder or create_embedder(settings)
-        url = await resolve_url(settings)
-        if settings.embedded:
-            await migrate.migrate(url, settings.connect_timeout)
-        else:
-            await migrate.check(url, settings.connect_timeout)
-        self._database = Database(settings, url, DatabaseRole.CLIENT)
-        await self._database.open()
-        self._log = Log(self._database, settings)
-        self._bus = self._given_bus or self._configured_bus(url)
-        self._long_term = LongTerm(self._database, embedder, settings.language)
         try:
-            await self._long_term.embedder_id()
+            self._exits = await self._opened()
         except BaseException:
-            await self._database.close()
             self._let_go()
             raise
-        recaller = Recaller(
-            self._database,
-            self._long_term,
-            embedder,
-            settings.language,
-            reranker=self._reranker,
-        )
-        self._recaller = recaller
-        self._pending = PendingInteractions()
-        self._assembler = Assembler(
-            self._database, recaller, settings.window_tokens, self._estimator, self._pending
-        )
-        self._freshness = Freshness(self._database)
-        self._remembering = Remembering(self._log, self._long_term, self._freshness)
-        self._eraser = Eraser(self._database, self._long_term)
-        self._retractor = Retractor(self._database, self._long_term)
-        self._usage = UsageRecorder(self._long_term)
-        self._collective = Collective(self._database, settings.language)
-        self.state = AsyncTaskState(self._log)
         self._loop = asyncio.get_running_loop()
         self._lifetime.begin()
         _open_clients.add(self)
+
+    async def _opened(self) -> AsyncExitStack:
+        """Opens what the client needs, and returns what closes it.
+
+        That holds no reference to the client: one that nobody closes has to go at once.
+        """
+        async with AsyncExitStack() as exits:
+            embedder = self._embedder or create_embedder(self._settings)
+            if self._embedder is None:
+                exits.push_async_callback(embedder.aclose)
+            connections = await connected(self._settings, reads_only=self.refusal is not None)
+            exits.push_async_callback(connections.aclose)
+            self._make_parts(connections, embedder)
+            exits.push_async_callback(self._usage.flush)
+            if self._given_bus is None:
+                exits.push_async_callback(self._bus.aclose)
+            if self.refusal is None:
+                await self._long_term.embedder_id()
+            await self._memories.embedder_id()
+            return exits.pop_all()
+
+    def _make_parts(self, connections: Connections, embedder: Embedder) -> None:
+        settings = self._settings
+        writing, reading = connections.writing, connections.reading
+        self._connections = connections
+        self._log = Log(writing, settings)
+        self._long_term = LongTerm(writing, embedder, settings.language)
+        self._read_log = Log(reading, settings)
+        self._memories = LongTermReader(reading, embedder) if connections.apart else self._long_term
+        recaller = Recaller(
+            reading, self._memories, embedder, settings.language, reranker=self._reranker
+        )
+        self._recaller = recaller
+        self._pending = PendingInteractions(until_seen=connections.apart)
+        self._assembler = Assembler(
+            reading, recaller, settings.window_tokens, self._estimator, self._pending
+        )
+        self._freshness = Freshness(reading)
+        self._applied = Freshness(writing)
+        self._remembering = Remembering(self._log, self._long_term, self._applied)
+        self._eraser = Eraser(writing, self._long_term)
+        self._retractor = Retractor(writing, self._long_term)
+        self._usage = UsageRecorder(self._long_term)
+        self._collective = Collective(reading, settings.language)
+        state_log = self._log if self.refusal is None else self._read_log
+        self.state = AsyncTaskState(state_log, self.refusal)
+        self._bus = self._given_bus or self._configured_bus(connections.url)
 
     def _configured_bus(self, url: str) -> Bus:  # noqa: ARG002 - for a client that appends otherwise
         if self._settings.kafka_servers:
@@ -216,24 +255,19 @@ class AsyncMemoryClient:
         """
         if self._lifetime.state is not State.OPEN:
             return
+        self._lifetime.end()
         try:
-            if self._given_bus is None:
-                await self._bus.aclose()
-            await self._usage.flush()
+            await self._exits.aclose()
         finally:
-            await self._database.close()
             _open_clients.discard(self)
-            self._lifetime.end()
-            embedder = self._long_term.embedder
             self._let_go()
-        if self._embedder is None:
-            await embedder.aclose()
 
     def _let_go(self) -> dict[str, Any]:
         """Drops what `open` made, so that a call finds out; returns it."""
         made = self.__dict__
         return {name: made.pop(name) for name in _OPENED & made.keys()}
 
+    @writes("record")
     async def record(
         self,
         scope: Scope,
@@ -281,6 +315,7 @@ class AsyncMemoryClient:
         )
         return (await self._publish([interaction], traceparent))[0]
 
+    @writes("record_many")
     async def record_many(
         self, interactions: Sequence[Interaction], *, traceparent: str | None = None
     ) -> list[Receipt]:
@@ -339,7 +374,7 @@ class AsyncMemoryClient:
         wait = await self._freshness.wait(scope, after, WaitUntil.RECORDED, timeout)
         past = point_in_time(as_of, believed_at)
         context = await self._assembler.context(scope, query, budget=budget, shares=shares, at=past)
-        if past is None:  # looking back is no use of a memory
+        if past is None and self.refusal is None:  # looking back is no use of a memory
             self._usage.note(scope, context.items)
         # A past reflects less of the log, however fresh it is.
         fresh = wait.fresh and (past is not None or context.position >= wait.position)
@@ -384,6 +419,7 @@ class AsyncMemoryClient:
         fresh = wait.fresh and (past is not None or found.extracted >= wait.position)
         return replace(found, fresh=fresh, waited=wait.seconds)
 
+    @writes("remember")
     async def remember(
         self,
         scope: Scope,
@@ -431,6 +467,7 @@ class AsyncMemoryClient:
         (receipt,) = await self._publish([sent], None)
         return await self._remembering.memory(sent, receipt, timeout)
 
+    @writes("forget")
     async def forget(
         self,
         scope: Scope,
@@ -461,15 +498,31 @@ class AsyncMemoryClient:
             raise InvalidInput(
                 f"forget one of memory={memory!r}, session={session!r}, user={user!r}"
             )
-        if memory is not None:
-            return await self._eraser.memory(scope, memory, keep_sources=keep_sources)
         where = Scope(scope.tenant, scope.user, scope.agent, session)
-        for pending in self._pending.of_user(where):
-            await self._freshness.require(where, pending.receipt, TIMEOUT)
-        if session is not None:
-            return await self._eraser.session(where)
-        return await self._eraser.user(scope)
+        if memory is not None:
+            done = await self._eraser.memory(scope, memory, keep_sources=keep_sources)
+        else:
+            for pending in self._pending.of_user(where):
+                if not pending.receipt.position:
+                    await self._applied.require(where, pending.receipt, TIMEOUT)
+            erased = self._eraser.user if session is None else self._eraser.session
+            done = await erased(where)
+        await self._settle(where)
+        return done
 
+    async def _settle(self, scope: Scope) -> None:
+        """Stops showing what is in the log, whose interactions may not count any more.
+
+        A standby that has not replayed that yet would take them for pending.
+        """
+        pending = self._pending.of_user(scope)
+        if pending:
+            call = settled_call([kept.receipt for kept in pending])
+            self._pending.settle(
+                scope, pending, await self._connections.writing.fetch(scope, *call)
+            )
+
+    @writes("retract")
     async def retract(
         self,
         scope: Scope,
@@ -495,8 +548,11 @@ class AsyncMemoryClient:
             UnknownInteraction: an id is not in the user's log; nothing was changed.
         """
         which, why = InteractionSelector(interactions, source), AuditReason(by, reason)
-        return await self._retractor.retract(scope, which, why)
+        done = await self._retractor.retract(scope, which, why)
+        await self._settle(Scope(scope.tenant, scope.user))
+        return done
 
+    @writes("restore")
     async def restore(
         self,
         scope: Scope,
@@ -516,7 +572,7 @@ class AsyncMemoryClient:
 
     async def retractions(self, scope: Scope, *, limit: int = 100) -> list[Retraction]:
         """Lists the user's retractions, newest first; a restored one says when it was restored."""
-        return await self._retractor.listed(scope, limit)
+        return await retractions(self._connections.reading, scope, limit)
 
     async def history(
         self,
@@ -582,12 +638,12 @@ class AsyncMemoryClient:
 
         It reads at most `limit` of them, and leaves out those that are private to another agent.
         """
-        read = await self._log.read_session(scope, after, limit)
+        read = await self._read_log.read_session(scope, after, limit)
         return [i for i in read if not i.private or i.scope.agent == scope.agent]
 
     async def position(self, scope: Scope) -> Position:
         """Returns the end of the user's log, and how far extraction has come in it."""
-        return await self._log.position(scope)
+        return await self._read_log.position(scope)
 
 
 def _interaction(

@@ -101,7 +101,7 @@ class _Client(AsyncMemoryClient):
             self._close_appending()
 
     def _configured_bus(self, url: str) -> Bus:
-        if self._settings.kafka_servers:
+        if self._settings.kafka_servers or self.refusal is not None:
             return super()._configured_bus(url)
         self.appending = BlockingDatabase(self._settings, url, DatabaseRole.CLIENT)
         return PostgresBus(Log(self.appending, self._settings))
@@ -126,9 +126,15 @@ class MemoryClient(_Blocking[_Client]):
         bus: Bus | None = None,
         estimator: TokenEstimator = estimate_tokens,
         reranker: Reranker | None = None,
+        reads_only: bool = False,
     ) -> None:
         self._client = _Client(
-            settings, embedder=embedder, bus=bus, estimator=estimator, reranker=reranker
+            settings,
+            embedder=embedder,
+            bus=bus,
+            estimator=estimator,
+            reranker=reranker,
+            reads_only=reads_only,
         )
         self._portal = Portal()
         self._exits = ExitStack()

@@ -19,7 +19,7 @@ from memory.context.rendering import (
     turn_json,
 )
 from memory.context.working_memory import Conversation, fitted
-from memory.database import Database
+from memory.database import StatementRunner
 from memory.errors import InvalidInput
 from memory.language.questions import Question
 from memory.language.text import NO_SUMMARY, RollingSummary, estimate_tokens
@@ -175,7 +175,7 @@ class Assembler:
 
     def __init__(
         self,
-        database: Database,
+        database: StatementRunner,
         recaller: Recaller,
         window_tokens: int,
         estimator: TokenEstimator = estimate_tokens,

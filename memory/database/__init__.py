@@ -5,6 +5,7 @@ Must never send SQL that is not a named statement, and never let a driver error 
 """
 
 from memory.database.binding import Binding, DatabaseRole
+from memory.database.replica import ReadDatabase
 from memory.database.transactions import (
     Database,
     StatementRunner,
@@ -21,6 +22,7 @@ __all__ = [
     "Binding",
     "Database",
     "DatabaseRole",
+    "ReadDatabase",
     "StatementRunner",
     "Transaction",
     "connect",

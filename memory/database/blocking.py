@@ -50,7 +50,8 @@ class BlockingDatabase(StatementRunner):
         """Closes the pool; running calls still end."""
         self._pool.close()
 
-    async def _run(self, calls: Calls) -> list[Rows]:
+    async def run(self, calls: Calls) -> list[Rows]:
+        """Runs as `StatementRunner.run`."""
         with translated():
             try:
                 with self._pool.connection() as connection:
@@ -71,5 +72,6 @@ class BlockingDatabase(StatementRunner):
             why = error
         raise_why_none_is_free(self._pool, timeout, why)
 
-    async def _check(self) -> None:
+    async def check(self) -> None:
+        """Replaces dead connections."""
         self._pool.check()

@@ -34,6 +34,7 @@ from memory.errors import (
     LockTimeout,
     LoginRefused,
     NotMigrated,
+    ReadOnlyStore,
     StoreError,
     StoreUnavailable,
     UnsupportedPooler,
@@ -58,6 +59,7 @@ _TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[ExperientialMemoryError]], 
     (errors.InvalidCatalogName, ConfigurationError),
     (errors.DuplicatePreparedStatement, UnsupportedPooler),
     (errors.InvalidSqlStatementName, UnsupportedPooler),
+    (errors.ReadOnlySqlTransaction, ReadOnlyStore),
     (psycopg.OperationalError, StoreUnavailable),
     (psycopg.InterfaceError, StoreUnavailable),
 )
@@ -68,6 +70,11 @@ _OF_ANOTHER_CLIENT = (errors.DuplicatePreparedStatement, errors.InvalidSqlStatem
 _POOLER_NEEDED = (
     "the pooler does not keep the prepared statements of its clients apart; use PgBouncer 1.21 or"
     " newer with max_prepared_statements = 200, or session pooling"
+)
+
+_PRIMARY_NEEDED = (
+    "the server of MEMORY_DATABASE_URL takes no writes, as a standby does; set MEMORY_DATABASE_URL"
+    " to the primary, and MEMORY_READ_URL to a standby that serves reads"
 )
 
 POLLED_SECONDS = 2.0
@@ -122,6 +129,8 @@ def _translate(error: psycopg.Error) -> ExperientialMemoryError:
         return WrongDimension(message)
     if isinstance(error, _OF_ANOTHER_CLIENT):
         message = f"{message}: {_POOLER_NEEDED}"
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        message = f"{message.splitlines()[0]}: {_PRIMARY_NEEDED}"
     for theirs, ours in _TRANSLATIONS:
         if isinstance(error, theirs):
             return ours(message)
@@ -168,7 +177,7 @@ async def connect(url: str, timeout: float, application_name: str = APP_NAME) ->
     except psycopg.ProgrammingError:
         # The driver's message repeats the URL, and its password with it.
         raise ConfigurationError(
-            "MEMORY_DATABASE_URL must be a connection string such as"
+            "MEMORY_DATABASE_URL and MEMORY_READ_URL must be connection strings such as"
             " 'postgresql://user@host:5432/database'"
         ) from None
     except psycopg.OperationalError as error:
@@ -190,17 +199,23 @@ def refused_or_unavailable(error: psycopg.OperationalError) -> ExperientialMemor
         return ConfigurationError(message)
     if re.search(_REFUSED, message):
         return LoginRefused(message)
-        return ConfigurationError(message)
-    if re.search(r"FATAL: .*(?:does not exist|authentication failed|no pg_hba.conf)", message):
-        return LoginRefused(message)
     return StoreUnavailable(message)
 
 
 async def resolve_url(settings: Settings) -> str:
-    """Returns the configured URL, or that of the embedded server, which it starts if necessary."""
+    """Returns the configured URL, or that of the embedded server, which it starts if necessary.
+
+    Raises:
+        ReadOnlyStore: only the URL for reading is configured.
+        ConfigurationError: the file that has to hold the URL cannot be read.
+    """
     url = await to_thread.run_sync(secret_files.database_url, settings)
     if url is not None:
         return url
+    if settings.only_reads:
+        raise ReadOnlyStore(
+            "only MEMORY_READ_URL is set, and this writes; set MEMORY_DATABASE_URL to the primary"
+        )
     # fcntl and pwd, which the embedded server needs, do not exist everywhere.
     from memory import embedded
 
@@ -259,7 +274,8 @@ async def _tried(connection: Connection, timeout: float) -> None:
 
 def _of_a_connection(error: StoreUnavailable) -> bool:
     """Whether a connection broke, rather than a lock or a connection not being free in time."""
-    return not (isinstance(error, LockTimeout) or isinstance(error.__cause__, PoolTimeout))
+    other = isinstance(error.__cause__, PoolTimeout | ConcurrentWrite)
+    return not (isinstance(error, LockTimeout) or other)
 
 
 async def _pooled(connection: Connection) -> bool:
@@ -311,11 +327,11 @@ class StatementRunner(ABC):
         self._binding = Binding(settings, role)
 
     @abstractmethod
-    async def _run(self, calls: Calls) -> list[Rows]:
-        """Runs the statements as one transaction."""
+    async def run(self, calls: Calls) -> list[Rows]:
+        """Runs the statements, the binding among them, as one transaction."""
 
     @abstractmethod
-    async def _check(self) -> None:
+    async def check(self) -> None:
         """Replaces dead connections."""
 
     async def fetch(self, scope: Scope, name: str, params: Params | None = None) -> Rows:
@@ -345,18 +361,37 @@ class StatementRunner(ABC):
         except StoreUnavailable as error:
             if not _of_a_connection(error):
                 raise
-            await self._check()
+            await self.check()
             return await self._run_bound(bind, calls)
 
     async def _run_bound(self, bind: Call, calls: Calls) -> list[Rows]:
-        return Binding.of(await self._run(self._binding.alone(bind, calls)))
+        return Binding.of(await self.run(self._binding.alone(bind, calls)))
+
+    async def fetch_system(self, name: str, params: Params | None = None) -> Rows:
+        """Runs a statement on tables that belong to no tenant.
+
+        It sees no user's rows beyond those the role may always see. It is not sent again, since it
+        may acquire a lease; but dead connections are replaced before the next call.
+        """
+        try:
+            return (await self._run_bound(self._binding.bind(), [(name, params or {})]))[0]
+        except StoreUnavailable as error:
+            if _of_a_connection(error):
+                await self.check()
+            raise
 
 
 class Database(StatementRunner):
-    """A pool of connections that act as one role."""
+    """A pool of connections that act as one role.
 
-    def __init__(self, settings: Settings, url: str, role: DatabaseRole) -> None:
+    With `on_demand` it connects at the first call, and keeps no connection open without calls.
+    """
+
+    def __init__(
+        self, settings: Settings, url: str, role: DatabaseRole, *, on_demand: bool = False
+    ) -> None:
         super().__init__(settings, role)
+        self._on_demand = on_demand
         self._timeout = settings.connect_timeout
         self._name = application_name(settings, role)
         self._direct_url = settings.direct_url and settings.direct_url.get_secret_value()
@@ -365,7 +400,7 @@ class Database(StatementRunner):
             self._current,
             connection_class=Connection,
             kwargs=pool_options(settings, url, role),
-            min_size=settings.pool_min,
+            min_size=0 if on_demand else settings.pool_min,
             max_size=settings.pool_max,
             timeout=settings.connect_timeout,
             # A pool's pauses between tries double up to this, and a renewed password waits as long.
@@ -392,12 +427,12 @@ class Database(StatementRunner):
         """
         # Plain tries first: a pool would report every cause as a timeout. Behind a pooler the
         # second one meets what the first has prepared, unless the pooler keeps them apart.
-        if await self._tried_out():
+        if not self._on_demand and await self._tried_out():
             await self._tried_out()
         # A pool that is asked before it has a connection opens another, and goes round both from
         # then on: a lone caller would keep two of the server's processes warm instead of one.
         with translated():
-            await self._pool.open(wait=True, timeout=self._timeout)
+            await self._pool.open(wait=not self._on_demand, timeout=self._timeout)
 
     async def _tried_out(self) -> bool:
         """Opens and configures a connection, and returns whether a pooler stands in between."""
@@ -420,7 +455,8 @@ class Database(StatementRunner):
         for oid in _NUMBERS:
             connection.adapters.register_loader(oid, _NumberArrayLoader)
 
-    async def _run(self, calls: Calls) -> list[Rows]:
+    async def run(self, calls: Calls) -> list[Rows]:
+        """Runs as `StatementRunner.run`."""
         with translated():
             try:
                 async with self._pool.connection() as connection:
@@ -442,7 +478,8 @@ class Database(StatementRunner):
             why = error
         raise_why_none_is_free(self._pool, timeout, why)
 
-    async def _check(self) -> None:
+    async def check(self) -> None:
+        """Replaces dead connections."""
         await self._pool.check()
 
     @asynccontextmanager
@@ -455,7 +492,7 @@ class Database(StatementRunner):
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        """A connection of the pool; a statement of its own needs less, see `_run`."""
+        """A connection of the pool; a statement of its own needs less, see `run`."""
         async with AsyncExitStack() as stack:
             try:
                 connection = await stack.enter_async_context(self._pool.connection())
@@ -485,16 +522,3 @@ class Database(StatementRunner):
         while True:
             yield
             await sleep(POLLED_SECONDS)
-
-    async def fetch_system(self, name: str, params: Params | None = None) -> Rows:
-        """Runs a statement on tables that belong to no tenant.
-
-        It sees no user's rows beyond those the role may always see. It is not sent again, since it
-        may acquire a lease; but dead connections are replaced before the next call.
-        """
-        try:
-            return (await self._run_bound(self._binding.bind(), [(name, params or {})]))[0]
-        except StoreUnavailable as error:
-            if _of_a_connection(error):
-                await self._check()
-            raise

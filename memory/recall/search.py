@@ -16,9 +16,9 @@ from psycopg.rows import DictRow
 
 from memory.beliefs.collective import LIMIT as COLLECTIVE_LIMIT
 from memory.beliefs.collective import Collective, recalled
-from memory.beliefs.long_term import LongTerm
+from memory.beliefs.long_term import LongTermReader
 from memory.beliefs.rows import memory_of
-from memory.database import Database
+from memory.database import StatementRunner
 from memory.database.pipeline import Params
 from memory.embedding import Embedder, QueryCache
 from memory.errors import InvalidInput
@@ -91,8 +91,8 @@ class Recaller:
 
     def __init__(
         self,
-        database: Database,
-        long_term: LongTerm,
+        database: StatementRunner,
+        long_term: LongTermReader,
         embedder: Embedder,
         language: str,
         weights: Mapping[str, float] | None = None,
