@@ -39,6 +39,7 @@ async def store_url(settings: Settings) -> str:
 
     Raises:
         StoreUnavailable: the server cannot be reached.
+        ReadOnlyStore: only MEMORY_READ_URL is set.
         NotMigrated, NewerSchema, MigrationChanged: the database does not match this release.
     """
     url = await resolve_url(settings)
@@ -73,10 +74,22 @@ async def worker_database(settings: Settings) -> AsyncIterator[Database]:
     """Opens the store with the worker's role.
 
     Raises:
-        StoreUnavailable, NotMigrated, NewerSchema, MigrationChanged: as `store_url`.
+        StoreUnavailable, ReadOnlyStore, NotMigrated, NewerSchema, MigrationChanged: as `store_url`.
     """
     url = await store_url(settings)
     async with Database(settings, url, DatabaseRole.WORKER) as database:
+        yield database
+
+
+@asynccontextmanager
+async def operators_view(settings: Settings) -> AsyncIterator[Database]:
+    """Opens the store as `worker_database` for what only reads: a standby, if nothing else is set.
+
+    Raises:
+        StoreUnavailable, NotMigrated, NewerSchema, MigrationChanged: as `store_url`.
+    """
+    standby = settings.at_standby() if settings.only_reads else None
+    async with worker_database(standby or settings) as database:
         yield database
 
 

@@ -19,7 +19,7 @@ from consumers.operations.costs import (
     Called,
     read_calls,
 )
-from consumers.store import worker_database
+from consumers.store import operators_view
 from extractors.language_model.ledger import Outcome
 from memory.settings import Settings
 
@@ -48,7 +48,7 @@ def calls_command(
 async def _calls(
     settings: Settings, tenant: str, user: str | None, outcome: str | None, limit: int
 ) -> Sequence[Called]:
-    async with worker_database(settings) as database:
+    async with operators_view(settings) as database:
         return await read_calls(database, tenant, user, outcome, limit)
 
 

@@ -35,7 +35,7 @@ from consumers.cli.options import (
 )
 from consumers.runtime import logs
 from consumers.runtime.health import Health, HealthAddress, answering
-from consumers.store import reached, store_probe, worker_database
+from consumers.store import operators_view, reached, store_probe, worker_database
 from memory.settings import Settings
 
 
@@ -117,7 +117,7 @@ def status_command(max_lag: float | None, as_json: bool) -> None:
 
 
 async def _status(settings: Settings) -> StreamState:
-    async with worker_database(settings) as database:
+    async with operators_view(settings) as database:
         return await stream_state(database)
 
 

@@ -21,7 +21,7 @@ from consumers.operations.costs import (
     Cost,
     read_costs,
 )
-from consumers.store import worker_database
+from consumers.store import operators_view
 from memory.settings import Settings
 
 
@@ -52,7 +52,7 @@ def costs_command(since: datetime | None, by: str, tenant: str | None, as_json: 
 async def _costs(
     settings: Settings, tenant: str | None, since: datetime | None, by: By
 ) -> list[Cost]:
-    async with worker_database(settings) as database:
+    async with operators_view(settings) as database:
         return await read_costs(database, tenant, since.date() if since else None, by)
 
 

@@ -20,7 +20,7 @@ from consumers.cli.options import (
 from consumers.ingest.mapping import FieldMapping, read_mapping
 from consumers.ingest.records import Reason
 from consumers.operations.dead_letters import Redriven, redrive
-from consumers.store import worker_database
+from consumers.store import operators_view, worker_database
 from memory.settings import Settings
 
 SHOWN_BYTES = 2_000
@@ -119,7 +119,7 @@ def drop_command(letters: Sequence[int], older_than_days: int | None, as_json: b
 
 
 async def _fetch(settings: Settings, name: str, params: dict[str, Any]) -> list[dict[str, Any]]:
-    async with worker_database(settings) as database:
+    async with operators_view(settings) as database:
         return list(await database.fetch_system(name, params))
 
 

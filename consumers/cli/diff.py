@@ -30,8 +30,8 @@ from consumers.replay.comparison import (
     read_questions,
     spell,
 )
-from consumers.store import worker_database
-from memory.beliefs.long_term import LongTerm
+from consumers.store import operators_view
+from memory.beliefs.long_term import LongTermReader
 from memory.embedding import create_embedder
 from memory.models import MemoryKind
 from memory.recall.search import Recaller
@@ -115,7 +115,7 @@ async def _compare(
     examples: int,
 ) -> Comparison:
     with output.progress("comparing", "users", None) as advance:
-        async with worker_database(settings) as database:
+        async with operators_view(settings) as database:
             compare = Compare(
                 database,
                 await find_generation(database, before),
@@ -128,7 +128,7 @@ async def _compare(
             if questions is not None:
                 embedder = create_embedder(settings)
                 try:
-                    long_term = LongTerm(database, embedder, settings.language)
+                    long_term = LongTermReader(database, embedder)
                     recaller = Recaller(database, long_term, embedder, settings.language)
                     await compare.ask(recaller, read_questions(questions))
                 finally:

@@ -23,7 +23,7 @@ from consumers.generations.registry import (
     read_generations,
     shares_of,
 )
-from consumers.store import worker_database
+from consumers.store import operators_view
 from memory.settings import Settings
 
 
@@ -48,7 +48,7 @@ def generations_command(as_json: bool) -> None:
 
 
 async def _listed(settings: Settings) -> list[Listed]:
-    async with worker_database(settings) as database:
+    async with operators_view(settings) as database:
         fallbacks = await fallback_sessions(database)
         return [
             Listed(

@@ -16,7 +16,7 @@ from consumers.cli.options import (
     json_option,
     run,
 )
-from consumers.store import worker_database
+from consumers.store import operators_view
 from extractors.language_model.prompts import Prompt, prompts
 from memory.database.pipeline import Rows
 from memory.errors import InvalidInput
@@ -135,5 +135,5 @@ def _stored(name: str, version: str | None) -> str:
 
 
 async def _used(settings: Settings) -> Rows:
-    async with worker_database(settings) as database:
+    async with operators_view(settings) as database:
         return await database.fetch_system("models.prompts")

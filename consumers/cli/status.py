@@ -19,7 +19,7 @@ from consumers.cli.options import (
 from consumers.cli.tenants import held
 from consumers.ingest.lag import IngestState, ingest_state
 from consumers.operations.status import ModelDay, Status, read_status
-from consumers.store import worker_database
+from consumers.store import operators_view
 from memory.settings import Settings
 
 
@@ -111,7 +111,7 @@ def _fail_without_brokers(ingest: IngestState | None) -> None:
 
 
 async def _status(settings: Settings, tenant: str, user: str | None) -> Status:
-    async with worker_database(settings) as database:
+    async with operators_view(settings) as database:
         found = await read_status(
             database,
             tenant,

@@ -5,12 +5,14 @@ and if the quoted words, if any, share a word with it.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from psycopg.rows import DictRow
 
 from consumers.runtime.tenants import NOBODY
 from memory.database import Database
+from memory.errors import ReadOnlyStore
 from memory.models import Scope
 
 USERS_AT_ONCE = 20
@@ -62,6 +64,9 @@ async def sampled(database: Database, tenant: str, language: str) -> list[Qualit
     """
     scope = Scope(tenant, NOBODY)
     turn = await database.fetch(scope, "quality.turn", {"limit": USERS_AT_ONCE})
+    if turn:
+        with suppress(ReadOnlyStore):  # a standby keeps no turn
+            await database.fetch(scope, "quality.turned", {"last": turn[-1]["user_id"]})
     params = {
         "users": [row["user_id"] for row in turn],
         "limit": MEMORIES_EACH,

@@ -1,6 +1,6 @@
 -- turn --
--- The tenant's next users whose memories are to be checked, a few each time; the position is
--- stored, and after the last user it starts again.
+-- The tenant's next users whose memories are to be checked, a few each time: those after the last one
+-- that `turned` noted, and after the last of all the first again.
 -- unscoped: goes through the users of a tenant
 WITH place AS (
     SELECT cursor FROM job_progress WHERE tenant_id = %(tenant)s AND job = 'quality'
@@ -12,14 +12,15 @@ WITH place AS (
     SELECT user_id FROM users
     WHERE tenant_id = %(tenant)s AND NOT EXISTS (SELECT FROM next)
     ORDER BY user_id LIMIT %(limit)s
-), chosen AS (
-    SELECT user_id FROM next UNION ALL SELECT user_id FROM first
-), moved AS (
-    INSERT INTO job_progress (tenant_id, job, cursor)
-    SELECT %(tenant)s, 'quality', max(user_id) FROM chosen HAVING count(*) > 0
-    ON CONFLICT (tenant_id, job) DO UPDATE SET cursor = excluded.cursor, finished_at = now()
 )
-SELECT user_id FROM chosen
+SELECT user_id FROM next UNION ALL SELECT user_id FROM first
+ORDER BY user_id
+
+-- turned --
+-- Notes the last user of a turn.
+-- unscoped: the position of a tenant
+INSERT INTO job_progress (tenant_id, job, cursor) VALUES (%(tenant)s, 'quality', %(last)s)
+ON CONFLICT (tenant_id, job) DO UPDATE SET cursor = excluded.cursor, finished_at = now()
 
 -- sample --
 -- Some current memories of the given users, each in the generation that serves the user: those

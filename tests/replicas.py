@@ -1,0 +1,116 @@
+"""A primary and its streaming standby, both with the embedded server."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from memory import embedded
+from tests.ingesting import until
+
+QUICK = {"fsync": "off", "synchronous_commit": "off", "shared_buffers": "32MB"}
+
+CONFLICTS = {"max_standby_streaming_delay": "0", "wal_receiver_status_interval": "1s"}
+"""The standby cancels at once what keeps it from replaying."""
+
+
+def rows(url: str, statement: str, *params: object) -> list[tuple[object, ...]]:
+    """Runs a statement as the superuser, past row-level security."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET search_path TO memory, public")
+        cursor = connection.execute(statement.encode(), params or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def value(url: str, statement: str, *params: object) -> object:
+    ((found,),) = rows(url, statement, *params)
+    return found
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A primary and its standby, each in a folder of its own."""
+
+    folder: Path
+    primary: str
+
+    @property
+    def standby(self) -> str:
+        return make_conninfo(self.primary, host=str(self._copy / "socket"))
+
+    @property
+    def _copy(self) -> Path:
+        return self.folder / "standby"
+
+    def at(self, database: str) -> "Pair":
+        """The same servers, with another database."""
+        return Pair(self.folder, make_conninfo(self.primary, dbname=database))
+
+    def make_database(self, name: str, template: str) -> "Pair":
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        with psycopg.connect(self.primary, dbname="postgres", autocommit=True) as connection:
+            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+        return self.at(name)
+
+    def caught_up(self) -> None:
+        """Returns once the standby has replayed all that the primary committed so far."""
+        end = value(self.primary, "SELECT pg_current_wal_insert_lsn()::text")
+        reached = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
+        until(lambda: value(self.standby, reached, end), "the standby has caught up")
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Holds the standby where it is."""
+        self.caught_up()
+        rows(self.standby, "SELECT pg_wal_replay_pause()")
+        state = "SELECT pg_get_wal_replay_pause_state() = 'paused'"
+        until(lambda: value(self.standby, state), "replay is paused")
+        try:
+            yield
+        finally:
+            with suppress(psycopg.OperationalError):  # the test may have stopped it
+                self.resume()
+
+    def resume(self) -> None:
+        rows(self.standby, "SELECT pg_wal_replay_resume()")
+
+    def start_standby(self) -> None:
+        embedded.start(self._copy, {**QUICK, **CONFLICTS})
+
+    def stop_standby(self) -> None:
+        embedded.stop(self._copy)
+
+    def copy(self) -> None:
+        """Copies the primary's files, to be started as a standby that follows it."""
+        self._copy.mkdir(mode=0o755)
+        program = embedded._installed_binaries() / "pg_basebackup"
+        cluster = self._copy / "postgres"
+        options = ["--checkpoint=fast", "--write-recovery-conf", "--dbname", self.primary]
+        subprocess.run([str(program), *options, "--pgdata", str(cluster)], check=True)
+        if os.geteuid() == 0:
+            account = embedded._system_account()
+            for path in (cluster, *cluster.rglob("*")):
+                os.lchown(path, account.pw_uid, account.pw_gid)
+
+
+@contextmanager
+def streaming() -> Iterator[Pair]:
+    """Starts a primary and its standby, and stops both in the end."""
+    with tempfile.TemporaryDirectory(prefix="replica-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # as root the servers' own account must be able to enter
+        try:
+            pair = Pair(folder, embedded.start(folder / "primary", QUICK))
+            pair.copy()
+            pair.start_standby()
+            yield pair
+        finally:
+            embedded.stop(folder / "standby")
+            embedded.stop(folder / "primary")
