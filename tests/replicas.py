@@ -46,32 +46,41 @@ class Pair:
         return make_conninfo(self.primary, host=str(self._copy / "socket"))
 
     @property
+    def _any_standby(self) -> str:
+        """The standby by a database that it always has."""
+        return make_conninfo(self.standby, dbname="template1")
+
+    @property
     def _copy(self) -> Path:
         return self.folder / "standby"
 
-    def at(self, database: str) -> "Pair":
-        """The same servers, with another database."""
-        return Pair(self.folder, make_conninfo(self.primary, dbname=database))
-
-    def make_database(self, name: str, template: str) -> "Pair":
+    def make_database(self, name: str, template: str = "postgres") -> "Pair":
+        """Returns the same servers with another database, a copy of one that nobody uses now."""
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        with psycopg.connect(self.primary, dbname="postgres", autocommit=True) as connection:
+        with psycopg.connect(self.primary, dbname="template1", autocommit=True) as connection:
             connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
-        return self.at(name)
+        return Pair(self.folder, make_conninfo(self.primary, dbname=name))
+
+    def write_out(self) -> None:
+        """Has the primary send all that it wrote so far."""
+        with psycopg.connect(self.primary, autocommit=True) as connection:
+            connection.execute("SET synchronous_commit = on")
+            connection.execute("SELECT pg_logical_emit_message(true, 'tests', '')")
 
     def caught_up(self) -> None:
-        """Returns once the standby has replayed all that the primary committed so far."""
-        end = value(self.primary, "SELECT pg_current_wal_insert_lsn()::text")
+        """Returns once the standby has replayed all that the primary wrote so far."""
+        self.write_out()
+        end = value(self.primary, "SELECT pg_current_wal_flush_lsn()::text")
         reached = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
-        until(lambda: value(self.standby, reached, end), "the standby has caught up")
+        until(lambda: value(self._any_standby, reached, end), "the standby has caught up")
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Holds the standby where it is."""
         self.caught_up()
-        rows(self.standby, "SELECT pg_wal_replay_pause()")
+        rows(self._any_standby, "SELECT pg_wal_replay_pause()")
         state = "SELECT pg_get_wal_replay_pause_state() = 'paused'"
-        until(lambda: value(self.standby, state), "replay is paused")
+        until(lambda: value(self._any_standby, state), "replay is paused")
         try:
             yield
         finally:
@@ -79,7 +88,7 @@ class Pair:
                 self.resume()
 
     def resume(self) -> None:
-        rows(self.standby, "SELECT pg_wal_replay_resume()")
+        rows(self._any_standby, "SELECT pg_wal_replay_resume()")
 
     def start_standby(self) -> None:
         embedded.start(self._copy, {**QUICK, **CONFLICTS})
