@@ -17,9 +17,6 @@ from tests.ingesting import until
 
 QUICK = {"fsync": "off", "synchronous_commit": "off", "shared_buffers": "32MB"}
 
-CONFLICTS = {"max_standby_streaming_delay": "0", "wal_receiver_status_interval": "1s"}
-"""The standby cancels at once what keeps it from replaying."""
-
 
 def rows(url: str, statement: str, *params: object) -> list[tuple[object, ...]]:
     """Runs a statement as the superuser, past row-level security."""
@@ -90,8 +87,21 @@ class Pair:
     def resume(self) -> None:
         rows(self._any_standby, "SELECT pg_wal_replay_resume()")
 
+    @contextmanager
+    def impatient(self) -> Iterator[None]:
+        """Has the standby cancel at once what keeps it from replaying."""
+        delay = "max_standby_streaming_delay"
+        self._set(f"ALTER SYSTEM SET {delay} = 0")
+        until(lambda: value(self.standby, f"SHOW {delay}") == "0", "the standby is impatient")
+        yield
+        self._set(f"ALTER SYSTEM RESET {delay}")
+
+    def _set(self, statement: str) -> None:
+        rows(self._any_standby, statement)
+        rows(self._any_standby, "SELECT pg_reload_conf()")
+
     def start_standby(self) -> None:
-        embedded.start(self._copy, {**QUICK, **CONFLICTS})
+        embedded.start(self._copy, {**QUICK, "hot_standby_feedback": "on"})
 
     def stop_standby(self) -> None:
         embedded.stop(self._copy)

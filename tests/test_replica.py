@@ -376,7 +376,7 @@ class TestAway:
             receipt = client.record(scope, "While it was away.")
             assert client.position(scope).recorded == receipt.position
             assert turns(client, scope)[-1] == "While it was away."
-            assert "the primary serves reads" in caplog.text
+            until(lambda: "the primary serves reads" in caplog.text, "that is said")
             pair.start_standby()
             until(lambda: served_by_standby(pair, client, scope), "the standby serves again")
             assert "the standby serves reads again" in caplog.text
@@ -434,7 +434,7 @@ class TestAway:
             with opened(both(empty)) as client:
                 client.record(scope, "Hello.")
                 assert turns(client, scope) == ["Hello."]
-                assert "the primary serves reads" in caplog.text
+                until(lambda: "the primary serves reads" in caplog.text, "that is said")
                 empty.resume()
                 until(lambda: "serves reads again" in caplog.text, "the standby is migrated")
 
@@ -449,6 +449,22 @@ def answers(client: MemoryClient, scope: Scope) -> bool:
 
 class TestConflicts:
     """Replay has to lock a table that a recall has read, while the recall waits for another one."""
+
+    @pytest.fixture(autouse=True)
+    def _impatient(self, pair: Pair) -> Iterator[None]:
+        with pair.impatient():
+            yield
+
+    @pytest.mark.parametrize("fallback", [True, False])
+    def test_an_ended_connection_is_replaced(
+        self, pair: Pair, scope: Scope, caplog: pytest.LogCaptureFixture, fallback: bool
+    ) -> None:
+        with opened(remembering(pair, scope, read_fallback=fallback)) as client:
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
+            rows(pair.standby, f"{ended} AND pid <> pg_backend_pid()", "postgres")
+            assert client.recall(scope, "Where?").items
+            until(lambda: served_by_standby(pair, client, scope), "the standby serves")
+        assert "the primary serves reads" not in caplog.text
 
     def test_a_cancelled_read_is_repeated(
         self, pair: Pair, scope: Scope, in_thread: Callable[..., Future[Any]]

@@ -106,10 +106,14 @@ class ReadDatabase(StatementRunner):
                 await database.check()
 
     def _leave(self, standby: Database | None, error: ExperientialMemoryError) -> None:
-        """Lets the primary serve until the standby answers again."""
+        """Lets the primary serve until the standby answers again.
+
+        That may be at once: replay ends connections, too, where cancelling a statement is not
+        enough.
+        """
         if self._returning is not None or self._standby is not standby:
             return  # another call was first
-        logger.warning("the primary serves reads, since the standby is away: %s", error)
+        logger.info("the standby did not answer: %s", error)
         self._standby = None
         if standby is not None:  # who waits for a connection of it goes to the primary now
             self._closing = asyncio.create_task(standby.close())
@@ -117,14 +121,16 @@ class ReadDatabase(StatementRunner):
 
     async def _return(self) -> None:
         for attempt in count():
-            await sleep(backoff(attempt, first=FIRST_PAUSE, longest=LONGEST_PAUSE))
             try:
                 self._standby = await self._connect()
                 break
             except ExperientialMemoryError as error:
-                logger.info("the standby is still away: %s", error)
+                if attempt == 0:
+                    logger.warning("the primary serves reads: the standby is away: %s", error)
+            await sleep(backoff(attempt, first=FIRST_PAUSE, longest=LONGEST_PAUSE))
         self._returning = None
-        logger.warning("the standby serves reads again")
+        if attempt:
+            logger.warning("the standby serves reads again")
 
 
 async def _undisturbed(standby: Database, calls: Calls) -> list[Rows]:
@@ -137,7 +143,8 @@ async def _undisturbed(standby: Database, calls: Calls) -> list[Rows]:
     try:
         return await standby.run(calls)
     except ConcurrentWrite as error:
+        cause = str(error).splitlines()[0]
         raise StoreUnavailable(
-            f"the standby cancelled a read twice: {error}; hot_standby_feedback = on or a longer"
+            f"the standby cancelled a read twice: {cause}; hot_standby_feedback = on or a longer"
             " max_standby_streaming_delay there avoids it"
         ) from error
