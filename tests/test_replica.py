@@ -19,6 +19,7 @@ from pydantic import SecretStr
 import memory.client.async_client
 from consumers.cli.application import memory as command_line
 from consumers.extraction import Worker
+from memory import embedded
 from memory.beliefs.long_term import seal
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole, replica
@@ -138,6 +139,17 @@ class TestReading:
             assert client.context(scope, "Where?").turns == ()
             assert client.recall(scope, "Where?").items == ()
         assert rows(empty.primary, "SELECT * FROM embedders") == []
+
+    def test_nor_does_it_into_the_embedded_store(self, pair: Pair, scope: Scope) -> None:
+        settings = Settings(data_dir=pair.folder / "own")
+        try:
+            with opened(settings, reads_only=True) as client:
+                assert client.recall(scope, "Where?").items == ()
+                with pytest.raises(ReadOnlyStore, match="reads_only=True"):
+                    client.record(scope, "Hello.")
+            assert rows(embedded.start(settings.data_dir), "SELECT * FROM embedders") == []
+        finally:
+            embedded.stop(settings.data_dir)
 
     def test_a_store_that_gets_its_embedder_later(self, empty: Pair, scope: Scope) -> None:
         empty.caught_up()

@@ -223,7 +223,8 @@ class AsyncMemoryClient:
         self._log = Log(writing, settings)
         self._long_term = LongTerm(writing, embedder, settings.language)
         self._read_log = Log(reading, settings)
-        self._memories = LongTermReader(reading, embedder) if connections.apart else self._long_term
+        only_reading = connections.apart or self.refusal is not None
+        self._memories = LongTermReader(reading, embedder) if only_reading else self._long_term
         recaller = Recaller(
             reading, self._memories, embedder, settings.language, reranker=self._reranker
         )
