@@ -571,6 +571,7 @@ READS = [
     ("costs",),
     ("calls",),
     ("generations",),
+    ("diff", "first", "second"),
     ("prompts", "list"),
     ("changes", "status"),
     ("dead-letters", "list"),
@@ -597,6 +598,8 @@ class TestCommands:
         """Runs `memory` on the standby, which either variable names, and no other."""
         with opened(primary(pair)) as client:
             client.remember(Scope("default", "ana"), "Lives in Berlin", id="berlin")
+        made = "INSERT INTO generations (name, state) VALUES ('second', 'shadow')"
+        rows(pair.primary, f"{made} ON CONFLICT DO NOTHING")
         pair.caught_up()
         monkeypatch.delenv("MEMORY_DATABASE_URL", raising=False)
         monkeypatch.setenv("MEMORY_DATA_DIR", str(tmp_path / "data"))
