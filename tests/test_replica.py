@@ -30,7 +30,7 @@ from memory.settings import Settings
 from tests.conftest import Residence, Verbatim, WordEmbedder
 from tests.ingesting import Stream, said, until
 from tests.kafka_topics import kafka_settings
-from tests.replicas import Pair, rows, streaming, value
+from tests.physical import Pair, execute, streaming, value
 
 pytestmark = [pytest.mark.postgres, pytest.mark.not_quick]
 
@@ -138,7 +138,7 @@ class TestReading:
         with opened(settings, reads_only=True) as client:
             assert client.context(scope, "Where?").turns == ()
             assert client.recall(scope, "Where?").items == ()
-        assert rows(empty.primary, "SELECT * FROM embedders") == []
+        assert execute(empty.primary, "SELECT * FROM embedders") == []
 
     def test_nor_does_it_into_the_embedded_store(self, pair: Pair, scope: Scope) -> None:
         settings = Settings(data_dir=pair.folder / "own")
@@ -147,7 +147,7 @@ class TestReading:
                 assert client.recall(scope, "Where?").items == ()
                 with pytest.raises(ReadOnlyStore, match="reads_only=True"):
                     client.record(scope, "Hello.")
-            assert rows(embedded.start(settings.data_dir), "SELECT * FROM embedders") == []
+            assert execute(embedded.start(settings.data_dir), "SELECT * FROM embedders") == []
         finally:
             embedded.stop(settings.data_dir)
 
@@ -299,7 +299,7 @@ class TestOwnTurns:
             client.retract(scope, interactions=["joke"])
             assert turns(client, scope) == []
             client.remember(scope, "Lives in Berlin")
-            (memory,) = rows(
+            (memory,) = execute(
                 pair.primary, "SELECT memory_id FROM memories WHERE user_id = %s", scope.user
             )
             client.forget(scope, memory=int(str(memory[0])))
@@ -436,11 +436,12 @@ class TestAway:
     def test_a_standby_without_the_newest_migration_is_away(
         self, empty: Pair, scope: Scope, caplog: pytest.LogCaptureFixture
     ) -> None:
-        rows(empty.primary, "CREATE TABLE hidden AS TABLE schema_migrations")
-        rows(empty.primary, "DELETE FROM schema_migrations WHERE version = %s", len(migrations()))
+        newest = len(migrations())
+        execute(empty.primary, "CREATE TABLE hidden AS TABLE schema_migrations")
+        execute(empty.primary, "DELETE FROM schema_migrations WHERE version = %s", newest)
         with empty.paused():
             missing = "SELECT * FROM hidden EXCEPT TABLE schema_migrations"
-            rows(empty.primary, f"INSERT INTO schema_migrations {missing}")
+            execute(empty.primary, f"INSERT INTO schema_migrations {missing}")
             with pytest.raises(NotMigrated), opened(standby(empty)):
                 pass
             with opened(both(empty)) as client:
@@ -473,7 +474,7 @@ class TestConflicts:
     ) -> None:
         with opened(remembering(pair, scope, read_fallback=fallback)) as client:
             ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
-            rows(pair.standby, f"{ended} AND pid <> pg_backend_pid()", "postgres")
+            execute(pair.standby, f"{ended} AND pid <> pg_backend_pid()", "postgres")
             assert client.recall(scope, "Where?").items
             until(lambda: served_by_standby(pair, client, scope), "the standby serves")
         assert "the primary serves reads" not in caplog.text
@@ -549,7 +550,7 @@ def held_up(pair: Pair, lock: Locks, ask: Callable[[], Future[Any]]) -> Future[A
 
 def waiting(pair: Pair) -> list[Any]:
     """The tables that statements on the standby wait for."""
-    return rows(pair.standby, "SELECT relation::regclass::text FROM pg_locks WHERE NOT granted")
+    return execute(pair.standby, "SELECT relation::regclass::text FROM pg_locks WHERE NOT granted")
 
 
 def wanted(pair: Pair, table: str) -> None:
@@ -599,7 +600,7 @@ class TestCommands:
         with opened(primary(pair)) as client:
             client.remember(Scope("default", "ana"), "Lives in Berlin", id="berlin")
         made = "INSERT INTO generations (name, state) VALUES ('second', 'shadow')"
-        rows(pair.primary, f"{made} ON CONFLICT DO NOTHING")
+        execute(pair.primary, f"{made} ON CONFLICT DO NOTHING")
         pair.caught_up()
         monkeypatch.delenv("MEMORY_DATABASE_URL", raising=False)
         monkeypatch.setenv("MEMORY_DATA_DIR", str(tmp_path / "data"))
