@@ -36,6 +36,11 @@ BUDGET = 400
 MOVED = "lives_in"
 """The attribute whose change is shown first: a move is easy to understand."""
 
+OF_ANOTHER_STORE = (
+    "database_url", "database_url_file", "read_url", "read_url_file", "kafka_servers"
+)  # fmt: skip
+"""The settings that would lead a demo to a store that is not its own."""
+
 # A store that is thrown away need not wait for the disk.
 SERVER_OPTIONS = {"fsync": "off", "synchronous_commit": "off", "shared_buffers": "128MB"}
 
@@ -129,8 +134,7 @@ def own_store(settings: Settings, keep: Path | None = None) -> Iterator[Settings
     directory.chmod(0o755)  # as root, the server runs under an account that must get in
     try:
         embedded.start(directory, {} if keep else SERVER_OPTIONS)
-        unset = dict.fromkeys(("database_url", "database_url_file", "read_url", "kafka_servers"))
-        own = {**unset, "data_dir": directory}
+        own = {**dict.fromkeys(OF_ANOTHER_STORE), "data_dir": directory}
         yield settings.model_copy(update=own)
     finally:
         embedded.stop(directory)

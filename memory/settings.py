@@ -107,6 +107,10 @@ class Settings(BaseSettings):
         default=None,
         description="Postgres 16+ with pgvector 0.8+; unset: the embedded server in `data_dir`",
     )
+    database_url_file: Path | None = Field(
+        default=None,
+        description="file with that URL, read again for each connection: for passwords that rotate",
+    )
     direct_url: SecretStr | None = Field(
         default=None,
         description="`database_url` past a pooler, for notifications; unset: behind a pooler,"
@@ -116,6 +120,9 @@ class Settings(BaseSettings):
         default=None,
         description="a standby that serves reads; without `database_url` the client only reads",
     )
+    read_url_file: Path | None = Field(
+        default=None, description="file with that URL, read again for each connection"
+    )
     read_fallback: bool = Field(
         default=True,
         description="whether `database_url` serves reads while the standby is away",
@@ -124,10 +131,6 @@ class Settings(BaseSettings):
         default=None,
         description="name of this process's connections on the server; unset:"
         " `experiential-memory/` and the command, `client` or `worker`",
-    )
-    database_url_file: Path | None = Field(
-        default=None,
-        description="file with that URL, read again for each connection: for passwords that rotate",
     )
     data_dir: Path = Field(
         default_factory=default_data_dir,
@@ -215,27 +218,33 @@ class Settings(BaseSettings):
     @property
     def embedded(self) -> bool:
         """Whether the store is on the embedded server."""
-        return not self._names_primary and not self.only_reads
+        return not (self.names_primary or self.names_standby)
 
     @property
     def only_reads(self) -> bool:
-        """Whether it names a standby and no primary, so that nothing can be written."""
-        return self.read_url is not None and not self._names_primary
+        """Whether they name a standby and no primary, so that nothing can be written."""
+        return self.names_standby and not self.names_primary
 
     @property
-    def _names_primary(self) -> bool:
+    def names_primary(self) -> bool:
+        """Whether they name a server that takes writes."""
         return self.database_url is not None or self.database_url_file is not None
+
+    @property
+    def names_standby(self) -> bool:
+        """Whether they name a server for reading."""
+        return self.read_url is not None or self.read_url_file is not None
 
     def at_standby(self) -> Self | None:
         """Returns these settings with the standby as the database; None if they name no standby."""
-        if self.read_url is None:
+        if not self.names_standby:
             return None
-        place = {"database_url": self.read_url, "database_url_file": None, "read_url": None}
-        return self.model_copy(update=place)
+        place = {"database_url": self.read_url, "database_url_file": self.read_url_file}
+        return self.model_copy(update={**place, "read_url": None, "read_url_file": None})
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
-        for name in ("database_url", "openai_api_key"):
+        for name in ("database_url", "read_url", "openai_api_key"):
             if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
                 variable = f"MEMORY_{name.upper()}"
                 raise ValueError(f"set one of {variable} and {variable}_FILE, not both")

@@ -173,7 +173,7 @@ class AsyncMemoryClient:
         if self._reads_only:
             return "this client only reads (reads_only=True); make another one to write"
         if self._settings.only_reads:
-            return "only MEMORY_READ_URL is set; set MEMORY_DATABASE_URL to the primary"
+            return "only a standby is named; set MEMORY_DATABASE_URL to the primary"
         return None
 
     async def open(self) -> None:

@@ -12,7 +12,7 @@ from memory.settings import Settings
 def renewed(settings: Settings, url: str) -> str:
     """Returns the URL for the next connection of a process that began with `url`.
 
-    It is read from MEMORY_DATABASE_URL_FILE if that is set. An embedded server that has ended is
+    It is read from the file of the settings if they name one. An embedded server that has ended is
     started again.
 
     Raises:
