@@ -16,7 +16,7 @@ from extractors.language_model import conflicts
 from extractors.language_model.conflicts import ConflictResolver
 from extractors.language_model.ledger import AsksModels
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
-from memory import migrate
+from memory import migrate, secret_files
 from memory.backoff import backoff
 from memory.database import Database, DatabaseRole, queries, refused_or_unavailable, resolve_url
 from memory.embedding import Embedder, create_embedder
@@ -39,7 +39,7 @@ async def store_url(settings: Settings) -> str:
 
     Raises:
         StoreUnavailable: the server cannot be reached.
-        ReadOnlyStore: only MEMORY_READ_URL is set.
+        ReadOnlyStore: only a standby is configured.
         NotMigrated, NewerSchema, MigrationChanged: the database does not match this release.
     """
     url = await resolve_url(settings)
@@ -55,11 +55,11 @@ def store_probe(settings: Settings) -> Probe | None:
 
     It opens a connection of its own, so it also sees a server that stopped in the middle.
     """
-    if settings.database_url is None:
+    if not settings.names_primary:
         return None
-    url = settings.database_url.get_secret_value()
 
     def probe() -> None:
+        url = secret_files.database_url(settings) or ""
         try:
             with psycopg.connect(url, autocommit=True, connect_timeout=PROBE_TIMEOUT) as connection:
                 connection.execute(queries.statement("connection.alive"))
@@ -81,15 +81,19 @@ async def worker_database(settings: Settings) -> AsyncIterator[Database]:
         yield database
 
 
+def for_viewing(settings: Settings) -> Settings:
+    """Returns the settings for what only reads: of the standby, if nothing else is named."""
+    return (settings.at_standby() if settings.only_reads else None) or settings
+
+
 @asynccontextmanager
 async def operators_view(settings: Settings) -> AsyncIterator[Database]:
-    """Opens the store as `worker_database` for what only reads: a standby, if nothing else is set.
+    """Opens the store as `worker_database` does, for what only reads: see `for_viewing`.
 
     Raises:
         StoreUnavailable, NotMigrated, NewerSchema, MigrationChanged: as `store_url`.
     """
-    standby = settings.at_standby() if settings.only_reads else None
-    async with worker_database(standby or settings) as database:
+    async with worker_database(for_viewing(settings)) as database:
         yield database
 
 

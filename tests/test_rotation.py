@@ -19,13 +19,21 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr, ValidationError
 
 from benchmarks.chaos.extractors import DigestEmbedder
+from consumers.cli.backup import _program
 from consumers.ingest.store import IngestStore
+from consumers.store import store_probe
 from memory import embedded
 from memory.bus.kafka_connection import client_options
 from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding.openai import OpenAIEmbedder
-from memory.errors import BusLoginRefused, ConfigurationError, LoginRefused, StoreUnavailable
+from memory.errors import (
+    BusLoginRefused,
+    ConfigurationError,
+    LoginRefused,
+    PoolExhausted,
+    StoreUnavailable,
+)
 from memory.migrate import migrate
 from memory.models import Scope
 from memory.settings import KafkaOptions, Settings
@@ -160,6 +168,20 @@ def test_a_drain_does_not_wait_for_a_refused_login(guarded: Guarded, kafka: str)
         Stream(settings, guarded.url).drain()
 
 
+def test_a_health_check_connects_with_the_password_that_holds_now(guarded: Guarded) -> None:
+    probe = store_probe(guarded.settings())
+    assert probe is not None
+    guarded.change(SECOND)
+    with pytest.raises(LoginRefused, match="password authentication failed"):
+        probe()
+    guarded.write(SECOND)
+    probe()
+
+
+def test_a_server_that_a_file_names_is_dumped_by_the_installed_program(tmp_path: Path) -> None:
+    assert _program(Settings(database_url_file=tmp_path / "url")) == "pg_dump"
+
+
 def test_a_refused_login_is_retriable_and_yet_a_fault_of_the_installation() -> None:
     assert LoginRefused.retriable
     assert BusLoginRefused.retriable
@@ -244,7 +266,7 @@ def test_a_file_without_a_secret_is_named(tmp_path: Path, contents: str | bytes 
         MemoryClient(settings, embedder=DigestEmbedder()).open()
 
 
-@pytest.mark.parametrize("name", ["database_url", "openai_api_key"])
+@pytest.mark.parametrize("name", ["database_url", "read_url", "openai_api_key"])
 def test_a_secret_is_given_in_one_way(tmp_path: Path, name: str) -> None:
     both: dict[str, Any] = {name: SecretStr("x"), f"{name}_file": tmp_path / "x"}
     with pytest.raises(ValidationError, match=f"set one of MEMORY_{name.upper()} and"):
@@ -284,5 +306,5 @@ async def test_a_pool_whose_connections_are_all_in_use_says_so(guarded: Guarded)
     settings = guarded.settings(pool_max=1, connect_timeout=1.0)
     opening = Database(settings, guarded.url, DatabaseRole.WORKER)
     async with opening as database, database.transaction(ANA):
-        with pytest.raises(StoreUnavailable, match="all 1 connections are in use"):
+        with pytest.raises(PoolExhausted, match="all 1 connections are in use"):
             await database.fetch(ANA, "log.position")

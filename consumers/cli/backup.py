@@ -15,7 +15,7 @@ from consumers.cli import output
 from consumers.cli.options import configured, example, json_option, run
 from consumers.operations import backup
 from consumers.operations.backup import NOT_FROM_THE_LOG, Difference, StoreContent
-from consumers.store import store_url
+from consumers.store import for_viewing, store_url
 from memory.settings import Settings
 
 DIGITS = 16
@@ -114,17 +114,17 @@ def check_command(
 
 
 async def _digests(settings: Settings, url: str | None, without: tuple[str, ...]) -> StoreContent:
-    named = url or await store_url(settings)
+    named = url or await store_url(for_viewing(settings))
     return await backup.digests(named, settings.connect_timeout, without)
 
 
 async def _dump(settings: Settings, file: Path, program: str | None) -> StoreContent:
-    url = await store_url(settings)
+    url = await store_url(for_viewing(settings))
     return await backup.dump(url, settings.connect_timeout, file, program or _program(settings))
 
 
 def _program(settings: Settings) -> str:
-    if settings.database_url is not None:
+    if not settings.embedded:
         return "pg_dump"
     # fcntl and pwd, which the embedded server needs, do not exist everywhere.
     from memory import embedded

@@ -11,7 +11,7 @@ from rich.text import Text
 from consumers.cli import output
 from consumers.cli.options import configured, example, json_option, run
 from consumers.ingest.group import group_of
-from consumers.store import worker_database
+from consumers.store import for_viewing, worker_database
 from memory.settings import Settings
 
 
@@ -33,7 +33,7 @@ def store_command() -> None:
 @json_option
 def identity_command(as_json: bool) -> None:
     """Show the store's identity and its consumer group."""
-    _show(run(_asked, configured(), "identity.read"), as_json)
+    _show(run(_asked, for_viewing(configured()), "identity.read"), as_json)
 
 
 @store_command.command("new-identity")

@@ -11,7 +11,7 @@ from consumers.cli import output
 from consumers.cli.options import configured, example, json_option, run
 from consumers.operations import tenants
 from consumers.operations.tenants import TenantLag, Throttle, Waiting
-from consumers.store import worker_database
+from consumers.store import for_viewing, worker_database
 from memory.database import Database
 from memory.settings import Settings
 
@@ -95,7 +95,7 @@ def _changed(change: Callable[[Database], Awaitable[object]], as_json: bool, don
 
 
 def _answer(read: Callable[[Database], Awaitable[Waiting]], as_json: bool) -> None:
-    found = run(_with_database, configured(), read)
+    found = run(_with_database, for_viewing(configured()), read)
     output.answer(found, as_json, lambda: _table(found))
 
 
