@@ -35,7 +35,8 @@
     │   │   └── BusLoginRefused     retriable: also a BusUnavailable
     │   └── EmbeddedServerFailed
     ├── StoreUnavailable            retriable: the database cannot be reached now
-    │   └── LockTimeout             retriable
+    │   ├── LockTimeout             retriable
+    │   └── PoolExhausted           retriable: all connections of this process are in use
     ├── BusUnavailable              retriable: not acknowledged; the messages may be on the bus
     ├── NotApplied                  retriable: on the bus, but not in the log in time
     ├── BrokenStream                a topic does not continue at the log's position
@@ -215,6 +216,10 @@ class LoginRefused(ConfigurationError, StoreUnavailable):
 
 class LockTimeout(StoreUnavailable):
     """A lock was not free in time; nothing was changed."""
+
+
+class PoolExhausted(StoreUnavailable):
+    """All connections that this process may open were in use for too long."""
 
 
 class BusUnavailable(ExperientialMemoryError):

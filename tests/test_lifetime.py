@@ -30,11 +30,13 @@ VERBS: list[Callable[[Any], Any]] = [
 
 NEVER_CLOSED = """
 import asyncio, sys
+from pydantic import SecretStr
 from memory.client import AsyncMemoryClient, MemoryClient
 from memory.settings import Settings
 from tests.conftest import WordEmbedder
 
 settings = Settings(database_url=sys.argv[2])
+nobody_listens = "postgresql://postgres@127.0.0.1:1/postgres"
 
 async def opened():
     client = AsyncMemoryClient(settings, embedder=WordEmbedder())
@@ -46,6 +48,11 @@ def on_a_loop_of_its_own():
     loop.run_until_complete(opened())
     loop.close()
 
+def with_its_standby_away():
+    global settings
+    settings = settings.model_copy(update={"read_url": SecretStr(nobody_listens)})
+    on_a_loop_of_its_own()
+
 def blocking():
     client = MemoryClient(settings, embedder=WordEmbedder())
     client.open()
@@ -56,7 +63,7 @@ def kept():
     client.open()
 
 {"async": lambda: asyncio.run(opened()), "loop": on_a_loop_of_its_own,
- "blocking": blocking, "kept": kept}[sys.argv[1]]()
+ "away": with_its_standby_away, "blocking": blocking, "kept": kept}[sys.argv[1]]()
 """
 
 
@@ -151,7 +158,7 @@ def test_a_child_opens_a_client_of_its_own(settings: Settings, embedder: Embedde
         assert client.record(ANA, "From the parent.").position == 2
 
 
-@pytest.mark.parametrize("how", ["async", "loop", "blocking", "kept"])
+@pytest.mark.parametrize("how", ["async", "loop", "away", "blocking", "kept"])
 def test_a_client_that_nobody_closes_gives_one_warning(url: str, how: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "default::ResourceWarning", "-c", NEVER_CLOSED, how, url],

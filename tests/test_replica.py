@@ -1,7 +1,7 @@
 """A client that reads from a streaming standby: what it shows, waits for, refuses and outlives."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ import anyio
 import psycopg
 import pytest
 from click.testing import CliRunner
+from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 import memory.client.async_client
@@ -23,14 +24,22 @@ from memory import embedded
 from memory.beliefs.long_term import seal
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole, replica
-from memory.errors import EmbedderMismatch, NotMigrated, ReadOnlyStore, StoreUnavailable
+from memory.errors import (
+    ClientNotOpen,
+    EmbedderMismatch,
+    LoginRefused,
+    NotMigrated,
+    PoolExhausted,
+    ReadOnlyStore,
+    StoreUnavailable,
+)
 from memory.migrate import migrate, migrations
 from memory.models import Scope
 from memory.settings import Settings
 from tests.conftest import Residence, Verbatim, WordEmbedder
 from tests.ingesting import Stream, said, until
 from tests.kafka_topics import kafka_settings
-from tests.physical import Pair, execute, streaming, value
+from tests.physical import Pair, execute, program, streaming, value
 
 pytestmark = [pytest.mark.postgres, pytest.mark.not_quick]
 
@@ -170,6 +179,28 @@ class TestReading:
         client = MemoryClient(standby(pair), embedder=Other())
         with pytest.raises(EmbedderMismatch, match="made by 'words-64', configured is 'other-64'"):
             client.open()
+
+    def test_an_open_that_fails_leaves_nothing_open(
+        self, pair: Pair, scope: Scope, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        closed = []
+
+        class Other(WordEmbedder):
+            name = "other-64"
+
+            async def aclose(self) -> None:
+                closed.append(self)
+
+        monkeypatch.setattr(memory.client.async_client, "create_embedder", lambda _: Other())
+        client = MemoryClient(both(pair, application_name="fails"))
+        with pytest.raises(EmbedderMismatch):
+            client.open()
+        left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'fails'"
+        servers = (pair.primary, pair.standby)
+        until(lambda: [value(url, left) for url in servers] == [0, 0], "all are closed")
+        assert len(closed) == 1
+        with pytest.raises(ClientNotOpen):
+            client.recall(scope, "Where?")
 
     def test_only_a_writing_client_notes_what_was_of_use(
         self, pair: Pair, scope: Scope, caplog: pytest.LogCaptureFixture
@@ -452,6 +483,109 @@ class TestAway:
                 until(lambda: "serves reads again" in caplog.text, "the standby is migrated")
 
 
+class TestRotation:
+    """A login that is renamed, and the files with its URLs."""
+
+    @pytest.fixture
+    def login(self, pair: Pair) -> Iterator[str]:
+        """A name, and the same with `_renamed`, for a login that may do what the client does."""
+        name = f"login_{next(_numbers)}"
+        execute(pair.primary, f"CREATE ROLE {name} LOGIN IN ROLE memory_client")
+        pair.caught_up()
+        yield name
+        execute(pair.primary, f"DROP ROLE IF EXISTS {name}, {name}_renamed")
+
+    @pytest.fixture
+    def write(self, tmp_path: Path) -> Callable[[str, str, str], Path]:
+        def write(name: str, url: str, user: str) -> Path:
+            staged = tmp_path / f"{name}.new"
+            staged.write_text(make_conninfo(url, user=user))
+            return staged.rename(tmp_path / name)
+
+        return write
+
+    def rename(self, pair: Pair, login: str) -> None:
+        execute(pair.primary, f"ALTER ROLE {login} RENAME TO {login}_renamed")
+        pair.caught_up()
+        ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid IN"
+        of_it = "(SELECT pid FROM pg_stat_activity WHERE usename IN (%s, %s))"
+        execute(pair.standby, f"{ended} {of_it}", login, f"{login}_renamed")
+
+    @pytest.mark.parametrize("reads_only", [False, True])
+    @pytest.mark.parametrize(
+        "files", [("database_url",), ("read_url",), ("database_url", "read_url")]
+    )
+    def test_each_server_has_a_file_of_its_own(
+        self,
+        pair: Pair,
+        scope: Scope,
+        login: str,
+        write: Any,
+        files: Sequence[str],
+        reads_only: bool,
+    ) -> None:
+        urls = {"database_url": pair.primary, "read_url": pair.standby}
+        given: dict[str, Any] = {
+            f"{name}_file" if name in files else name: write(name, url, login)
+            if name in files
+            else SecretStr(url)
+            for name, url in urls.items()
+        }
+        with opened(Settings(**given, pool_max=4), reads_only=reads_only) as client:
+            assert served_by_standby(pair, client, scope)
+            if not reads_only:
+                assert client.record(scope, "I live in Oslo.").position == 2
+
+    def test_the_file_of_the_standby_is_read_again(
+        self, pair: Pair, scope: Scope, login: str, write: Any
+    ) -> None:
+        file = write("read_url", pair.standby, login)
+        with opened(Settings(read_url_file=file, connect_timeout=3.0)) as client:
+            with pytest.raises(ReadOnlyStore, match="set MEMORY_DATABASE_URL to the primary"):
+                client.record(scope, "Hello.")
+            assert client.position(scope).recorded == 0
+            self.rename(pair, login)
+            with pytest.raises(LoginRefused, match=f'"{login}" does not exist'):
+                client.position(scope)
+            write("read_url", pair.standby, f"{login}_renamed")
+            assert client.position(scope).recorded == 0
+
+    def test_the_primary_serves_until_it_is_renewed(
+        self, pair: Pair, scope: Scope, login: str, write: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        file = write("read_url", pair.standby, login)
+        settings = primary(pair, read_url_file=file, connect_timeout=3.0)
+        with opened(settings) as client:
+            assert served_by_standby(pair, client, scope)
+            self.rename(pair, login)
+            receipt = client.record(scope, "While it was refused.")
+            until(lambda: client.position(scope).recorded == receipt.position, "the primary serves")
+            until(lambda: f'"{login}" does not exist' in caplog.text, "the reason is said")
+            write("read_url", pair.standby, f"{login}_renamed")
+            until(lambda: served_by_standby(pair, client, scope), "the standby serves again")
+
+    def test_a_login_that_is_refused_from_the_start_is_not_hidden(self, pair: Pair) -> None:
+        url = make_conninfo(pair.standby, user="nobody_here")
+        with pytest.raises(LoginRefused, match="nobody_here"):
+            MemoryClient(primary(pair, read_url=SecretStr(url)), embedder=WordEmbedder()).open()
+
+
+class TestBusy:
+    def test_a_standby_without_a_free_connection_is_not_away(
+        self, pair: Pair, scope: Scope, in_thread: Callable[..., Future[Any]]
+    ) -> None:
+        settings = remembering(pair, scope).model_copy(
+            update={"pool_max": 1, "connect_timeout": 2.0}
+        )
+        with opened(settings) as client, locking(pair) as lock:
+            asked = held_up(pair, lock, lambda: in_thread(client.recall, scope, "Where?"))
+            with pytest.raises(PoolExhausted, match="all 1 connections are in use"):
+                client.recall(scope, "Where?")
+            lock.release()
+            assert asked.result(SOON).items
+            assert served_by_standby(pair, client, scope)
+
+
 def answers(client: MemoryClient, scope: Scope) -> bool:
     try:
         client.position(scope)
@@ -576,6 +710,8 @@ READS = [
     ("prompts", "list"),
     ("changes", "status"),
     ("dead-letters", "list"),
+    ("tenants", "list"),
+    ("store", "identity"),
 ]
 WRITE_COMMANDS = [
     ("record", "Hello.", "--user", "ana"),
@@ -584,6 +720,8 @@ WRITE_COMMANDS = [
     ("migrate",),
     ("compact", "decay"),
     ("changes", "enable"),
+    ("tenants", "pause", "acme"),
+    ("store", "new-identity"),
 ]
 
 
@@ -608,8 +746,12 @@ class TestCommands:
         monkeypatch.setattr(memory.client.async_client, "create_embedder", lambda _: WordEmbedder())
         return lambda *words: CliRunner().invoke(command_line, words, prog_name="memory")
 
-    def test_that_read_run_there(self, run: Callable[..., Any]) -> None:
-        for words in READS:
+    def test_that_read_run_there(self, pair: Pair, run: Callable[..., Any], tmp_path: Path) -> None:
+        backups = [
+            ("backup", "check", "--against", pair.primary),
+            ("backup", "dump", str(tmp_path / "dump"), "--pg-dump", program("pg_dump")),
+        ]
+        for words in [*READS, *backups]:
             done = run(*words, "--json")
             assert done.exit_code == 0, (words, done.output)
             json.loads(done.stdout)

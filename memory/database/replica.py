@@ -6,9 +6,10 @@ that write fail there.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from itertools import count
+from typing import Any
 
 from anyio import sleep
 
@@ -20,7 +21,9 @@ from memory.errors import (
     ConcurrentWrite,
     ExperientialMemoryError,
     LockTimeout,
+    LoginRefused,
     NotMigrated,
+    PoolExhausted,
     StoreUnavailable,
 )
 from memory.settings import Settings
@@ -46,6 +49,7 @@ class ReadDatabase(StatementRunner):
         primary: StatementRunner | None = None,
     ) -> None:
         super().__init__(settings, role)
+        self._role = role
         self._connect = connect
         self._primary = primary
         self._standby: Database | None = None
@@ -62,6 +66,8 @@ class ReadDatabase(StatementRunner):
         """
         try:
             self._standby = await self._connect()
+        except LoginRefused:
+            raise  # at the start it is a fault of the installation, which the primary would hide
         except (StoreUnavailable, NotMigrated) as error:
             if self._primary is None:
                 raise
@@ -88,15 +94,15 @@ class ReadDatabase(StatementRunner):
         if standby is not None:
             try:
                 return await _undisturbed(standby, calls)
-            except LockTimeout:
-                raise  # what takes too long there would on the primary
+            except (LockTimeout, PoolExhausted):
+                raise  # what is too much there would be on the primary, too
             except StoreUnavailable as error:
                 if self._primary is None:
                     raise
                 if not isinstance(error.__cause__, ConcurrentWrite):
                     self._leave(standby, error)
         if self._primary is None:
-            raise StoreUnavailable("the standby of MEMORY_READ_URL is not connected")
+            raise StoreUnavailable("the standby is not connected")
         return await self._primary.run(calls)
 
     async def check(self) -> None:
@@ -116,8 +122,12 @@ class ReadDatabase(StatementRunner):
         logger.info("the standby did not answer: %s", error)
         self._standby = None
         if standby is not None:  # who waits for a connection of it goes to the primary now
-            self._closing = asyncio.create_task(standby.close())
-        self._returning = asyncio.create_task(self._return())
+            self._closing = self._start(standby.close(), "leaving")
+        self._returning = self._start(self._return(), "returning")
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Starts a task under a name like those of a pool's tasks, as `silence` expects."""
+        return asyncio.create_task(work, name=f"{self._role.value}-{name}")
 
     async def _return(self) -> None:
         for attempt in count():

@@ -34,6 +34,7 @@ from memory.errors import (
     LockTimeout,
     LoginRefused,
     NotMigrated,
+    PoolExhausted,
     ReadOnlyStore,
     StoreError,
     StoreUnavailable,
@@ -206,7 +207,7 @@ async def resolve_url(settings: Settings) -> str:
     """Returns the configured URL, or that of the embedded server, which it starts if necessary.
 
     Raises:
-        ReadOnlyStore: only the URL for reading is configured.
+        ReadOnlyStore: only a standby is configured.
         ConfigurationError: the file that has to hold the URL cannot be read.
     """
     url = await to_thread.run_sync(secret_files.database_url, settings)
@@ -214,7 +215,7 @@ async def resolve_url(settings: Settings) -> str:
         return url
     if settings.only_reads:
         raise ReadOnlyStore(
-            "only MEMORY_READ_URL is set, and this writes; set MEMORY_DATABASE_URL to the primary"
+            "only a standby is named, and this writes; set MEMORY_DATABASE_URL to the primary"
         )
     # fcntl and pwd, which the embedded server needs, do not exist everywhere.
     from memory import embedded
@@ -297,7 +298,7 @@ def raise_why_none_is_free(
         raise known from timeout
     size, most = pool.get_stats()["pool_size"], pool.max_size
     if size >= most:
-        raise StoreUnavailable(f"all {most} connections are in use: {timeout}") from timeout
+        raise PoolExhausted(f"all {most} connections are in use: {timeout}") from timeout
 
 
 def pool_options(settings: Settings, url: str, role: DatabaseRole) -> dict[str, Any]:
