@@ -133,6 +133,21 @@ def test_an_app_goes_on_with_the_renewed_file(guarded: Guarded) -> None:
         assert client.record(ANA, "I work at Siemens.", id="second").position == 2
 
 
+def test_a_file_that_is_not_written_as_a_url_shows_its_password_nowhere(
+    guarded: Guarded, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = guarded.settings(connect_timeout=1.0)
+    with MemoryClient(settings, embedder=DigestEmbedder()) as client:
+        guarded.change(FIRST)
+        guarded.file.write_text(f"postgres//{LOGIN}:{FIRST}@db.example/memory")
+        for call in (lambda: client.record(ANA, "Hello."), lambda: client.recall(ANA, "Hello?")):
+            with pytest.raises(LoginRefused, match="holds no connection string"):
+                call()
+    with pytest.raises(LoginRefused, match="holds no connection string"):
+        IngestStore.open(guarded.owner, settings)
+    assert FIRST not in caplog.text
+
+
 def test_ingestion_reconnects_with_the_renewed_file(guarded: Guarded) -> None:
     began_with, settings = guarded.url, guarded.settings()
     guarded.change(SECOND)
