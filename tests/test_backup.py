@@ -363,6 +363,16 @@ class TestCommand:
             finally:
                 embedded.stop(folder)
 
+    def test_a_store_whose_url_is_in_a_file_takes_pg_dump_of_the_path(
+        self, store: Store, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = tmp_path / "url"
+        file.write_text(store.by(BACKUP))
+        monkeypatch.setenv("MEMORY_DATABASE_URL_FILE", str(file))
+        monkeypatch.setenv("PATH", "/nowhere")
+        made = run("", "dump", str(tmp_path / "store.dump"))
+        assert (made.exit_code, "no program 'pg_dump'" in made.output) == (3, True)
+
     def test_what_row_level_security_hid_is_told(
         self, store: Store, empty: str, tmp_path: Path, run: Run
     ) -> None:

@@ -262,6 +262,16 @@ async def test_a_worker_starts_while_its_password_is_refused(guarded: Guarded) -
         await said(worker, "following")
 
 
+def test_health_asks_the_store_with_the_password_that_holds_now(guarded: Guarded) -> None:
+    probe = store_probe(guarded.settings())
+    assert probe is not None
+    guarded.change(SECOND)
+    with pytest.raises(LoginRefused, match="password authentication failed"):
+        probe()
+    guarded.write(SECOND)
+    probe()
+
+
 async def test_a_command_that_runs_once_ends_with_the_code_of_configuration(
     guarded: Guarded,
 ) -> None:
