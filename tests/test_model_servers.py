@@ -308,6 +308,42 @@ class TestRefusedParameters:
         asking().drain()
         assert one_call(superuser) == ("answered", None, detail, 2)
 
+    @pytest.mark.parametrize(
+        "refuses",
+        [
+            bool,
+            lambda asked: "max_tokens" in asked or "max_completion_tokens" in asked,
+        ],
+        ids=["whatever it is sent", "a limit"],
+    )
+    def test_what_is_refused_of_one_session_is_sent_with_the_next(
+        self,
+        refuses: Callable[[dict[str, Any]], bool],
+        client: MemoryClient,
+        asking: Asking,
+        chat: Chat,
+    ) -> None:
+        def refuse(asked: dict[str, Any]) -> Fault | None:
+            if "Rome" not in json.dumps(asked["messages"]) or not refuses(asked):
+                return None
+            limit = next((name for name in asked if name.endswith("_tokens")), "response_format")
+            told = f"{limit!r} is too large: 4096. This model's maximum context length is 4097"
+            return Fault(400, message=told)
+
+        chat.refuses = refuse
+        client.record(ANA, "I live in Rome", id="m1", occurred_at=SAID)
+        extraction = asking()
+        extraction.drain()
+        client.record(
+            Scope("northwind", "eve", session="s"), "I live in Munich", id="m2", occurred_at=SAID
+        )
+        extraction.drain()
+        first, *between, last = chat.seen
+        assert between
+        assert "Munich" in json.dumps(last["messages"])
+        assert last.keys() == first.keys()
+        assert last["response_format"] == first["response_format"]
+
     def test_a_server_without_schemas_is_shown_the_schema(
         self, client: MemoryClient, asking: Asking, chat: Chat
     ) -> None:

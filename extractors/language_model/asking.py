@@ -247,7 +247,7 @@ class _Talk(Generic[A]):
     """The requests of one call, their total cost, and what was noted on the way."""
 
     def __init__(self, endpoint: Endpoint, question: _Question[A]) -> None:
-        self._endpoint, self._question = endpoint, question
+        self._endpoint, self._question, self._form = endpoint, question, endpoint.form
         self._began = monotonic()
         self.said = self.requests = self.input_tokens = self.output_tokens = 0
         self.reason: Reason | None = None
@@ -261,7 +261,7 @@ class _Talk(Generic[A]):
     @property
     def detail(self) -> str:
         """What was done to get and read the answer, and what the server said."""
-        return "; ".join(filter(None, [*self._endpoint.form.differences(), *self.notes]))
+        return "; ".join(filter(None, [*self._form.differences(), *self.notes]))
 
     async def answered(self) -> tuple[Reply, AnswerText[A]]:
         """Asks, and if the answer cannot be read, once more; returns the last reply as read.
@@ -288,6 +288,7 @@ class _Talk(Generic[A]):
         prompt = asked.prompt
         reply = await self._endpoint.ask(messages, prompt.name, prompt.schema, asked.until)
         self.said += 1
+        self._form = reply.form
         self.count(reply.requests, reply.input_tokens, reply.output_tokens)
         read = read_answer(reply.text, reply.reasoning, asked.answer, cut_off=reply.cut_off)
         if read.found_in:

@@ -17,7 +17,7 @@ import anyio
 from extractors.language_model.ledger import Outcome
 from extractors.language_model.reasons import Reason
 from extractors.language_model.request_form import RequestForm
-from extractors.language_model.server_errors import reason_of, told
+from extractors.language_model.server_errors import limit_too_large, reason_of, told
 from memory import secret_files
 from memory.backoff import backoff
 from memory.errors import ConfigurationError
@@ -72,6 +72,7 @@ class RetryPolicy:
 class Reply:
     """A model's answer and the number of requests it took; `cut_off` if it reached its limit.
 
+    form: of the request that was answered.
     reasoning: what the server gave as the model's reasoning, beside the answer.
     """
 
@@ -80,6 +81,7 @@ class Reply:
     output_tokens: int
     requests: int
     cut_off: bool
+    form: RequestForm
     reasoning: str = ""
 
 
@@ -274,7 +276,9 @@ class Endpoint:
 
     async def _once(self, call: "_Call") -> Reply:
         call.requests += 1
-        call.form = form = self.form
+        if not call.forms:  # else the call looks for one itself
+            call.form = self.form
+        form = call.form
         limit = min(self._answer, call.left)
         secret_files.renew_key(self._client, self._settings)
         # The SDK's limit is one on each read: a server that trickles would never meet it.
@@ -284,7 +288,9 @@ class Endpoint:
                 messages=cast("Any", form.messages(list(call.messages), call.schema)),
                 **form.parameters(call.name, call.schema, self._tokens),
             )
-            return _read(done, call.requests)
+            if call.forms and call.lasting:
+                self._learned.form = form
+            return _read(done, call)
         if limit < self._answer:
             raise call.gave_up(Outcome.UNAVAILABLE)
         raise _TookTooLong(f"no answer within {limit:g} s")
@@ -297,8 +303,8 @@ class Endpoint:
         if other is None:
             return False
         call.forms += 1
-        if self.form == call.form:  # else a concurrent call has found another one
-            self._learned.form = other
+        call.form = other
+        call.lasting = call.lasting and not limit_too_large(error)
         return True
 
     def _after_status(self, error: "APIStatusError", call: "_Call") -> float | None:
@@ -340,6 +346,7 @@ class _Call:
     """The requests of one call: what is asked, until when, and why the last one failed.
 
     forms: how many requests only found out what the server takes.
+    lasting: whether that holds for other calls as well.
     """
 
     def __init__(
@@ -347,7 +354,7 @@ class _Call:
     ) -> None:
         self.messages, self.name, self.schema, self._until = messages, name, schema, until
         self.requests = self.forms = 0
-        self.form = RequestForm()
+        self.form, self.lasting = RequestForm(), True
         self.reason, self.detail = Reason.OUT_OF_TIME, ""
 
     @property
@@ -368,7 +375,7 @@ class _TookTooLong(Exception):
     """No answer within the time limit."""
 
 
-def _read(done: "ChatCompletion", request: int) -> Reply:
+def _read(done: "ChatCompletion", call: _Call) -> Reply:
     """Reads an answer.
 
     Raises:
@@ -379,16 +386,18 @@ def _read(done: "ChatCompletion", request: int) -> Reply:
     choices = getattr(done, "choices", None)
     if not choices or choices[0].message is None:
         detail = "an answer without choices"
-        raise NoAnswer(Outcome.REJECTED, Reason.NO_CHAT, detail, request, tokens=tokens)
+        raise NoAnswer(Outcome.REJECTED, Reason.NO_CHAT, detail, call.requests, tokens=tokens)
     choice = choices[0]
     declined = getattr(choice.message, "refusal", None)
     if choice.finish_reason == "content_filter" or declined:
         reason = Reason.DECLINED if declined else Reason.FILTERED
-        raise NoAnswer(Outcome.REFUSED, reason, str(declined or "")[:200], request, tokens=tokens)
+        said = str(declined or "")[:200]
+        raise NoAnswer(Outcome.REFUSED, reason, said, call.requests, tokens=tokens)
     content, thought = _texts(getattr(choice.message, "content", None))
     given = (getattr(choice.message, name, None) for name in _REASONING_FIELDS)
     reasoning = next((text for text in given if isinstance(text, str) and text.strip()), thought)
-    return Reply(content, *tokens, request, choice.finish_reason == "length", reasoning)
+    cut_off = choice.finish_reason == "length"
+    return Reply(content, *tokens, call.requests, cut_off, call.form, reasoning)
 
 
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")

@@ -1,7 +1,8 @@
 """The form of a request, and how it gives way to what a server does not take.
 
 Servers of OpenAI's chat API differ in the parameters they accept, and say so with a 400 that names
-one. Each is dropped or replaced once; the form that worked is kept for the model in this process.
+one. Each is dropped or replaced once; a form that was answered is kept for the model in this
+process.
 """
 
 import json

@@ -55,6 +55,11 @@ def told(error: "APIStatusError") -> str:
     return f"{error.status_code}: {error.message}"[:LONGEST]
 
 
+def limit_too_large(error: "APIStatusError") -> bool:
+    """Whether the limit for the answer is too large for what is asked, though not for all else."""
+    return _LIMIT_TOO_LARGE.search(error.message[:_READ]) is not None
+
+
 def reason_of(error: "APIStatusError") -> Reason:
     """Returns the reason that an error stands for."""
     status = error.status_code
@@ -62,7 +67,7 @@ def reason_of(error: "APIStatusError") -> Reason:
     if error.code in _FILTERED:
         return Reason.FILTERED
     if status in _REFUSING and _TOO_LONG.search(said):
-        return Reason.UNSUPPORTED if _LIMIT_TOO_LARGE.search(said) else Reason.TOO_LONG
+        return Reason.UNSUPPORTED if limit_too_large(error) else Reason.TOO_LONG
     for named, words, reason in _BY_WORDS:
         if status == named and words.search(said):
             return reason
