@@ -128,6 +128,8 @@ class TestWhateverTheServersDefault:
             ("statement_timeout = '1h'", "30s"),
             ("idle_in_transaction_session_timeout = '1h'", "30s"),
             ("timezone = 'Asia/Tokyo'", "UTC"),
+            ("datestyle = 'SQL, DMY'", "ISO, DMY"),
+            ("client_encoding = LATIN1", "UTF8"),
             ("plan_cache_mode = force_generic_plan", "force_custom_plan"),
             ("search_path = public", "memory, public, pg_temp"),
             ("default_transaction_isolation = serializable", ""),
@@ -158,13 +160,15 @@ class TestWhateverTheServersDefault:
         async with Database(one, url, DatabaseRole.CLIENT) as database:
             assert await database.fetch(ANA, "log.position") == [{"level": "read committed"}]
 
-    def test_times_are_utc(self, one: Settings, url: str) -> None:
+    def test_text_and_times_are_read_as_they_were_written(self, one: Settings, url: str) -> None:
         default(url, "timezone = 'Asia/Tokyo'")
+        default(url, "datestyle = 'SQL, DMY'")
+        default(url, "client_encoding = LATIN1")
         noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
         with MemoryClient(one, embedder=WordEmbedder()) as client:
-            client.record(ANA.in_session("s1"), "I live in Berlin.", occurred_at=noon)
+            client.record(ANA.in_session("s1"), "I live in 東京.", occurred_at=noon)
             (turn,) = client.context(ANA.in_session("s1"), "Where?").turns
-        assert turn.occurred_at == noon
+        assert (turn.content, turn.occurred_at) == ("I live in 東京.", noon)
         assert turn.occurred_at.utcoffset() == timedelta(0)
 
     async def test_a_temporary_table_stands_behind_ours(self, one: Settings, url: str) -> None:

@@ -141,8 +141,8 @@ def _translate(error: psycopg.Error) -> ExperientialMemoryError:
 def connection_options(url: str, application_name: str = APP_NAME) -> dict[str, Any]:
     """Returns options by which a connection notices within half a minute that the peer is gone.
 
-    The server shows the connection under `application_name`. Options in the URL take precedence;
-    the system's own defaults are hours.
+    The system's own defaults are hours. The server shows the connection under `application_name`,
+    and all text passes in UTF-8. Options in the URL take precedence.
     """
     ours: dict[str, Any] = {
         "keepalives_idle": 10,
@@ -150,6 +150,7 @@ def connection_options(url: str, application_name: str = APP_NAME) -> dict[str, 
         "keepalives_count": 4,
         "tcp_user_timeout": 30_000,
         "fallback_application_name": application_name,
+        "client_encoding": "UTF8",
     }
     try:
         said = conninfo_to_dict(url)
