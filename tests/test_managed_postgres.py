@@ -124,6 +124,26 @@ def test_another_database_of_the_server_needs_less(managed: Cluster, database: s
     asyncio.run(check(keeper))
 
 
+def test_an_owner_who_does_not_inherit_from_the_roles_is_granted_that(
+    managed: Cluster, database: str
+) -> None:
+    administrate(
+        managed, database, "CREATE ROLE memory_backup", "CREATE ROLE memory_client",
+        "CREATE ROLE memory_worker", "CREATE EXTENSION vector",
+        "GRANT memory_client, memory_worker TO keeper WITH INHERIT FALSE",
+        f"ALTER DATABASE {database} OWNER TO keeper",
+    )  # fmt: skip
+    keeper = url_of(managed, database, "keeper")
+    asked = asyncio.run(administrators_part(keeper))
+    assert asked == [
+        "GRANT memory_client TO keeper WITH INHERIT TRUE;",
+        "GRANT memory_worker TO keeper WITH INHERIT TRUE;",
+    ]
+    administrate(managed, database, *asked)
+    asyncio.run(migrate(keeper))
+    asyncio.run(check(keeper))
+
+
 def test_an_owner_of_the_database_who_may_make_roles_needs_nobody(
     managed: Cluster, database: str
 ) -> None:

@@ -64,7 +64,7 @@ WHERE rolname IN ('memory_client', 'memory_worker', 'memory_backup')
 -- a member of memory_backup.
 -- unscoped: the catalogue belongs to no tenant
 WITH login AS (
-    SELECT rolsuper, rolsuper OR rolcreaterole AS creates,
+    SELECT rolsuper, rolinherit, rolsuper OR rolcreaterole AS creates,
         has_database_privilege(current_database(), 'CREATE') AS extends
     FROM pg_roles WHERE rolname = current_user
 ), roles AS (
@@ -75,10 +75,13 @@ WITH login AS (
     SELECT 1 AS nth, format('CREATE ROLE %%I NOLOGIN;', name) AS statement FROM roles, login
     WHERE oid IS NULL AND NOT creates
     UNION ALL
-    SELECT 2, format('GRANT %%I TO %%I;', name, current_user) FROM roles, login
+    SELECT 2, format('GRANT %%I TO %%I%%s;', name, current_user,
+        CASE WHEN NOT rolinherit OR pg_has_role(oid, 'SET') THEN ' WITH INHERIT TRUE' END)
+    FROM roles, login
     WHERE name <> 'memory_backup' AND NOT CASE
         WHEN oid IS NULL THEN creates
-        ELSE pg_has_role(oid, 'SET') OR pg_has_role(oid, 'USAGE WITH ADMIN OPTION') END
+        WHEN pg_has_role(oid, 'SET') THEN pg_has_role(oid, 'USAGE')
+        ELSE pg_has_role(oid, 'USAGE WITH ADMIN OPTION') END
     UNION ALL
     SELECT 3, 'CREATE EXTENSION vector;' FROM login
     WHERE NOT rolsuper AND NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')
