@@ -23,7 +23,8 @@ class Fault:
 
     status, headers, code, param, message: an error; finish, refusal: what the answer says of
     itself; wrap: what becomes of the answer's text before it is sent; moved: it is sent as the
-    model's reasoning; body: sent in place of a completion; seconds: before it answers; hang: never.
+    model's reasoning; body: sent in place of a completion or an error; seconds: before it answers;
+    hang: never.
     """
 
     status: int = 200
@@ -130,7 +131,7 @@ def _handler(chat: Chat) -> type[BaseHTTPRequestHandler]:
             if fault.hang:
                 return
             if fault.status != 200:
-                self.send(fault.status, _error(fault), fault.headers)
+                self.send(fault.status, fault.body or _error(fault), fault.headers)
             else:
                 self.send(200, fault.body or _completion(chat, fault, asked), {})
 

@@ -289,6 +289,11 @@ class TestRefusedParameters:
         [
             (Fault(422, message='{"loc": ["body", "temperature"]}'), "without temperature"),
             (Fault(400, param="temperature"), "without temperature"),
+            (Fault(400, body={"error": "no temperature, please"}), "without temperature"),
+            (
+                Fault(422, body={"detail": [{"loc": ["body", "temperature"]}]}),
+                "without temperature",
+            ),
             (Fault(400, message="'max_tokens' is too large: 4096"), "with max_completion_tokens"),
             (Fault(500, message="failed to parse grammar"), "with json_schema without limits"),
             (Fault(501, message="response_format: no"), "with json_schema without limits"),

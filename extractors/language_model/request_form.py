@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from extractors.language_model.server_errors import words
+
 if TYPE_CHECKING:
     from openai import APIStatusError
 
@@ -88,7 +90,7 @@ class RequestForm:
 
     def without(self, error: "APIStatusError") -> "RequestForm | None":
         """Returns the form to try after an error; None if the error names no parameter of it."""
-        told = f"{error.param or ''} {error.message}"[:_READ]
+        told = f"{error.param or ''} {words(error)}"[:_READ]
         if error.status_code in REFUSING:
             return self._without(error.param or "") or self._without(told)
         refused = error.status_code in REFUSING_FORMATS and _FORMAT.search(told)

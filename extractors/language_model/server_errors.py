@@ -3,7 +3,9 @@
 Statuses alone do not tell: 429 is both a rate and an empty account, 503 both loading and overload.
 """
 
+import json
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from extractors.language_model.reasons import Reason
@@ -52,24 +54,35 @@ _BY_STATUS = {
 
 def told(error: "APIStatusError") -> str:
     """Returns the status and the beginning of a server's words."""
-    return f"{error.status_code}: {error.message}"[:LONGEST]
+    return f"{error.status_code}: {words(error)}"[:LONGEST]
+
+
+def words(error: "APIStatusError") -> str:
+    """Returns what a server says: the error's message, and all that it sent where none is in it.
+
+    Some servers send `{"error": "…"}` or `{"detail": …}`, of which the SDK makes no message.
+    """
+    sent = error.body
+    if not sent or (isinstance(sent, Mapping) and sent.get("message")):
+        return error.message
+    return f"{error.message} - {sent if isinstance(sent, str) else json.dumps(sent)}"
 
 
 def limit_too_large(error: "APIStatusError") -> bool:
     """Whether the limit for the answer is too large for what is asked, though not for all else."""
-    return _LIMIT_TOO_LARGE.search(error.message[:_READ]) is not None
+    return _LIMIT_TOO_LARGE.search(words(error)[:_READ]) is not None
 
 
 def reason_of(error: "APIStatusError") -> Reason:
     """Returns the reason that an error stands for."""
     status = error.status_code
-    said = f"{error.code or ''} {error.type or ''} {error.message}"[:_READ]
+    said = f"{error.code or ''} {error.type or ''} {words(error)}"[:_READ]
     if error.code in _FILTERED:
         return Reason.FILTERED
     if status in _REFUSING and _TOO_LONG.search(said):
         return Reason.UNSUPPORTED if limit_too_large(error) else Reason.TOO_LONG
-    for named, words, reason in _BY_WORDS:
-        if status == named and words.search(said):
+    for named, pattern, reason in _BY_WORDS:
+        if status == named and pattern.search(said):
             return reason
     other = Reason.OVERLOADED if status >= _SERVER_ERROR else Reason.UNSUPPORTED
     return _BY_STATUS.get(status, other)
