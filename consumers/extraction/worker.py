@@ -158,7 +158,7 @@ class Worker:
 
     async def _follow(self, leases: Leases, heard: Wakeups) -> None:
         quiet, trouble, woken = self._settings.debounce, 0, False
-        loop = f"users {id(anyio.get_current_task()):x}"
+        loop = f"users {anyio.get_current_task().id:x}"
         while True:
             self.health.beat(loop, within=USER_SECONDS)
             expected = heard.expected()
