@@ -95,11 +95,7 @@ def create(settings: Settings) -> Episodes:
 
 def _spoken(interaction: Interaction) -> bool:
     message = interaction.kind is InteractionKind.MESSAGE and interaction.role is not Role.SYSTEM
-    return (
-        message
-        and bool(interaction.content)
-        and explicit_memories.PAYLOAD_KEY not in interaction.payload
-    )
+    return message and bool(interaction.content) and not explicit_memories.asks(interaction)
 
 
 def grouped(messages: Sequence[Interaction]) -> list[list[Interaction]]:

@@ -61,9 +61,7 @@ def stated(interaction: Interaction) -> Iterator[Candidate]:
     """Yields the statements of one message; none unless a person said it."""
     if interaction.kind is not InteractionKind.MESSAGE or interaction.role is not Role.USER:
         return
-    if (
-        explicit_memories.PAYLOAD_KEY in interaction.payload
-    ):  # it spells out itself what to remember
+    if explicit_memories.asks(interaction):  # it spells out itself what to remember
         return
     for found in read(interaction.content, interaction.actor):
         yield _candidate(found, interaction)

@@ -35,7 +35,9 @@
     │   │   └── BusLoginRefused     retriable: also a BusUnavailable
     │   └── EmbeddedServerFailed
     ├── StoreUnavailable            retriable: the database cannot be reached now
+    │   ├── StoreExhausted          retriable: the server lacks disk, memory or connections
     │   ├── LockTimeout             retriable
+    │   ├── StatementTimeout        retriable
     │   └── PoolExhausted           retriable: all connections of this process are in use
     ├── BusUnavailable              retriable: not acknowledged; the messages may be on the bus
     ├── NotApplied                  retriable: on the bus, but not in the log in time
@@ -214,8 +216,16 @@ class LoginRefused(ConfigurationError, StoreUnavailable):
     """
 
 
+class StoreExhausted(StoreUnavailable):
+    """The database server lacks disk space, memory or connections."""
+
+
 class LockTimeout(StoreUnavailable):
     """A lock was not free in time; nothing was changed."""
+
+
+class StatementTimeout(StoreUnavailable):
+    """A statement took longer than MEMORY_STATEMENT_TIMEOUT, or was cancelled; nothing changed."""
 
 
 class PoolExhausted(StoreUnavailable):

@@ -4,6 +4,7 @@
 truth and replay derives the same memory again.
 """
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,19 @@ PAYLOAD_KEY = "remember"
 PROVENANCE = Provenance(extractor="explicit", extractor_version="1")
 SESSION = "remembered"
 """The session of `remember()` when its scope names none."""
+
+MAX_ATTRIBUTE_CHARACTERS = 200
+MAX_VALUE_CHARACTERS = 2_000
+MAX_CONTEXT_CHARACTERS = 1_000
+LIMITS = {
+    "attribute": MAX_ATTRIBUTE_CHARACTERS,
+    "value": MAX_VALUE_CHARACTERS,
+    "context": MAX_CONTEXT_CHARACTERS,
+}
+"""The most characters of each text of `remember()`, besides the memory's own text."""
+
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = _brief.maxlong = 80
 
 
 def payload(
@@ -28,12 +42,9 @@ def payload(
     """Returns the payload of an interaction that asks for a memory.
 
     Raises:
-        InvalidInput: a value without its attribute, or an importance outside 0 to 1.
+        InvalidInput: a value without its attribute, a text over its limit, an importance outside 0
+            to 1, or an argument of another type.
     """
-    if attribute is None and (value is not None or single_valued):
-        raise InvalidInput(f"value {value!r} needs the attribute it belongs to")
-    if not 0 <= importance <= 1:
-        raise InvalidInput(f"importance must be 0 to 1, got {importance!r}")
     wanted = {
         "kind": kind.value,
         "attribute": attribute,
@@ -42,15 +53,45 @@ def payload(
         "single_valued": single_valued,
         "importance": importance,
     }
+    if fault := _fault(wanted):
+        raise InvalidInput(fault)
     return {PAYLOAD_KEY: {k: v for k, v in wanted.items() if v is not None}}
+
+
+def _fault(wanted: Mapping[str, Any]) -> str | None:
+    """What keeps a memory from being asked for in these words; None if nothing does."""
+    for name, most in LIMITS.items():
+        text = wanted.get(name)
+        if text is not None and not isinstance(text, str):
+            return f"{name} must be text, got {_brief.repr(text)}"
+        if text is not None and len(text) > most:
+            return f"{name} has {len(text):,} characters, the limit is {most:,}"
+    single_valued, importance = wanted.get("single_valued", False), wanted.get("importance", 0.8)
+    if not isinstance(single_valued, bool):
+        return f"single_valued must be true or false, got {_brief.repr(single_valued)}"
+    number = isinstance(importance, int | float) and not isinstance(importance, bool)
+    if not number or not 0 <= importance <= 1:
+        return f"importance must be 0 to 1, got {_brief.repr(importance)}"
+    value = wanted.get("value")
+    if wanted.get("attribute") is None and (value is not None or single_valued):
+        return f"value {_brief.repr(value)} needs the attribute it belongs to"
+    return None
+
+
+def asks(interaction: Interaction) -> bool:
+    """Returns whether an interaction asks for a memory; a malformed request is a plain message."""
+    wanted = interaction.payload.get(PAYLOAD_KEY)
+    if not isinstance(wanted, Mapping) or not interaction.content:
+        return False
+    known = isinstance(kind := wanted.get("kind", MemoryKind.FACT), str) and kind in set(MemoryKind)
+    return known and _fault(wanted) is None
 
 
 def candidate_of(interaction: Interaction) -> Candidate | None:
     """Returns the memory that an interaction asks for, or None."""
-    wanted = interaction.payload.get(PAYLOAD_KEY)
-    if not isinstance(wanted, Mapping) or not interaction.content:
+    if not asks(interaction):
         return None
-    text = interaction.content
+    wanted, text = interaction.payload[PAYLOAD_KEY], interaction.content
     evidence = Evidence(interaction.id, text, 0, len(text), interaction.occurred_at)
     return Candidate(
         kind=MemoryKind(wanted.get("kind", MemoryKind.FACT)),
@@ -60,6 +101,6 @@ def candidate_of(interaction: Interaction) -> Candidate | None:
         attribute=wanted.get("attribute"),
         value=wanted.get("value"),
         context=wanted.get("context"),
-        single_valued=bool(wanted.get("single_valued", False)),
+        single_valued=wanted.get("single_valued", False),
         importance=float(wanted.get("importance", 0.8)),
     )

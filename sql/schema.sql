@@ -116,7 +116,7 @@ CREATE TABLE users (
     recorded_at timestamptz,
     -- Extraction is wanted from then on; NULL: nothing is new.
     due_at timestamptz,
-    -- All that waits for extraction is imported history.
+    -- All that waits for extraction is imported history or failed before: others come first.
     backfill boolean NOT NULL DEFAULT false,
     -- The position up to which extraction has come.
     extracted bigint NOT NULL DEFAULT 0,
@@ -403,13 +403,15 @@ ALTER TABLE memories ALTER COLUMN contested SET STATISTICS 0;
 -- What recall scans: one user's current beliefs, exactly. There is no index over vectors or lexemes
 -- on purpose; see docs/design.md.
 CREATE INDEX memories_current ON memories USING btree (tenant_id, user_id, generation, memory_id) WHERE ((believed_to IS NULL) AND (archived_at IS NULL));
--- The same belief is never believed twice at once.
-CREATE UNIQUE INDEX memories_one_belief ON memories USING btree (tenant_id, user_id, generation, belief_key, valid_from, COALESCE(value, ''::text)) WHERE (believed_to IS NULL);
+-- The same belief is never believed twice at once. A digest of the value, since an index row has to
+-- fit a page.
+CREATE UNIQUE INDEX memories_one_belief ON memories USING btree (tenant_id, user_id, generation, belief_key, valid_from, text_digest(COALESCE(value, ''::text))) WHERE (believed_to IS NULL);
 -- What promotion counts, attribute by attribute. Longer attributes are not promoted: an index row
 -- has to fit a page.
 CREATE INDEX memories_promotable ON memories USING btree (tenant_id, generation, attribute, user_id) WHERE ((believed_to IS NULL) AND (archived_at IS NULL) AND (subject IS NULL) AND (agent_id IS NULL) AND (value IS NOT NULL) AND (length(attribute) <= 100));
--- Names to keep out of the collective tier.
-CREATE INDEX memories_subjects ON memories USING btree (tenant_id, subject) WHERE (subject IS NOT NULL);
+-- Names to keep out of the collective tier. Longer subjects are no names: an index row has to fit a
+-- page.
+CREATE INDEX memories_subjects ON memories USING btree (tenant_id, subject) WHERE ((subject IS NOT NULL) AND (length(subject) <= 200));
 ALTER TABLE memories ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY backup ON memories FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON memories TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
@@ -1981,3 +1983,13 @@ BEGIN
 END $function$;
 REVOKE EXECUTE ON FUNCTION table_digest FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION table_digest TO memory_backup;
+
+-- ======== index any text
+
+-- The SHA-256 of a text. In the database because an index needs it, and immutable since the
+-- encoding is always named.
+CREATE FUNCTION text_digest(content text)
+ RETURNS bytea
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$ SELECT sha256(convert_to(content, 'UTF8')) $function$;

@@ -24,6 +24,7 @@ from memory.errors import (
     LockTimeout,
     NewerSchema,
     NotMigrated,
+    StatementTimeout,
     StoreUnavailable,
 )
 from memory.models import Memory, Recall, Receipt, Scope
@@ -289,7 +290,7 @@ class TestTrouble:
             client.record(ANA, "Hello.")
             with superuser.transaction():
                 superuser.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
-                with pytest.raises(LockTimeout, match="statement timeout"):
+                with pytest.raises(StatementTimeout, match="statement timeout"):
                     client.position(ANA)
             assert client.position(ANA).recorded == 1
 

@@ -5,7 +5,8 @@ commits with the memories it made.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -29,13 +30,15 @@ from memory.beliefs.assertions import Assertion
 from memory.beliefs.long_term import Committed, LongTerm, seal
 from memory.beliefs.planning import CompleteSet, Plan
 from memory.beliefs.rows import memory_of
-from memory.database import Database
+from memory.database import Database, Transaction
 from memory.database.pipeline import Params
 from memory.errors import (
     ConcurrentWrite,
     ConfigurationError,
     ExperientialMemoryError,
     ExtractionWaits,
+    LockTimeout,
+    StatementTimeout,
 )
 from memory.language.text import RollingSummary, spoken_lines
 from memory.log.interactions import fallen_out
@@ -45,8 +48,11 @@ from memory.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500
+BATCH = 100
 """Interactions of one session that are extracted and committed together."""
+
+LOCK_SECONDS = 2.0
+"""How long a commit waits for a lock: whoever holds it must not stop the users that come next."""
 
 SUMMARY_TOKENS = 200
 """The size of an open session's rolling summary."""
@@ -267,7 +273,7 @@ class Derivation:
             )
             return _Attempt(done=False, retry=wait.seconds)
         except Exception as error:
-            if _is_trouble(error):
+            if is_trouble(error):
                 raise
             with logs.about(trace=await self._trace_id(scope)):
                 logger.exception(
@@ -295,6 +301,13 @@ class Derivation:
         rows = await self._database.fetch(scope, "log.newest_trace", session)
         return logs.trace_id(rows[0]["traceparent"]) if rows else None
 
+    @asynccontextmanager
+    async def _committing(self, lease: Lease) -> AsyncIterator[Transaction]:
+        """A transaction for the leased user that waits for locks only briefly."""
+        async with self._database.transaction(lease.scope) as transaction:
+            await transaction.fetch("scope.bound_waiting", {"timeout": f"{LOCK_SECONDS}s"})
+            yield transaction
+
     async def _extract_session(
         self, lease: Lease, scope: Scope, due: Due, between: Between
     ) -> None:
@@ -311,11 +324,12 @@ class Derivation:
             through = max(through, read[-1].ordinal if read else 0)
             page = Page(look_back, read, through, after < due.reread_through, after)
             fallback = await self._commit_page(lease, scope, page, due, fallback)
-            await between(len(read))
             look_back = [*look_back, *read][-LOOK_BACK:]
             after = through
-        self._done.sessions += 1
-        self._done.fallbacks += fallback is not None
+            if after >= due.length:
+                self._done.sessions += 1
+                self._done.fallbacks += fallback is not None
+            await between(len(read))
 
     async def _commit_page(
         self,
@@ -348,7 +362,7 @@ class Derivation:
         keys = {"tenant": scope.tenant, "user": scope.user}
         live = self._generation.state is State.LIVE
         rolled = await self._rolled(scope, page.through) if live else []
-        async with self._database.transaction(lease.scope) as transaction:
+        async with self._committing(lease) as transaction:
             committed = await self._long_term.commit(transaction, plan, vectors, lease.token)
             await transaction.fetch_all(
                 [
@@ -467,7 +481,7 @@ class Derivation:
     async def _commit(self, lease: Lease, plan: Plan) -> None:
         vectors = await self._long_term.embed(plan)
         await self._long_term.embedder_id()
-        async with self._database.transaction(lease.scope) as transaction:
+        async with self._committing(lease) as transaction:
             committed = await self._long_term.commit(transaction, plan, vectors, lease.token)
         self._done.count(committed, [row["extractor"] for row in plan.memories.values()])
 
@@ -510,16 +524,16 @@ def remaining(
     return FallbackReading(first, last, kept[0].reason)
 
 
-def _is_trouble(error: Exception) -> bool:
-    """Whether an error is not the fault of the session that was being read.
+def is_trouble(error: Exception) -> bool:
+    """Whether an error means that a server is away or this installation has to change.
 
-    A statement that the store refuses under the user's own lock is the session's fault: nobody else
-    writes then.
+    Everything else is the fault of what was being read, and uses up its attempts: also what the
+    store refuses or does not finish in time under the user's own lock.
     """
     if isinstance(error, ConfigurationError):
         return True
     ours = isinstance(error, ExperientialMemoryError) and error.retriable
-    return ours and not isinstance(error, ConcurrentWrite)
+    return ours and not isinstance(error, ConcurrentWrite | LockTimeout | StatementTimeout)
 
 
 def learned_after(assertions: Sequence[Assertion], moment: datetime | None) -> list[Assertion]:

@@ -13,12 +13,13 @@ from time import monotonic
 
 import anyio
 
-from consumers.extraction.derivation import Derivation, ExtractionReport
+from consumers.extraction.derivation import Derivation, ExtractionReport, Yielded, is_trouble
 from consumers.extraction.leases import (
     FIRST_RETRY,
     Lease,
     Leases,
     UserFilter,
+    fail,
 )
 from consumers.generations.registry import Generation, followed_generations
 from consumers.runtime import logs, wakeups
@@ -36,6 +37,8 @@ from memory.errors import (
     ConfigurationError,
     ExperientialMemoryError,
     LeaseLost,
+    LockTimeout,
+    StatementTimeout,
     StoreUnavailable,
 )
 from memory.settings import Settings
@@ -57,6 +60,9 @@ TICK_SECONDS, LATE_SECONDS = 1.0, 60.0
 
 USER_SECONDS = 900.0
 """How long a worker may take from one commit of a user to the next: a model may be slow."""
+
+TURN_SECONDS = 2.0
+"""After this long, a user with more to extract goes to the end of the line at its next commit."""
 
 LEAST_PAUSE = 0.05
 """Seconds between two looks for work: a due user may be locked by its own writer."""
@@ -194,9 +200,14 @@ class Worker:
             # Nothing was committed that was not ours to commit; who holds the user now goes on.
             logger.info("user %r: %s", lease.scope.user, error)
             await leases.release(lease, 0.0)
-        except ExperientialMemoryError:
-            await leases.release(lease, FIRST_RETRY)
-            raise
+        except Yielded:
+            await leases.release(lease, 0.0)
+        except ExperientialMemoryError as error:
+            if is_trouble(error):
+                await leases.release(lease, FIRST_RETRY)
+                raise
+            with logs.about(tenant=lease.scope.tenant):
+                await self._refused(leases, lease, error)
         except BaseException:  # this process is being stopped
             await leases.release_now(lease)
             raise
@@ -205,9 +216,28 @@ class Worker:
         self.done.users += 1
         self._progress(self.done)
 
+    async def _refused(self, leases: Leases, lease: Lease, error: ExperientialMemoryError) -> None:
+        """Counts an attempt at a user whose work failed outside any session; others go on."""
+        logger.warning("user %r: %s", lease.scope.user, error, extra={"event": "user_failed"})
+        self.done.failures += 1
+        live, *_ = await followed_generations(self.database)
+        try:
+            await fail(
+                self.database, self._settings, lease, generation=live.id, session=None, error=error
+            )
+            await leases.release(lease)
+        except (LeaseLost, LockTimeout, StatementTimeout) as still:
+            logger.warning("user %r: %s", lease.scope.user, still)  # its lease runs out
+
     async def _extract_user(self, lease: Lease) -> None:
         live, *shadows = await followed_generations(self.database)
-        await self.derivation(live, self.done).user(lease)
+        ends = monotonic() + TURN_SECONDS
+
+        async def between(_: int) -> None:
+            if monotonic() > ends:
+                raise Yielded
+
+        await self.derivation(live, self.done).user(lease, between)
         for shadow in shadows:
             await self._follow_beside(lease, shadow)
 

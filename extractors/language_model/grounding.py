@@ -200,7 +200,7 @@ def by_person(turn: Interaction) -> bool:
     return (
         turn.kind is InteractionKind.MESSAGE
         and turn.role is Role.USER
-        and explicit_memories.PAYLOAD_KEY not in turn.payload
+        and not explicit_memories.asks(turn)
     )
 
 

@@ -36,7 +36,9 @@ from memory.errors import (
     NotMigrated,
     PoolExhausted,
     ReadOnlyStore,
+    StatementTimeout,
     StoreError,
+    StoreExhausted,
     StoreUnavailable,
     UnsupportedPooler,
     WrongDimension,
@@ -44,29 +46,27 @@ from memory.errors import (
 from memory.models import Scope
 from memory.settings import APP_NAME, Settings
 
-_TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[ExperientialMemoryError]], ...] = (
-    # First match wins, so the narrow classes stand before those they derive from.
-    (errors.LockNotAvailable, LockTimeout),
-    (errors.QueryCanceled, LockTimeout),
-    (errors.SerializationFailure, ConcurrentWrite),
-    (errors.DeadlockDetected, ConcurrentWrite),
-    (errors.UniqueViolation, ConcurrentWrite),
-    (errors.InvalidSchemaName, NotMigrated),
-    (errors.UndefinedTable, NotMigrated),
-    (errors.UndefinedFunction, NotMigrated),
-    (errors.IdleInTransactionSessionTimeout, StoreUnavailable),
-    (errors.InsufficientPrivilege, ConfigurationError),
-    (errors.InvalidPassword, LoginRefused),
-    (errors.InvalidCatalogName, ConfigurationError),
-    (errors.DuplicatePreparedStatement, UnsupportedPooler),
-    (errors.InvalidSqlStatementName, UnsupportedPooler),
-    (errors.ReadOnlySqlTransaction, ReadOnlyStore),
-    (psycopg.OperationalError, StoreUnavailable),
-    (psycopg.InterfaceError, StoreUnavailable),
-)
-
-_OF_ANOTHER_CLIENT = (errors.DuplicatePreparedStatement, errors.InvalidSqlStatementName)
-"""What a pooler lets through that hands on connections together with their prepared statements."""
+_TRANSLATIONS: dict[str, type[ExperientialMemoryError]] = {
+    # By SQLSTATE, or by its class: its first two characters.
+    "08": StoreUnavailable,
+    "23505": ConcurrentWrite,
+    "25006": ReadOnlyStore,
+    "25P03": StoreUnavailable,  # idle in a transaction for too long
+    "25P04": StoreUnavailable,
+    "26000": UnsupportedPooler,  # no such prepared statement
+    "28": LoginRefused,
+    "3D000": ConfigurationError,
+    "3F000": NotMigrated,
+    "40": ConcurrentWrite,
+    "42501": ConfigurationError,
+    "42883": NotMigrated,
+    "42P01": NotMigrated,
+    "42P05": UnsupportedPooler,  # a prepared statement of that name exists
+    "53": StoreExhausted,
+    "55P03": LockTimeout,
+    "57": StoreUnavailable,
+    "57014": StatementTimeout,
+}
 
 _POOLER_NEEDED = (
     "the pooler does not keep the prepared statements of its clients apart; use PgBouncer 1.21 or"
@@ -128,14 +128,21 @@ def _translate(error: psycopg.Error) -> ExperientialMemoryError:
     message = str(error).strip() or type(error).__name__
     if isinstance(error, errors.DataException) and "different halfvec dimensions" in message:
         return WrongDimension(message)
-    if isinstance(error, _OF_ANOTHER_CLIENT):
+    ours = _meaning(error)
+    if ours is UnsupportedPooler:
         message = f"{message}: {_POOLER_NEEDED}"
-    if isinstance(error, errors.ReadOnlySqlTransaction):
+    if ours is ReadOnlyStore:
         message = f"{message.splitlines()[0]}: {_PRIMARY_NEEDED}"
-    for theirs, ours in _TRANSLATIONS:
-        if isinstance(error, theirs):
-            return ours(message)
-    return StoreError(message)
+    return ours(message)
+
+
+def _meaning(error: psycopg.Error) -> type[ExperientialMemoryError]:
+    """The class of ours for an error; one without SQLSTATE was not sent by the server."""
+    if error.sqlstate is None:
+        cut_off = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        return StoreUnavailable if cut_off else StoreError
+    by_class = _TRANSLATIONS.get(error.sqlstate[:2], StoreError)
+    return _TRANSLATIONS.get(error.sqlstate, by_class)
 
 
 def connection_options(url: str, application_name: str = APP_NAME) -> dict[str, Any]:
@@ -275,9 +282,9 @@ async def _tried(connection: Connection, timeout: float) -> None:
 
 
 def _of_a_connection(error: StoreUnavailable) -> bool:
-    """Whether a connection broke, rather than a lock or a connection not being free in time."""
-    other = isinstance(error.__cause__, PoolTimeout | ConcurrentWrite)
-    return not (isinstance(error, LockTimeout) or other)
+    """Whether a connection broke, rather than something not being free or done in time."""
+    in_time = isinstance(error, LockTimeout | StatementTimeout)
+    return not (in_time or isinstance(error.__cause__, PoolTimeout | ConcurrentWrite))
 
 
 async def _pooled(connection: Connection) -> bool:

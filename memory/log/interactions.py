@@ -18,7 +18,7 @@ from memory.errors import ConcurrentWrite, ForgottenId, InteractionConflict, Inv
 from memory.language.text import turn_tokens
 from memory.log import envelope
 from memory.log.envelope import Incoming
-from memory.log.plain_json import plain_object
+from memory.log.plain_json import check_size, plain_object, shown
 from memory.log.rows import append_one_params, append_params, interaction_of
 from memory.log.trace_context import NO_TRACE, Trace
 from memory.models import Interaction, Receipt, Scope
@@ -30,6 +30,9 @@ WINDOW_LIMIT = 200
 """Interactions that working memory looks back over, however few tokens they have.
 It looks back over five times as many while the rolling summary is behind.
 """
+
+MAX_KEY_BYTES = 200
+"""The limit of a key of task state in UTF-8: it and three names of 200 characters fit an index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +160,13 @@ class Log:
         """Sets one key of the session's task state to any JSON value.
 
         Raises:
-            InvalidInput: an empty key, or a value that is not JSON or over a payload's limits.
+            InvalidInput: an empty key or one over MAX_KEY_BYTES, or a value that is not JSON or
+                over a payload's limits.
         """
-        if not key:
-            raise InvalidInput(f"a key of task state must not be empty, got {key!r}")
+        if not isinstance(key, str) or not key:
+            raise InvalidInput(f"a key of task state must be text, not empty, got {shown(key)}")
         plain = plain_object({key: value}, "state")
+        check_size(f"state key {shown(key)}", len(key.encode()), MAX_KEY_BYTES)
         params = {"session": scope.require_session(), "key": key, "value": Jsonb(plain[key])}
         await self._database.fetch(scope, "log.set_state", params)
 

@@ -227,10 +227,12 @@ WITH RECURSIVE actors AS (
     FROM actors WHERE actors.actor IS NOT NULL
 ), subjects AS (
     (SELECT subject FROM memories WHERE tenant_id = %(tenant)s AND subject IS NOT NULL
+         AND length(subject) <= 200
      ORDER BY subject LIMIT 1)
     UNION ALL
     SELECT (SELECT m.subject FROM memories m
             WHERE m.tenant_id = %(tenant)s AND m.subject > subjects.subject
+                AND length(m.subject) <= 200
             ORDER BY m.subject LIMIT 1)
     FROM subjects WHERE subjects.subject IS NOT NULL
 ), written AS (

@@ -153,9 +153,11 @@ RETURNING lease_token
 -- release --
 -- Releases a user, if the lease still holds. The user is extracted up to `position` unless
 -- something is left to retry. It is due again if more came, if someone asked for it since `due`,
--- after `retry` seconds, or when the first failed session may be retried.
+-- after `retry` seconds, or when the first failed session may be retried. A user with nothing but
+-- retries waiting stands back with the backfill, so that failures delay nobody else.
 UPDATE users u
 SET lease_token = NULL, leased_until = NULL,
+    backfill = backfill OR (f.retry_at IS NOT NULL AND position <= %(position)s),
     extracted = CASE WHEN f.behind OR %(retry)s::float8 IS NOT NULL THEN extracted
                      ELSE GREATEST(extracted, %(position)s) END,
     due_at = CASE WHEN position > %(position)s OR due_at > %(due)s THEN now()
