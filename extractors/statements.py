@@ -25,6 +25,7 @@ from extractors.reading.english.claims import (
 )
 from extractors.reading.english.messages import read
 from memory import explicit_memories
+from memory.language.text import beginning
 from memory.models import (
     Candidate,
     Evidence,
@@ -58,12 +59,15 @@ def create(settings: Settings) -> Statements:
 
 
 def stated(interaction: Interaction) -> Iterator[Candidate]:
-    """Yields the statements of one message; none unless a person said it."""
+    """Yields the statements of one message; none unless a person said it.
+
+    It reads the first `MAX_READ_CHARACTERS`, up to the last sentence that ends there.
+    """
     if interaction.kind is not InteractionKind.MESSAGE or interaction.role is not Role.USER:
         return
     if explicit_memories.asks(interaction):  # it spells out itself what to remember
         return
-    for found in read(interaction.content, interaction.actor):
+    for found in read(beginning(interaction.content), interaction.actor):
         yield _candidate(found, interaction)
 
 
@@ -98,7 +102,14 @@ def _own_times(claim: Claim, mentions: list[Mention]) -> list[Mention]:
     if claim.aspect is not Aspect.EVENT:
         return mentions
     text = claim.times or claim.text
-    return [m for m in mentions if m.relative or not _OF_SOMETHING.search(text, 0, m.start)]
+    return [m for m in mentions if m.relative or not _of_something(text, m.start)]
+
+
+def _of_something(text: str, at: int) -> bool:
+    return bool(_OF_SOMETHING.search(text, max(0, at - _OF_SOMETHING_REACH), at))
+
+
+_OF_SOMETHING_REACH = 100  # characters
 
 
 _OF_SOMETHING = re.compile(

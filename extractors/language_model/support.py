@@ -6,9 +6,11 @@ nothing in texts they do not know.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 
 from extractors.language_model.grounding import (
     STEM,
@@ -22,6 +24,9 @@ from extractors.reading.date_rules import MONTHS, NUMBERS, WEEKDAYS
 from extractors.reading.dates import Leaning, Mention, resolve
 from extractors.reading.english.lexicon import KIN, any_of
 from memory.models import Memory
+
+LONGEST_CHECKED = 2_000
+"""Characters of a proposal whose numbers and dates are checked; a longer one is refused."""
 
 FEW, SHARE = 4, 0.3
 """The least share of content words that has to be said, there or beside, in a text with more than
@@ -157,10 +162,15 @@ def _numbers(text: str, words: dict[str, int]) -> set[float]:
 
 
 def counted(text: str, quoted: Quoted) -> bool:
-    """Returns whether every number and date of `text` was said, or follows from a date that was."""
+    """Returns whether every number and date of `text` was said, or follows from a date that was.
+
+    A text over `LONGEST_CHECKED` characters is not read: it is no one claim.
+    """
+    if len(text) > LONGEST_CHECKED:
+        return False
     said_at = quoted.words[-1][1]
     heard = [*quoted.words, (quoted.around, said_at)]
-    meant = [mention for words, at in heard for mention in _mentions(words, at)]
+    meant = _stretches(mention for words, at in heard for mention in _mentions(words, at))
     spoken = {name.lower() for name in _DATES.findall(quoted.around)}
     left = text
     for mention in _mentions(text, said_at):
@@ -169,11 +179,27 @@ def counted(text: str, quoted: Quoted) -> bool:
         if not (
             mention.begins <= said_at < mention.ends
             or (mention.relative and named & spoken)
-            or any(mention.begins < m.ends and m.begins < mention.ends for m in meant)
+            or _overlaps(mention, meant)
         ):
             return False
         left = left.replace(written, " ")
     return _numbers(left, _WRITTEN) - {1.0} <= _numbers(quoted.text, _LOOSE)
+
+
+def _stretches(mentions: Iterable[Mention]) -> list[tuple[datetime, datetime]]:
+    """The times that mentions cover, in order, without overlaps."""
+    covered: list[tuple[datetime, datetime]] = []
+    for begins, ends in sorted({(m.begins, m.ends) for m in mentions}):
+        if covered and begins <= covered[-1][1]:
+            covered[-1] = covered[-1][0], max(ends, covered[-1][1])
+        else:
+            covered.append((begins, ends))
+    return covered
+
+
+def _overlaps(mention: Mention, covered: Sequence[tuple[datetime, datetime]]) -> bool:
+    last = bisect_left(covered, mention.ends, key=itemgetter(0))  # the first that begins later
+    return last > 0 and mention.begins < covered[last - 1][1]
 
 
 def _mentions(text: str, said_at: datetime) -> list[Mention]:

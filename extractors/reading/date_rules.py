@@ -272,7 +272,8 @@ def _calendar_unit(match: re.Match[str], asked: Asked) -> Days | None:
 
 def _weekday(match: re.Match[str], asked: Asked) -> Days | None:
     text = match.string
-    if _OTHER_END.match(text, match.end()) or _OTHER_START.search(text, 0, match.start()):
+    before = max(0, match.start() - _RANGE_CHARACTERS)
+    if _OTHER_END.match(text, match.end()) or _OTHER_START.search(text, before, match.start()):
         return None  # "Monday to Friday" is every week
     names = [name.lower()[:3] for name in WEEKDAYS]
     wanted, today = names.index(match["weekday"].lower()[:3]), asked.today.weekday()
@@ -289,6 +290,7 @@ def _weekday(match: re.Match[str], asked: Asked) -> Days | None:
     return one_day(asked.today + timedelta(days=step), relative=True)
 
 
+_RANGE_CHARACTERS = 24  # of `_OTHER_START`, at most
 _DAY_NAME = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
 _OTHER_END = re.compile(rf"\s?(?:-|\u2013|to|through|and)\s?{_DAY_NAME}", re.IGNORECASE)
 _OTHER_START = re.compile(rf"{_DAY_NAME}\s?(?:-|\u2013|to|through|and)\s?\Z", re.IGNORECASE)

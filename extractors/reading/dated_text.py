@@ -8,10 +8,12 @@ from extractors.reading.dates import Grain, Mention
 
 def with_dates(text: str, mentions: Sequence[Mention]) -> str:
     """Returns `text` with the date after each time that only the moment of speaking explains."""
-    for mention in reversed(mentions):
+    parts, done = [], 0
+    for mention in mentions:
         if mention.relative and mention.grain is not Grain.SPAN:
-            text = f"{text[: mention.end]} ({mention}){text[mention.end :]}"
-    return text
+            parts += [text[done : mention.end], f" ({mention})"]
+            done = mention.end
+    return "".join([*parts, text[done:]])
 
 
 def when_payload(mentions: Sequence[Mention]) -> dict[str, object]:

@@ -5,7 +5,6 @@ northern hemisphere: spring is March to May, and a winter is named by the year i
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
@@ -90,10 +89,15 @@ def resolve(text: str, said_at: datetime, leaning: Leaning = Leaning.NEAREST) ->
     text = text.translate(_TYPOGRAPHIC)
     asked = Asked(said_at.date(), leaning)
     found: list[Mention] = []
+    taken = bytearray(len(text))
     for pattern, read in RULES:
         for match in pattern.finditer(text):
-            if not any(m.start < match.end() and match.start() < m.end for m in found):
-                found += _mentioned(match, read, asked, said_at)
+            start, end = match.span()
+            if taken.find(1, start, end) < 0 and (
+                mention := _mentioned(match, read, asked, said_at)
+            ):
+                found.append(mention)
+                taken[start:end] = b"\1" * (end - start)
     return sorted(found, key=lambda m: m.start)
 
 
@@ -118,16 +122,16 @@ def weekday_in_words(day: date) -> str:
 
 def _mentioned(
     match: re.Match[str], read: Reader, asked: Asked, said_at: datetime
-) -> Iterator[Mention]:
+) -> Mention | None:
     try:
         days = read(match, asked)
         if days is None or days.last < days.first:
-            return
+            return None
         begins = _midnight(days.first, said_at)
         ends = _midnight(days.last + timedelta(days=1), said_at)
     except (ValueError, OverflowError):  # no such day: 30 February, or beyond the calendar
-        return
-    yield Mention(match.start(), match.end(), begins, ends, days.grain, days.relative)
+        return None
+    return Mention(match.start(), match.end(), begins, ends, days.grain, days.relative)
 
 
 def _midnight(day: date, said_at: datetime) -> datetime:

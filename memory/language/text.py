@@ -16,7 +16,8 @@ from memory.models import Interaction, InteractionKind, Role
 # the full-width marks of Chinese and Japanese need no space. Line ends always end one.
 _FULL_WIDTH = "\u3002\uff01\uff1f"
 _END = re.compile(
-    r"[.!?\u2026]+[\"'\u201d\u2019)\]]*(?=\s|$)" + rf"|[{_FULL_WIDTH}]+[\u300d\u300f\u201d]?|\n+"
+    r"(?<![.!?\u2026])[.!?\u2026]++[\"'\u201d\u2019)\]]*+(?=\s|$)"
+    rf"|[{_FULL_WIDTH}]+[\u300d\u300f\u201d]?|\n+"
 )
 _NEXT = re.compile(r"[ \t]*(\S?)")
 _ABBREVIATION = re.compile(
@@ -24,6 +25,7 @@ _ABBREVIATION = re.compile(
     r"(?:[A-Za-z]|(?:[A-Za-z]\.)+[A-Za-z]|mr|mrs|ms|dr|prof|st|sr|jr|vs|etc|approx|fig|dept|est)$",
     re.IGNORECASE,
 )
+_ABBREVIATION_REACH = 40  # characters
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 _CONTRACTION = re.compile(r"['\u2019](?:s|m|re|ve|ll|d|t)$")
 _FUNCTION_WORDS = """
@@ -56,6 +58,10 @@ NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")
 LENGTH_EXPONENT = 0.8
 """How strongly length counts against a line; 1 would choose by worth per character."""
 
+MAX_READ_CHARACTERS = 50_000
+"""Characters of one message that are read for statements and summaries; the rest stays in its
+episodes."""
+
 CHARACTERS_A_TOKEN = 4
 """The usual estimate for English, wherever tokens are converted to text."""
 
@@ -84,6 +90,15 @@ def folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+def beginning(text: str) -> str:
+    """Returns the part of a message that is read: all of it, or what ends a sentence in time."""
+    if len(text) <= MAX_READ_CHARACTERS:
+        return text
+    half = MAX_READ_CHARACTERS // 2
+    ends = (text.rfind(mark, half, MAX_READ_CHARACTERS) + 1 for mark in ("\n", ". ", "\u3002"))
+    return text[: max(ends) or MAX_READ_CHARACTERS]
+
+
 def sentences(text: str) -> list[tuple[int, int]]:
     """Returns the sentences of `text` as (start, end) in characters, end exclusive, in order.
 
@@ -106,6 +121,7 @@ def _goes_on(text: str, start: int, mark: re.Match[str]) -> bool:
     following = _NEXT.match(text, mark.end())
     if following and following[1].islower():
         return True
+    start = max(start, mark.start() - _ABBREVIATION_REACH)
     return mark[0] == "." and _ABBREVIATION.search(text, start, mark.start()) is not None
 
 
@@ -121,14 +137,23 @@ def content_words(text: str) -> list[str]:
 
     It leaves out English function words, fillers and greetings, and single letters.
     """
-    return [word for word in map(_content_word, _WORD.findall(text)) if word]
+    found = (
+        _known_word(word) if len(word) <= _LONGEST_KNOWN else _content_word(word)
+        for word in _WORD.findall(text)
+    )
+    return [word for word in found if word]
 
 
-@lru_cache(maxsize=50_000)  # most of any text are words that came up before
+_LONGEST_KNOWN = 40  # characters: longer words hardly come again, and fill the memory
+
+
 def _content_word(word: str) -> str:
     """The word as `content_words` returns it; empty if it leaves it out."""
     plain = _CONTRACTION.sub("", word.casefold())
     return plain if len(plain) > 1 and plain not in _STOPWORDS else ""
+
+
+_known_word = lru_cache(maxsize=50_000)(_content_word)  # most words of any text came up before
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +194,7 @@ def spoken_lines(interactions: Iterable[Interaction]) -> list[QuotedLine]:
         for interaction in interactions
         if interaction.kind is InteractionKind.MESSAGE
         and interaction.role in (Role.USER, Role.ASSISTANT)
-        for start, end in sentences(interaction.content)
+        for start, end in sentences(beginning(interaction.content))
     ]
 
 

@@ -51,8 +51,10 @@ class Clause:
 def clauses(sentence: Sentence) -> Iterator[Clause]:
     """Yields the clauses of `sentence` that assert something about the author's own, in order."""
     text, done = sentence.text, 0
+    first = _ASKING.search(text)
+    asked = first.end() if first else len(text)
     for at in _subjects(text):
-        end = clause_end(text, at) if at >= done and _asserted(text, at) else None
+        end = clause_end(text, at) if at >= done and _asserted(text, at, asked) else None
         if end is None or (sentence.asks and _is_the_question(text, at, end)):
             continue
         front = _FRONT.search(text, max(0, at - _FRONT_WINDOW), at)
@@ -172,7 +174,7 @@ _STRONG_BREAK = re.compile(r";|,?\s\bbut\b")
 
 def _subjects(text: str) -> Iterator[int]:
     """Offsets of subjects, and of verbs whose subject "I" is left out."""
-    elided = _ELIDED.match(text)
+    elided = _ELIDED.match(text, 0, _SCOPE)
     if elided:
         lemma, form = inflection(elided["verb"].lower())
         told = Form.PAST in form and Form.LEMMA not in form and Use.EVENT in USES.get(lemma, Use(0))
@@ -191,8 +193,11 @@ def _aside(text: str) -> int:
     return found.start() if found else len(text)
 
 
-def _asserted(text: str, at: int) -> bool:
-    """Whether a main clause begins at `at` that the author asserts."""
+def _asserted(text: str, at: int, asked: int) -> bool:
+    """Whether a main clause begins at `at` that the author asserts.
+
+    `asked` is where the first words of a question end.
+    """
     if not _SUBJECT.match(text, at):
         return not UNREAL.search(text)
     window = max(0, at - _FRONT_WINDOW)
@@ -205,12 +210,15 @@ def _asserted(text: str, at: int) -> bool:
     link = opened["link"] if opened else None
     if link != "so" and _REPORTED.search(scope) and not _BY_SPEAKER.search(scope):
         return False
-    return link not in {"and", "then", "while", "plus"} or not _ASKING.search(text, 0, at)
+    # What only looks like a question because the clause cuts it off is near.
+    asking = asked <= at or _ASKING.search(text, max(0, at - _SCOPE), at)
+    return link not in {"and", "then", "while", "plus"} or not asking
 
 
 def _is_the_question(text: str, at: int, end: int) -> bool:
     """Whether the clause carries the question mark itself; "…, since I live in Rome?" does not."""
-    return not text[end:].strip(" )") and not _EXPLAINS.search(text, 0, at)
+    before = max(0, at - _FRONT_WINDOW)
+    return not text[end:].strip(" )") and not _EXPLAINS.search(text, before, at)
 
 
 # Where a clause ends ------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ _EVENT = any_of(
 )
 _SET = re.compile(
     rf"(?<![\w'])(?P<of>(?:my|our|the)\s(?:[\w'/&+-]+\s){{0,4}}?{_EVENT}(?:\s\d+)?"
-    r"(?:\sfor\s(?:[\w'-]+\s?){1,5}?)?)\s(?P<how>"
+    r"(?:\sfor\s[\w'-]++(?:\s[\w'-]++){0,4}?)?)\s(?P<how>"
     rf"is(?:\snow)?(?:\s{any_of('due scheduled set on in at by planned happening')})?"
     r"|ends?|starts?|begins?|starting|expires?|(?:now\s)?targets?(?:\s\w+){0,2}|takes place"
     rf"|(?:was|has been|got|is)\s(?:now\s)?"

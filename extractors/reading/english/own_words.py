@@ -105,7 +105,7 @@ def _as_placeholders(match: re.Match[str]) -> str:
 
 _SENTENCE_END = re.compile(
     r"(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bMrs)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)(?<!\b[A-Z])"
-    r"[.!?\u2026]+(?=[\s)\"']|\Z)|\n+|[\u2600-\u27bf\U0001f300-\U0001faff]+"
+    r"[.!?\u2026]{1,200}+(?=[\s)\"']|\Z)|\n+|[\u2600-\u27bf\U0001f300-\U0001faff]+"
 )
 _NO_STATEMENT = re.compile(
     r"\byeah,? right\b|\bas if!|\bjust kidding\b|\bj/?k\b|(?<!\S)/s(?!\w)|\U0001f644|\bsarcasm\b",

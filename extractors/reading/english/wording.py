@@ -28,7 +28,7 @@ _HEAD = re.compile(
     re.IGNORECASE,
 )
 _TAIL = re.compile(
-    r"[\s,]+"
+    r"(?<![\s,])[\s,]++"
     + any_of(
         "now right_now currently these_days nowadays at_the_moment so_much very_much a_lot a_bit"
         " too as_well though lately recently anymore already again since by on in at until for ever"
@@ -45,10 +45,21 @@ def normal(text: str) -> str:
     """Returns a value by which beliefs meet: case folded, articles and closing fillers off."""
     value = " ".join(text.split()).strip(_EDGES)
     value = _VOCATIVE.sub("", value)
-    shorter = _HEAD.sub("", value)
-    while (cut := _TAIL.sub("", shorter).strip(_EDGES)) != shorter:
-        shorter = cut
+    shorter = _without_end(_HEAD.sub("", value).strip(_EDGES), _TAIL, _EDGES)
     return (shorter or value).casefold()
+
+
+def _without_end(text: str, ending: re.Pattern[str], edges: str = "") -> str:
+    """`text` without the endings that `ending` matches, one before the other, and their edges."""
+    end = len(text)
+    while found := ending.search(text, max(0, end - _ENDING_CHARACTERS), end):
+        end = found.start()
+        while end and text[end - 1] in edges:
+            end -= 1
+    return text[:end]
+
+
+_ENDING_CHARACTERS = 60  # of one of `_TAIL` or `_LEADING_ON`, at most
 
 
 def slug(text: str) -> str:
@@ -84,10 +95,7 @@ _LEADING_ON = re.compile(
 
 def trimmed(text: str) -> str:
     """Returns `text` without an ending that leads to missing words ("… and see")."""
-    shorter = " ".join(text.split()).rstrip(" ,-")
-    while (cut := _LEADING_ON.sub("", shorter)) != shorter:
-        shorter = cut
-    return shorter
+    return _without_end(" ".join(text.split()).rstrip(" ,-"), _LEADING_ON)
 
 
 # What can be understood by itself -----------------------------------------------------------------
