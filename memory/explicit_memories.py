@@ -26,6 +26,9 @@ LIMITS = {
 }
 """The most characters of each text of `remember()`, besides the memory's own text."""
 
+REQUEST = (*LIMITS, "single_valued", "importance")
+"""The arguments of `remember()` that `payload` checks."""
+
 _brief = reprlib.Repr()
 _brief.maxstring = _brief.maxother = _brief.maxlong = 80
 

@@ -4,6 +4,7 @@ All times are aware; times read back from the store are in UTC.
 """
 
 import json
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from memory.errors import InvalidInput, InvalidScope, NaiveTime
+from memory.errors import InvalidInput, InvalidInteraction, InvalidScope, NaiveTime
 
 MAX_NAME_CHARACTERS = 200
 """The limit for a tenant, user, agent, session, id, actor or source."""
@@ -139,17 +140,40 @@ class Scope:
 
 def _check_name(part: str, value: object) -> None:
     text = value if isinstance(value, str) else ""
-    if not 0 < len(text) <= MAX_NAME_CHARACTERS or "\x00" in text:
+    if not 0 < len(text) <= MAX_NAME_CHARACTERS or fault_of(text):
         raise InvalidScope(
-            f"{part} must be 1 to {MAX_NAME_CHARACTERS} characters without NUL, got {value!r}"
+            f"{part} must be 1 to {MAX_NAME_CHARACTERS} characters without NUL or half a surrogate"
+            f" pair, got {reprlib.repr(value)}"
         )
 
 
+def fault_of(text: str) -> str | None:
+    """Returns why Postgres cannot store `text`, or None if it can."""
+    if "\x00" in text:
+        return f"holds a NUL character at {text.index(chr(0))}"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            return f"holds half of a surrogate pair at {error.start}"
+    return None
+
+
 def aware(moment: datetime, what: str = "time") -> datetime:
-    """Returns `moment` in UTC, or raises NaiveTime if it has no zone."""
+    """Returns `moment` in UTC.
+
+    Raises:
+        NaiveTime: it has no zone.
+        InvalidInteraction: in UTC it lies outside the years 1 to 9999.
+    """
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise NaiveTime(f"{what} needs a time zone, got {moment.isoformat()!r}")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInteraction(
+            f"{what} must lie in the years 1 to 9999 of UTC, got {moment.isoformat()!r}"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,7 +218,7 @@ class TestSessions:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         monkeypatch.setattr(derivation, "BATCH", 2)
-        monkeypatch.setattr(worker_module, "TURN_SECONDS", -1.0)
+        monkeypatch.setattr(worker_module, "USER_TURN_SECONDS", -1.0)
         turns = []
 
         class Noting(Verbatim):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 if find_spec("rich") is None:  # it is imported late, but missed early
     raise ModuleNotFoundError("No module named 'rich'", name="rich")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 COMMANDS = {  # each in the module of its name, and its line in `memory --help`
     "demo": "Run a sample through the whole system.",
@@ -119,7 +122,7 @@ def _report(error: Exception, message: str, given: Sequence[str]) -> None:
     elif logs.as_json():
         logger.error("%s", line, extra={"event": "failed", "figures": {"error": logs.named(error)}})
     else:
-        click.echo(f"error: {line}", err=True)
+        click.echo(f"error: {_CONTROL.sub(chr(0xFFFD), line)}", err=True)
 
 
 EPILOG = """\b

@@ -57,7 +57,7 @@ def say(message: str) -> None:
     if logs.as_json():
         logger.info("%s", message, extra={"event": "said"})
     else:
-        click.echo(message, err=True)
+        click.echo(plain(message), err=True)
 
 
 def warn_of_stale(fresh: bool, waited: float, missing: str) -> None:

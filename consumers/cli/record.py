@@ -96,6 +96,8 @@ def _json_object(text: str) -> dict[str, Any]:
         value = json.loads(text)
     except ValueError as error:
         raise click.BadParameter(f"not JSON: {error}", param_hint="--payload") from error
+    except RecursionError as error:
+        raise click.BadParameter("nested too deep", param_hint="--payload") from error
     if not isinstance(value, dict):
         raise click.BadParameter(f"not a JSON object: {text!r}", param_hint="--payload")
     return value

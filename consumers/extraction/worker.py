@@ -61,7 +61,7 @@ TICK_SECONDS, LATE_SECONDS = 1.0, 60.0
 USER_SECONDS = 900.0
 """How long a worker may take from one commit of a user to the next: a model may be slow."""
 
-TURN_SECONDS = 2.0
+USER_TURN_SECONDS = 2.0
 """After this long, a user with more to extract goes to the end of the line at its next commit."""
 
 LEAST_PAUSE = 0.05
@@ -231,7 +231,7 @@ class Worker:
 
     async def _extract_user(self, lease: Lease) -> None:
         live, *shadows = await followed_generations(self.database)
-        ends = monotonic() + TURN_SECONDS
+        ends = monotonic() + USER_TURN_SECONDS
 
         async def between(_: int) -> None:
             if monotonic() > ends:

@@ -3,7 +3,7 @@
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOWrapper
@@ -13,6 +13,13 @@ from typing import Any, TextIO
 from memory.errors import InvalidImport, InvalidInput
 from memory.log.envelope import MAX_CONTENT_BYTES, MAX_ENVELOPE_BYTES
 from memory.models import Interaction
+
+MAX_UNPACKED_BYTES = 8 * 1024**3
+MAX_UNPACKED_RATIO = 100
+"""The most that an archive may unpack to: in all, and relative to its own size."""
+
+MAX_ELEMENT_CHARACTERS = 64 * 1024**2
+"""The longest element of a JSON array that is imported: one conversation."""
 
 _CHUNK = 1 << 18  # characters read at a time
 _EXPORT_FILE = re.compile(r"(.*/)?conversations(-\d+)?\.json")  # in the zip of a data export
@@ -38,7 +45,14 @@ def refusing(path: Path, place: str = "") -> Iterator[None]:
         yield
     except InvalidImport:
         raise
-    except (InvalidInput, OSError, ValueError, OverflowError, zipfile.BadZipFile) as error:
+    except (
+        InvalidInput,
+        OSError,
+        ValueError,
+        OverflowError,
+        RecursionError,
+        zipfile.BadZipFile,
+    ) as error:
         where = f"{path}, {place}" if place else str(path)
         raise InvalidImport(f"{where}: {error}") from error
 
@@ -86,9 +100,25 @@ def _texts(path: Path) -> Iterator[TextIO]:
             names = sorted(name for name in archive.namelist() if _EXPORT_FILE.fullmatch(name))
             if not names:
                 raise InvalidImport(f"{path}: no conversations.json in this zip")
+            _check_sizes(path, [archive.getinfo(name) for name in names])
             for name in names:
                 with archive.open(name) as member:
                     yield TextIOWrapper(member, encoding="utf-8-sig")
+
+
+def _check_sizes(path: Path, files: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuses an archive that unpacks to too much; `zipfile` reads no more than it declares."""
+    unpacked = sum(file.file_size for file in files)
+    packed = sum(file.compress_size for file in files)
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise InvalidImport(
+            f"{path} unpacks to {unpacked:,} bytes, the limit is {MAX_UNPACKED_BYTES:,}"
+        )
+    if unpacked > MAX_UNPACKED_RATIO * max(packed, _CHUNK):
+        raise InvalidImport(
+            f"{path} unpacks to {unpacked / packed:,.0f} times its size, the limit is"
+            f" {MAX_UNPACKED_RATIO}"
+        )
 
 
 class _Window:
@@ -104,6 +134,10 @@ class _Window:
         """Drops the part that is done and reads on; returns False at the end of the file."""
         # Twice as much each time, so that trying an element again costs its length twice at most.
         more = self._file.read(max(_CHUNK, len(self.text) - self.at))
+        if len(self.text) - self.at > MAX_ELEMENT_CHARACTERS:
+            raise InvalidImport(
+                f"an element has over {MAX_ELEMENT_CHARACTERS:,} characters, which is the limit"
+            )
         self._lines_before += self.text.count("\n", 0, self.at)
         self.text, self.at = self.text[self.at :] + more, 0
         return bool(more)

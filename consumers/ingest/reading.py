@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +24,7 @@ from consumers.ingest.staging import staged_row
 from memory.bus.topics import key_of
 from memory.errors import InteractionTooLarge, InvalidInteraction
 from memory.log.envelope import (
+    MAX_AHEAD,
     MAX_ENVELOPE_BYTES,
     Incoming,
     incoming_from_json,
@@ -32,9 +33,6 @@ from memory.log.fields import VERSION
 from memory.log.plain_json import sized
 from memory.log.trace_context import NO_TRACE, Trace, is_traceparent
 from memory.models import MAX_NAME_CHARACTERS, Interaction, Scope
-
-MAX_AHEAD = timedelta(days=1)
-"""How far a message's own time may lie ahead of this machine's clock."""
 
 MAX_TRACESTATE = 512
 """Characters of `tracestate` that every system must pass on, as W3C recommends."""

@@ -107,7 +107,10 @@ def lasting_since(text: str, said_at: datetime) -> datetime | None:
     number = number_of(match["n"]) if match else None
     if match is None or number is None:
         return None
-    return _midnight(back(said_at.date(), number, match["unit"].lower()), said_at)
+    try:
+        return _midnight(back(said_at.date(), number, match["unit"].lower()), said_at)
+    except (ValueError, OverflowError):  # before the calendar
+        return None
 
 
 def day_in_words(day: date) -> str:

@@ -30,6 +30,7 @@ from memory.bus.kafka import KafkaBus
 from memory.bus.pending import PendingInteractions
 from memory.bus.postgres import PostgresBus
 from memory.bus.protocol import Bus
+from memory.client.arguments import checked
 from memory.client.connections import Connections, connected
 from memory.client.lifetime import Lifetime, State, silence, warn_if_open
 from memory.client.remembering import Remembering
@@ -43,7 +44,9 @@ from memory.context.assembly import (
 from memory.embedding import Embedder, create_embedder
 from memory.errors import InvalidInput
 from memory.language.text import estimate_tokens
+from memory.log.envelope import check_not_ahead
 from memory.log.interactions import Log, Position, settled_call
+from memory.log.plain_json import shown
 from memory.models import (
     Explanation,
     Interaction,
@@ -72,15 +75,18 @@ class AsyncTaskState:
         self.refusal = refusal
 
     @writes("state.set")
+    @checked("key")
     async def set(self, scope: Scope, key: str, value: object) -> None:
         """Sets `key` in the task state of the scope's session to any JSON value."""
         await self._log.set_state(scope, key, value)
 
+    @checked()
     async def get(self, scope: Scope) -> dict[str, Any]:
         """Returns the whole task state of the scope's session."""
         return await self._log.get_state(scope)
 
     @writes("state.delete")
+    @checked()
     async def delete(self, scope: Scope, key: str) -> None:
         """Deletes `key` from the task state of the scope's session, if it is there."""
         await self._log.delete_state(scope, key)
@@ -269,6 +275,9 @@ class AsyncMemoryClient:
         return {name: made.pop(name) for name in _OPENED & made.keys()}
 
     @writes("record")
+    @checked(
+        "content", "id", "actor", "payload", "private", "source", "kind", "role", "occurred_at"
+    )
     async def record(
         self,
         scope: Scope,
@@ -296,7 +305,8 @@ class AsyncMemoryClient:
         W3C trace context to send with it.
 
         Raises:
-            InvalidInteraction: the content is empty, too large or not text, or a time has no zone.
+            InvalidInteraction: the content is empty, too large or not text, or a time has no zone
+                or lies more than a day ahead.
             InteractionConflict: the id is in the log with different content. With Kafka, the
                 message becomes a dead letter instead.
             ForgottenId: the id was forgotten. With Kafka, the message is dropped instead.
@@ -317,6 +327,7 @@ class AsyncMemoryClient:
         return (await self._publish([interaction], traceparent))[0]
 
     @writes("record_many")
+    @checked()
     async def record_many(
         self, interactions: Sequence[Interaction], *, traceparent: str | None = None
     ) -> list[Receipt]:
@@ -338,10 +349,13 @@ class AsyncMemoryClient:
     async def _publish(
         self, interactions: Sequence[Interaction], traceparent: str | None
     ) -> list[Receipt]:
+        for interaction in interactions:
+            check_not_ahead(interaction)
         receipts = await self._bus.publish(interactions, traceparent=traceparent)
         self._pending.add(interactions, receipts)
         return receipts
 
+    @checked()
     async def context(
         self,
         scope: Scope,
@@ -381,6 +395,7 @@ class AsyncMemoryClient:
         fresh = wait.fresh and (past is not None or context.position >= wait.position)
         return replace(context, fresh=fresh, waited=wait.seconds)
 
+    @checked()
     async def recall(
         self,
         scope: Scope,
@@ -421,6 +436,18 @@ class AsyncMemoryClient:
         return replace(found, fresh=fresh, waited=wait.seconds)
 
     @writes("remember")
+    @checked(
+        "text",
+        "id",
+        "private",
+        "kind",
+        "occurred_at",
+        "attribute",
+        "value",
+        "context",
+        "single_valued",
+        "importance",
+    )
     async def remember(
         self,
         scope: Scope,
@@ -449,14 +476,10 @@ class AsyncMemoryClient:
             NotApplied: the interaction did not reach the log in time; extraction makes the memory
                 when it does.
         """
-        try:
-            wanted = MemoryKind(kind)
-        except ValueError as error:
-            raise InvalidInput(
-                f"kind must be one of {', '.join(MemoryKind)}, got {kind!r}"
-            ) from error
+        if not isinstance(kind, str) or kind not in set(MemoryKind):
+            raise InvalidInput(f"kind must be one of {', '.join(MemoryKind)}, got {shown(kind)}")
         payload = explicit_memories.payload(
-            wanted,
+            MemoryKind(kind),
             attribute=attribute,
             value=value,
             context=context,
@@ -469,6 +492,7 @@ class AsyncMemoryClient:
         return await self._remembering.memory(sent, receipt, timeout)
 
     @writes("forget")
+    @checked()
     async def forget(
         self,
         scope: Scope,
@@ -524,6 +548,7 @@ class AsyncMemoryClient:
             )
 
     @writes("retract")
+    @checked()
     async def retract(
         self,
         scope: Scope,
@@ -554,6 +579,7 @@ class AsyncMemoryClient:
         return done
 
     @writes("restore")
+    @checked()
     async def restore(
         self,
         scope: Scope,
@@ -571,10 +597,12 @@ class AsyncMemoryClient:
         which, why = InteractionSelector(interactions, source), AuditReason(by, reason)
         return await self._retractor.restore(scope, which, why)
 
+    @checked()
     async def retractions(self, scope: Scope, *, limit: int = 100) -> list[Retraction]:
         """Lists the user's retractions, newest first; a restored one says when it was restored."""
         return await retractions(self._connections.reading, scope, limit)
 
+    @checked()
     async def history(
         self,
         scope: Scope,
@@ -605,6 +633,7 @@ class AsyncMemoryClient:
             at=point_in_time(as_of, believed_at),
         )
 
+    @checked()
     async def explain(
         self,
         scope: Scope,
@@ -624,6 +653,7 @@ class AsyncMemoryClient:
         """
         return await self._long_term.explain(scope, memory, point_in_time(as_of, believed_at))
 
+    @checked()
     async def explain_collective(self, scope: Scope, memory: int) -> CollectiveExplanation:
         """Returns at least how many users support a collective memory, and the kinds of evidence.
 
@@ -632,6 +662,7 @@ class AsyncMemoryClient:
         """
         return await self._collective.explain(scope, memory)
 
+    @checked()
     async def interactions(
         self, scope: Scope, *, after: int = 0, limit: int = 1000
     ) -> list[Interaction]:
@@ -642,6 +673,7 @@ class AsyncMemoryClient:
         read = await self._read_log.read_session(scope, after, limit)
         return [i for i in read if not i.private or i.scope.agent == scope.agent]
 
+    @checked()
     async def position(self, scope: Scope) -> Position:
         """Returns the end of the user's log, and how far extraction has come in it."""
         return await self._read_log.position(scope)

@@ -58,7 +58,8 @@ class Shares:
 
     def __post_init__(self) -> None:
         parts = (self.working, self.long_term, self.collective)
-        if min(parts) < 0 or sum(parts) > 1 + 1e-9:
+        numbers = all(isinstance(part, int | float) for part in parts)
+        if not numbers or not (min(parts) >= 0 and sum(parts) <= 1 + 1e-9):
             raise InvalidInput(f"shares must be positive and add up to at most 1, got {self!r}")
 
 

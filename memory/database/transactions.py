@@ -59,6 +59,7 @@ _TRANSLATIONS: dict[str, type[ExperientialMemoryError]] = {
     "3F000": NotMigrated,
     "40": ConcurrentWrite,
     "42501": ConfigurationError,
+    "42704": ConfigurationError,  # such as MEMORY_LANGUAGE
     "42883": NotMigrated,
     "42P01": NotMigrated,
     "42P05": UnsupportedPooler,  # a prepared statement of that name exists
@@ -128,6 +129,8 @@ def _translate(error: psycopg.Error) -> ExperientialMemoryError:
     message = str(error).strip() or type(error).__name__
     if isinstance(error, errors.DataException) and "different halfvec dimensions" in message:
         return WrongDimension(message)
+    if "text search configuration" in message:
+        message += "; see MEMORY_LANGUAGE"
     ours = _meaning(error)
     if ours is UnsupportedPooler:
         message = f"{message}: {_POOLER_NEEDED}"

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Annotated, NamedTuple, TypeVar
@@ -20,15 +20,25 @@ from memory.log.fields import FIELDS, NAMED, VERSION, EnvelopeFields, values_of
 from memory.log.plain_json import (
     check_size,
     cut,
-    fault_of,
     refusal,
     shown,
     sized,
     written_object,
 )
-from memory.models import MAX_NAME_CHARACTERS, Interaction, InteractionKind, Role, Scope, aware
+from memory.models import (
+    MAX_NAME_CHARACTERS,
+    Interaction,
+    InteractionKind,
+    Role,
+    Scope,
+    aware,
+    fault_of,
+)
 
 MAX_CONTENT_BYTES = 262_144  # of `content` in UTF-8
+MAX_AHEAD = timedelta(days=1)
+"""How far ahead of the clock an interaction may have occurred: clocks differ."""
+
 # The longest envelope within the limits above: every byte of text escaped as \uXXXX, and room.
 MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
 
@@ -263,10 +273,9 @@ def _check_content(content: object, *, alone: bool) -> None:
 def _member(choices: type[_Choice], field: str, value: str) -> _Choice:
     if isinstance(value, choices):
         return value
-    try:
+    if isinstance(value, str) and value in set(choices):
         return choices(value)
-    except ValueError:
-        raise refusal(f"{field} must be one of {', '.join(choices)}", value) from None
+    raise refusal(f"{field} must be one of {', '.join(choices)}", value)
 
 
 def _in_utc(moment: object) -> datetime:
@@ -274,12 +283,19 @@ def _in_utc(moment: object) -> datetime:
         raise refusal("occurred_at must be a datetime", moment)
     if moment.tzinfo is UTC:
         return moment
-    try:
-        return aware(moment, "occurred_at")
-    except OverflowError:
+    return aware(moment, "occurred_at")
+
+
+def check_not_ahead(interaction: Interaction) -> None:
+    """Raises InvalidInteraction if an interaction occurred more than `MAX_AHEAD` from now."""
+    moment = interaction.occurred_at
+    if not isinstance(moment, datetime):
+        return  # which `validated` refuses
+    if moment.tzinfo and aware(moment, "occurred_at") > datetime.now(UTC) + MAX_AHEAD:
         raise InvalidInteraction(
-            f"occurred_at must lie in the years 1 to 9999 of UTC, got {moment.isoformat()!r}"
-        ) from None
+            f"occurred_at must be at most {MAX_AHEAD.days} day ahead of the clock,"
+            f" got {moment.isoformat()!r}"
+        )
 
 
 def _iso(moment: datetime) -> str:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from memory.errors import InteractionTooLarge, InvalidInteraction
+from memory.models import fault_of
 
 MAX_PAYLOAD_BYTES = 262_144  # of `payload` as canonical JSON
 MAX_PAYLOAD_DEPTH = 64  # objects and arrays inside each other, the payload itself included
@@ -151,18 +152,6 @@ def check_size(field: str, size: int, limit: int) -> None:
     """Raises InteractionTooLarge if `size` bytes are over the limit."""
     if size > limit:
         raise InteractionTooLarge(f"{field} has {size:,} bytes, the limit is {limit:,}")
-
-
-def fault_of(text: str) -> str | None:
-    """Returns why Postgres cannot store `text`, or None if it can."""
-    if "\x00" in text:
-        return f"holds a NUL character at {text.index(chr(0))}"
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            return f"holds half of a surrogate pair at {error.start}"
-    return None
 
 
 def refusal(

@@ -159,7 +159,8 @@ ORDER BY w.ordinal DESC
 
 -- session --
 -- One session's row.
-SELECT session_id, agent_id, length, started_at, last_at, expires_at, closed_at, summary,
+SELECT session_id, agent_id, length, started_at, last_at,
+    LEAST(expires_at, '9999-12-31 00:00+00') AS expires_at, closed_at, summary,
     summary_sources, summary_through
 FROM sessions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s

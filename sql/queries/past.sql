@@ -40,7 +40,8 @@ ORDER BY w.ordinal DESC
 -- session --
 -- One session's row, without its rolling summary if that quotes later interactions or covers more
 -- than the interactions of then.
-SELECT s.session_id, s.expires_at, CASE WHEN t.told THEN s.summary ELSE '' END AS summary,
+SELECT s.session_id, LEAST(s.expires_at, '9999-12-31 00:00+00') AS expires_at,
+    CASE WHEN t.told THEN s.summary ELSE '' END AS summary,
     CASE WHEN t.told THEN s.summary_sources ELSE '{}' END AS summary_sources,
     CASE WHEN t.told THEN s.summary_through ELSE 0 END AS summary_through
 FROM sessions s
