@@ -68,10 +68,7 @@ LIMITS = {
     "MAX_VALUE_CHARACTERS": ("characters", "the longest value of `remember()`"),
     "MAX_CONTEXT_CHARACTERS": ("characters", "the longest context of `remember()`"),
     "LONGEST_CHECKED": ("characters", "the longest proposal of a language model that is believed"),
-    "USER_TURN_SECONDS": (
-        "seconds",
-        "after which a user with more to extract lets others go on",
-    ),
+    "USER_TURN_SECONDS": ("seconds", "after which a user with more to extract lets others go on"),
     "MAX_UNPACKED_BYTES": ("bytes", "what an archive to import may unpack to"),
     "MAX_UNPACKED_RATIO": ("times its size", "what an archive to import may unpack to"),
     "MAX_ELEMENT_CHARACTERS": ("characters", "the longest conversation of a JSON export"),

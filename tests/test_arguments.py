@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from consumers.cli import application
+from consumers.cli.exit_codes import EXIT_CONFIGURATION
 from consumers.cli.output import plain
 from consumers.importing import files
 from memory import (
@@ -188,7 +189,7 @@ def test_an_unknown_language_is_a_matter_of_configuration(settings: Settings) ->
         pytest.raises(ConfigurationError, match=r"klingon[^;]*; see MEMORY_LANGUAGE") as raised,
     ):
         client.recall(ANA, "Where?")
-    assert application.exit_code(raised.value) == application.EXIT_CONFIGURATION
+    assert application.exit_code(raised.value) == EXIT_CONFIGURATION
 
 
 class TestArchives:
@@ -222,7 +223,7 @@ def test_a_deep_payload_is_a_usage_error(url: str) -> None:
         ["record", "x", "--user", "ana", "--payload", "[" * 100_000],
         env={"MEMORY_DATABASE_URL": url},
     )
-    assert run.exit_code == application.EXIT_USAGE
+    assert run.exit_code == click.UsageError.exit_code
     assert "nested too deep" in run.output
 
 

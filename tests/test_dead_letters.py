@@ -10,7 +10,6 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from consumers.ingest.mapping import read_mapping
-from consumers.ingest.reading import MAX_AHEAD
 from consumers.ingest.store import Counts
 from consumers.operations.dead_letters import redrive
 from consumers.operations.topics import create_topics
@@ -18,7 +17,7 @@ from memory.bus.topics import dead_letters, key_of, plan
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole
 from memory.embedding import Embedder
-from memory.log.envelope import to_json
+from memory.log.envelope import MAX_AHEAD, to_json
 from tests.ingesting import ANA, MAPPING, NOON, Stream, command, raw, said, until, written
 from tests.kafka_topics import kafka_settings
 

@@ -18,7 +18,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from consumers.ingest import session as sessions
 from consumers.ingest import store as stores
 from consumers.ingest.options import IngestOptions
-from consumers.ingest.reading import MAX_AHEAD, Reader
+from consumers.ingest.reading import Reader
 from consumers.ingest.running import Ingest
 from consumers.ingest.session import ConsumerSession, open_session
 from consumers.ingest.store import Batch, Counts, IngestStore, OffsetRange, TopicId
@@ -37,7 +37,7 @@ from memory.errors import (
     TopicRecreated,
     UnknownTopic,
 )
-from memory.log.envelope import MAX_CONTENT_BYTES, to_json
+from memory.log.envelope import MAX_AHEAD, MAX_CONTENT_BYTES, to_json
 from memory.models import Interaction, Scope
 from tests.ingesting import (
     ANA,

@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 BATCH = 100
 """Interactions of one session that are extracted and committed together."""
 
-LOCK_SECONDS = 2.0
+LOCK_SECONDS = 1.0
 """How long a commit waits for a lock: whoever holds it must not stop the users that come next."""
 
 SUMMARY_TOKENS = 200

@@ -68,7 +68,7 @@ def _checked(
     @wraps(verb)
     async def call(*args: _Params.args, **kwargs: _Params.kwargs) -> _Returned:
         given = (*map(passed_on, names, args), *args[len(names) :])
-        return await verb(*given, **{n: passed_on(n, v) for n, v in kwargs.items()})  # type: ignore[arg-type]
+        return await verb(*given, **{n: passed_on(n, v) for n, v in kwargs.items()})
 
     return call
 
@@ -114,17 +114,18 @@ def _seconds(name: str, value: Any) -> Any:
 
 
 def _receipt(name: str, value: Any) -> Any:
-    sound = (
-        isinstance(value, Receipt)
-        and isinstance(value.interaction_id, str)
-        and fault_of(value.interaction_id) is None
-        and isinstance(value.position, int)
-        and 0 <= value.position <= _BIGGEST
-        and isinstance(value.place, Place | None)
-    )
-    if not sound:
+    if not isinstance(value, Receipt) or not _sound(
+        value.interaction_id, value.position, value.place
+    ):
         raise _refused(name, "a receipt", value)
     return value
+
+
+def _sound(interaction_id: Any, position: Any, place: Any) -> bool:
+    """Whether the parts of a receipt are what they are declared to be."""
+    text = isinstance(interaction_id, str) and fault_of(interaction_id) is None
+    number = isinstance(position, int) and 0 <= position <= _BIGGEST
+    return text and number and isinstance(place, Place | None)
 
 
 def _instance(kind: type, wanted: str) -> _Check:

@@ -476,7 +476,8 @@ class AsyncMemoryClient:
             NotApplied: the interaction did not reach the log in time; extraction makes the memory
                 when it does.
         """
-        if not isinstance(kind, str) or kind not in set(MemoryKind):
+        given: object = kind
+        if not isinstance(given, str) or given not in set(MemoryKind):
             raise InvalidInput(f"kind must be one of {', '.join(MemoryKind)}, got {shown(kind)}")
         payload = explicit_memories.payload(
             MemoryKind(kind),

@@ -58,7 +58,7 @@ NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")
 LENGTH_EXPONENT = 0.8
 """How strongly length counts against a line; 1 would choose by worth per character."""
 
-MAX_READ_CHARACTERS = 50_000
+MAX_READ_CHARACTERS = 20_000
 """Characters of one message that are read for statements and summaries; the rest stays in its
 episodes."""
 

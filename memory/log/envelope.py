@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from json.encoder import encode_basestring
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -270,7 +270,7 @@ def _check_content(content: object, *, alone: bool) -> None:
     check_size("content", size, MAX_CONTENT_BYTES)
 
 
-def _member(choices: type[_Choice], field: str, value: str) -> _Choice:
+def _member(choices: type[_Choice], field: str, value: object) -> _Choice:
     if isinstance(value, choices):
         return value
     if isinstance(value, str) and value in set(choices):
@@ -288,10 +288,10 @@ def _in_utc(moment: object) -> datetime:
 
 def check_not_ahead(interaction: Interaction) -> None:
     """Raises InvalidInteraction if an interaction occurred more than `MAX_AHEAD` from now."""
-    moment = interaction.occurred_at
-    if not isinstance(moment, datetime):
-        return  # which `validated` refuses
-    if moment.tzinfo and aware(moment, "occurred_at") > datetime.now(UTC) + MAX_AHEAD:
+    moment: Any = interaction.occurred_at
+    # Anything but an aware time is refused by `validated`.
+    known = isinstance(moment, datetime) and moment.utcoffset() is not None
+    if known and aware(moment, "occurred_at") > datetime.now(UTC) + MAX_AHEAD:
         raise InvalidInteraction(
             f"occurred_at must be at most {MAX_AHEAD.days} day ahead of the clock,"
             f" got {moment.isoformat()!r}"

@@ -163,7 +163,8 @@ class Log:
             InvalidInput: an empty key or one over MAX_KEY_BYTES, or a value that is not JSON or
                 over a payload's limits.
         """
-        if not isinstance(key, str) or not key:
+        given: object = key
+        if not isinstance(given, str) or not given:
             raise InvalidInput(f"a key of task state must be text, not empty, got {shown(key)}")
         plain = plain_object({key: value}, "state")
         check_size(f"state key {shown(key)}", len(key.encode()), MAX_KEY_BYTES)

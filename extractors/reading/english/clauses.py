@@ -57,7 +57,7 @@ def clauses(sentence: Sentence) -> Iterator[Clause]:
         end = clause_end(text, at) if at >= done and _asserted(text, at, asked) else None
         if end is None or (sentence.asks and _is_the_question(text, at, end)):
             continue
-        front = _FRONT.search(text, max(0, at - _FRONT_WINDOW), at)
+        front = _front(text, at)
         start = front.start("front") if front else at
         done = end
         yield Clause(sentence.start + start, sentence.start + end, text[start:end], at - start)
@@ -121,6 +121,7 @@ _FRONT = re.compile(
     rf"(?P<front>(?=[^\n]*?{_TELLING_DATE_WORD}){_DATE_WORD}(?:[ ,]+{_DATE_WORD})*,?\s+)\Z",
     re.IGNORECASE,
 )
+_TELLING = re.compile(_TELLING_DATE_WORD, re.IGNORECASE)
 _OPENERS = any_of(
     "well yeah yes yep yup no nope oh wow hey hi hello thanks ok okay sure sorry also actually"
     " honestly frankly personally btw by_the_way fyi anyway anyways lately recently currently"
@@ -193,6 +194,14 @@ def _aside(text: str) -> int:
     return found.start() if found else len(text)
 
 
+def _front(text: str, at: int) -> re.Match[str] | None:
+    """The time in front of a clause that begins at `at`."""
+    window = max(0, at - _FRONT_WINDOW)
+    if not _TELLING.search(text, window, at):
+        return None
+    return _FRONT.search(text, window, at)
+
+
 def _asserted(text: str, at: int, asked: int) -> bool:
     """Whether a main clause begins at `at` that the author asserts.
 
@@ -202,7 +211,7 @@ def _asserted(text: str, at: int, asked: int) -> bool:
         return not UNREAL.search(text)
     window = max(0, at - _FRONT_WINDOW)
     opened = _OPEN.search(text, window, at)
-    if not opened and not _FRONT.search(text, window, at):
+    if not opened and not _front(text, at):
         return False
     scope = _STRONG_BREAK.split(text[max(0, at - _SCOPE) : at])[-1]
     if UNREAL.search(scope):
