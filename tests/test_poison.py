@@ -232,7 +232,22 @@ class TestSessions:
         client.record(TOM, "I live in Oslo.")
         done = worker.drain()
         assert turns == ["ana", "tom", "ana", "ana"]
-        assert (done.sessions, client.position(ANA).extracted) == (2, 6)
+        assert (done.users, done.sessions, client.position(ANA).extracted) == (2, 2, 6)
+
+    def test_who_is_paid_for_by_a_throttled_tenant_does_not_give_way(
+        self, client: MemoryClient, worker: Extraction, superuser: psycopg.Connection,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        monkeypatch.setattr(derivation, "BATCH", 2)
+        monkeypatch.setattr(worker_module, "USER_TURN_SECONDS", -1.0)
+        superuser.execute(
+            "INSERT INTO extraction_limits (tenant_id, interactions_a_minute) VALUES (%s, 3)",
+            (ANA.tenant,),
+        )
+        for n in range(6):
+            client.record(ANA, f"I like number {n}.")
+        worker.drain()
+        assert client.position(ANA).extracted == 6
 
 
 @pytest.mark.parametrize(

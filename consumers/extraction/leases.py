@@ -52,6 +52,7 @@ class Lease:
     """The right to write to one user, until another worker takes over `token`.
 
     abandoned: how many leases of this user in a row ended without a release before this one.
+    paid: whether a throttled tenant has paid for all that the user has waiting.
     """
 
     scope: Scope
@@ -60,6 +61,7 @@ class Lease:
     due_at: datetime
     forget_seq: int
     abandoned: int
+    paid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,7 @@ def lease_of(scope: Scope, row: DictRow) -> Lease:
         due_at=row["due_at"],
         forget_seq=row["forget_seq"],
         abandoned=row["abandoned_leases"],
+        paid=row.get("paid", False),
     )
 
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import entry_points
+from math import inf
 from time import monotonic
 
 import anyio
@@ -202,6 +203,8 @@ class Worker:
             await leases.release(lease, 0.0)
         except Yielded:
             await leases.release(lease, 0.0)
+            self._progress(self.done)
+            return
         except ExperientialMemoryError as error:
             if is_trouble(error):
                 await leases.release(lease, FIRST_RETRY)
@@ -231,7 +234,8 @@ class Worker:
 
     async def _extract_user(self, lease: Lease) -> None:
         live, *shadows = await followed_generations(self.database)
-        ends = monotonic() + USER_TURN_SECONDS
+        # A throttled tenant would pay again for what it has paid for, each time the user gives way.
+        ends = inf if lease.paid else monotonic() + USER_TURN_SECONDS
 
         async def between(_: int) -> None:
             if monotonic() > ends:

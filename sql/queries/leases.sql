@@ -1,8 +1,9 @@
 -- acquire --
 -- Leases a due user, live or backfill. The tenants take turns, the one after `after` first; of each,
 -- the user that has waited longest. A tenant that is paused, or has had its share, is passed over.
--- At most one worker holds a user at a time. The first of `turns` is where the last round ended, and
--- has its turn at the end of this one, unless it is the only tenant asked for.
+-- At most one worker holds a user at a time. `paid`: a throttled tenant pays for all that the user
+-- has waiting. The first of `turns` is where the last round ended, and has its turn at the end of
+-- this one, unless it is the only tenant asked for.
 -- unscoped: looks for due users in every tenant
 WITH RECURSIVE turns(tenant_id, round) AS (
     SELECT COALESCE(%(tenant)s::text, %(after)s::text), 0
@@ -47,8 +48,11 @@ WITH RECURSIVE turns(tenant_id, round) AS (
     FROM leased
     WHERE l.tenant_id = leased.tenant_id
         AND (l.users_a_minute IS NOT NULL OR l.interactions_a_minute IS NOT NULL)
+    RETURNING l.tenant_id
 )
-SELECT tenant_id, user_id, lease_token, position, due_at, forget_seq, abandoned_leases FROM leased
+SELECT tenant_id, user_id, lease_token, position, due_at, forget_seq, abandoned_leases,
+    EXISTS (SELECT FROM spent) AS paid
+FROM leased
 
 -- next --
 -- Seconds until the first of those who wait longest in each tenant can be leased; NULL if nobody
