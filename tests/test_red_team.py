@@ -128,7 +128,7 @@ def test_functions_that_could_tell_are_closed(attack: Query, superuser: psycopg.
         "invalidate_block", "invalidate_blocks", "inverted_index", "leasable_at", "memory_as_json",
         "memory_held_at", "notify_channel", "record_deleted_memories", "record_inserted_memories",
         "record_updated_memories", "register_embedder", "rollout_bucket", "serving_generation",
-        "store_place", "withdraw_support",
+        "store_place", "text_digest", "withdraw_support",
     ]  # fmt: skip
     assert attack("SELECT withdraw_support()::text") == [("",)]  # says nothing of what it did
 
