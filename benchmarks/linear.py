@@ -21,7 +21,6 @@ import random
 import re
 import sys
 import types
-import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -178,9 +177,8 @@ def _reader(name: str, function: Callable[..., object]) -> Reader | None:
     """The reader of a function; None if it takes no text, or what only its room can make."""
     if inspect.iscoroutinefunction(function):
         return None
-    hints = typing.get_type_hints(function)
     needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
-    wanted = {p.name: hints[p.name] for p in needed}
+    wanted = {p.name: _hint(function, p.annotation) for p in needed}
     if not any(hint in MAKERS for hint in wanted.values()):
         return None
     makers = {name: _maker(hint) for name, hint in wanted.items()}
@@ -194,6 +192,16 @@ def _reader(name: str, function: Callable[..., object]) -> Reader | None:
         return lambda: function(*made.values(), **named)
 
     return Reader(name, call)
+
+
+def _hint(function: Callable[..., object], annotation: object) -> object:
+    """The type that an annotation stands for; itself if its module imports that for typing only."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, inspect.unwrap(function).__globals__)  # noqa: S307 - our own code
+    except NameError:
+        return annotation
 
 
 def _maker(hint: object) -> Callable[[str], object] | None:
