@@ -121,5 +121,16 @@ def test_every_field_reaches_the_log(
     assert replace(read, ordinal=0, position=0, recorded_at=None) == EVERY
 
 
+def test_a_table_of_somebody_else_named_as_ours_gets_no_message(
+    client: MemoryClient, url: str, settings: Settings
+) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE public.staged AS SELECT * FROM memory.interactions")
+        connection.execute("GRANT ALL ON public.staged TO PUBLIC")
+        over_the_bus(url, settings, EVERY)
+        assert connection.execute("SELECT count(*) FROM public.staged").fetchone() == (0,)
+    assert client.interactions(SCOPE)[0].id == EVERY.id
+
+
 def test_every_field_travels() -> None:
     assert from_json(to_json(EVERY)) == EVERY

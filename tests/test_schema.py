@@ -71,10 +71,10 @@ class TestNextMigration:
 
 STAR = re.compile(r"\b(SELECT|,)\s+(\w+\.)?\*|\bSELECT DISTINCT \*", re.IGNORECASE)
 NO_LIST = re.compile(
-    r"\b(INSERT INTO|COPY) (?:memory\.)?(\w+)(?: AS \w+)?(?!\w| AS)", re.IGNORECASE
+    r"\b(INSERT INTO|COPY) (?:memory\.|pg_temp\.)?(\w+)(?: AS \w+)?(?!\w| AS)", re.IGNORECASE
 )
 WHOLE_ROW = re.compile(r"\bROW\s*\([^;]*?\)::(?:memory\.)?(\w+)")
-MOVED = re.compile(r"INSERT INTO (\w+) \(([^)]*)\)\s*SELECT (.*?)\s*FROM", re.DOTALL)
+MOVED = re.compile(r"INSERT INTO (?:pg_temp\.)?(\w+) \(([^)]*)\)\s*SELECT (.*?)\s*FROM", re.DOTALL)
 
 
 def code(text: str) -> str:

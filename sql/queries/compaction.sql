@@ -322,16 +322,17 @@ WITH v AS (
 ), u AS (
     DELETE FROM memory_usage WHERE tenant_id = %(tenant)s AND user_id = ANY(%(users)s) RETURNING *
 ), staged_v AS (
-    INSERT INTO moved_embeddings (tenant_id, user_id, embedder_id, generation, memory_id, vector)
+    INSERT INTO pg_temp.moved_embeddings (tenant_id, user_id, embedder_id, generation, memory_id,
+        vector)
     SELECT tenant_id, user_id, embedder_id, generation, memory_id, vector FROM v
 ), staged_e AS (
-    INSERT INTO moved_evidence (tenant_id, user_id, memory_id, interaction_id, start_offset,
+    INSERT INTO pg_temp.moved_evidence (tenant_id, user_id, memory_id, interaction_id, start_offset,
         end_offset, quote, stance, occurred_at, recorded_at)
     SELECT tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset, quote, stance,
         occurred_at, recorded_at
     FROM e
 )
-INSERT INTO moved_uses (tenant_id, user_id, memory_id, last_used_at, uses)
+INSERT INTO pg_temp.moved_uses (tenant_id, user_id, memory_id, last_used_at, uses)
 SELECT tenant_id, user_id, memory_id, last_used_at, uses FROM u
 
 -- lift_memories --
@@ -340,7 +341,7 @@ SELECT tenant_id, user_id, memory_id, last_used_at, uses FROM u
 WITH m AS (
     DELETE FROM memories WHERE tenant_id = %(tenant)s AND user_id = ANY(%(users)s) RETURNING *
 )
-INSERT INTO moved_memories (tenant_id, user_id, memory_id, generation, belief_key, kind, text,
+INSERT INTO pg_temp.moved_memories (tenant_id, user_id, memory_id, generation, belief_key, kind, text,
     attribute, value, subject, context, single_valued, agent_id, session_id, ordinal, ordinal_to,
     confidence, importance, initial_importance, support, tokens, payload, lexemes, occurred_at,
     valid_from, valid_to, believed_from, believed_to, supersedes, contested, archived_at, extractor,
@@ -365,14 +366,14 @@ SELECT tenant_id, user_id, memory_id, generation, belief_key, kind, text, attrib
     initial_importance, support, tokens, payload, lexemes, occurred_at, valid_from, valid_to,
     believed_from, believed_to, supersedes, contested, archived_at, extractor, extractor_version,
     prompt, prompt_version, prompt_hash, model
-FROM moved_memories ORDER BY user_id, memory_id
+FROM pg_temp.moved_memories ORDER BY user_id, memory_id
 
 -- lay_embeddings --
 -- Puts the vectors back in the order of their memories.
 -- unscoped: rows of the users that were lifted
 INSERT INTO embeddings (tenant_id, user_id, embedder_id, generation, memory_id, vector)
 SELECT tenant_id, user_id, embedder_id, generation, memory_id, vector
-FROM moved_embeddings ORDER BY user_id, embedder_id, memory_id
+FROM pg_temp.moved_embeddings ORDER BY user_id, embedder_id, memory_id
 
 -- lay_evidence --
 -- Puts the evidence back in the order of its memories.
@@ -381,11 +382,11 @@ INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_offse
     quote, stance, occurred_at, recorded_at)
 SELECT tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset, quote, stance,
     occurred_at, recorded_at
-FROM moved_evidence ORDER BY user_id, memory_id
+FROM pg_temp.moved_evidence ORDER BY user_id, memory_id
 
 -- lay_uses --
 -- Puts the uses back in the order of their memories.
 -- unscoped: rows of the users that were lifted
 INSERT INTO memory_usage (tenant_id, user_id, memory_id, last_used_at, uses)
 SELECT tenant_id, user_id, memory_id, last_used_at, uses
-FROM moved_uses ORDER BY user_id, memory_id
+FROM pg_temp.moved_uses ORDER BY user_id, memory_id

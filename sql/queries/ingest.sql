@@ -49,7 +49,7 @@ WITH NO DATA
 -- copy --
 -- Fills `staged`; COPY is refused if row-level security would have to filter it.
 -- unscoped: a temporary table
-COPY staged (nth, tenant_id, user_id, %{sent}, content_hash, traceparent, tracestate) FROM STDIN
+COPY pg_temp.staged (nth, tenant_id, user_id, %{sent}, content_hash, traceparent, tracestate) FROM STDIN
 
 -- append --
 -- As `log.append`, for many users at once: appends what is staged for the bound tenant, in the order
@@ -64,7 +64,7 @@ WITH incoming AS MATERIALIZED (
     -- LIMIT 1 keeps each look one look into the index.
     SELECT s.nth, s.user_id, s.%{sent}, s.content_hash, s.traceparent, s.tracestate,
         k.content_hash AS known_hash, t.id_digest IS NOT NULL AS forgotten
-    FROM staged s
+    FROM pg_temp.staged s
     LEFT JOIN LATERAL (
         SELECT content_hash FROM interactions
         WHERE tenant_id = %(tenant)s AND user_id = s.user_id
