@@ -133,7 +133,7 @@ async def _prepare(connection: Connection, url: str) -> None:
     require_supported(server, url)
     if needed := await _administrators_part(connection):
         raise AdministratorNeeded(
-            f"the login role may not do all that the first migration of {described(url)} takes;"
+            f"the login role may not do all that migrating {described(url)} takes;"
             f" an administrator has to run in that database: {' '.join(needed)}"
         )
     async with connection.transaction():
@@ -145,9 +145,11 @@ async def _prepare(connection: Connection, url: str) -> None:
 
 
 async def _administrators_part(connection: Connection) -> list[str]:
-    """The statements that are left to an administrator; none once a store was migrated."""
+    """The statements that are left to an administrator; none for a store at this release."""
     if (await _one(connection, "migrations.ledger_exists"))["present"]:
-        return []
+        applied = {name for _, name, _ in await _ledger(connection)}
+        if all(migration.name in applied for migration in migrations()):
+            return []
     (rows,) = await connection.run([("migrations.administrators_part", {})])
     return [row["statement"] for row in rows]
 

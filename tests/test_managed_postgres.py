@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from benchmarks.clusters import Cluster, Installation
 from memory.client import MemoryClient
-from memory.errors import AdministratorNeeded, ConfigurationError
+from memory.errors import AdministratorNeeded, ConfigurationError, NotMigrated
 from memory.migrate import administrators_part, check, migrate, migrations
 from memory.models import Scope
 from memory.settings import Settings
@@ -142,6 +142,27 @@ def test_an_owner_who_does_not_inherit_from_the_roles_is_granted_that(
     administrate(managed, database, *asked)
     asyncio.run(migrate(keeper))
     asyncio.run(check(keeper))
+
+
+def test_a_role_that_a_later_release_makes_is_asked_for_before_anything_changes(
+    managed: Cluster, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = url_of(managed, database, "keeper")
+    administrate(managed, database, *asyncio.run(administrators_part(keeper)))
+    known = migrations()
+    earlier = next(m.version for m in known if m.name == "backup") - 1
+    with monkeypatch.context() as release:
+        release.setattr("memory.migrate.migrations", lambda: known[:earlier])
+        asyncio.run(migrate(keeper))
+    administrate(managed, database, "DROP ROLE memory_backup")
+    role = "CREATE ROLE memory_backup NOLOGIN;"
+    assert asyncio.run(administrators_part(keeper)) == [role]
+    with pytest.raises(AdministratorNeeded, match=role):
+        asyncio.run(migrate(keeper))
+    with pytest.raises(NotMigrated, match=f"has {earlier} of"):
+        asyncio.run(check(keeper))
+    administrate(managed, database, role)
+    assert asyncio.run(migrate(keeper)) == list(known[earlier:])
 
 
 def test_an_owner_of_the_database_who_may_make_roles_needs_nobody(

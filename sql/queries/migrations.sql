@@ -59,8 +59,8 @@ SELECT rolname AS name FROM pg_roles
 WHERE rolname IN ('memory_client', 'memory_worker', 'memory_backup')
 
 -- administrators_part --
--- What the login role may not do itself of all that a first migration takes: statements for an
--- administrator of the server, in their order; no row if it may do everything. The owner need not be
+-- What the login role may not do itself of all that migrating takes: statements for an administrator
+-- of the server, in their order; no row if it may do everything. The owner need not be
 -- a member of memory_backup.
 -- unscoped: the catalogue belongs to no tenant
 WITH login AS (
