@@ -7,13 +7,14 @@ import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import psycopg
 import pytest
 
 from memory.client import AsyncMemoryClient, MemoryClient
 from memory.embedding import Embedder
 from memory.errors import ClientNotOpen
 from memory.settings import Settings
-from tests.ingesting import ANA
+from tests.ingesting import ANA, until
 
 pytestmark = pytest.mark.postgres
 
@@ -71,6 +72,33 @@ async def raised(call: Callable[[], Awaitable[object]]) -> str:
     with pytest.raises(ClientNotOpen) as found:
         await call()
     return str(found.value)
+
+
+NAMED = "SELECT pid FROM pg_stat_activity WHERE application_name = 'opened twice'"
+
+
+def named(settings: Settings) -> Settings:
+    return settings.model_copy(update={"application_name": "opened twice"})
+
+
+async def test_an_async_client_that_is_opened_twice_leaves_no_connection(
+    settings: Settings, embedder: Embedder, superuser: psycopg.Connection
+) -> None:
+    client = AsyncMemoryClient(named(settings), embedder=embedder)
+    await client.open()
+    async with client:
+        await client.position(ANA)
+    until(lambda: not superuser.execute(NAMED).fetchall(), "its connections are closed")
+
+
+def test_a_client_that_is_opened_twice_leaves_no_connection(
+    settings: Settings, embedder: Embedder, superuser: psycopg.Connection
+) -> None:
+    client = MemoryClient(named(settings), embedder=embedder)
+    client.open()
+    with client:
+        client.position(ANA)
+    until(lambda: not superuser.execute(NAMED).fetchall(), "its connections are closed")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -183,7 +183,7 @@ class AsyncMemoryClient:
         return None
 
     async def open(self) -> None:
-        """Connects to the store.
+        """Connects to the store. Does nothing where the client is open.
 
         It writes nothing but the name of the embedder to a new store.
 
@@ -193,6 +193,8 @@ class AsyncMemoryClient:
             MissingEmbeddingModel: the embedding model is not installed.
             EmbedderMismatch: another embedder made the vectors in the store.
         """
+        if self._lifetime.state is State.OPEN:
+            return
         try:
             self._exits = await self._opened()
         except BaseException:

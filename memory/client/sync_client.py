@@ -155,6 +155,8 @@ class MemoryClient(_Blocking[_Client]):
 
     @_documented_as(AsyncMemoryClient.open)
     def open(self) -> None:  # noqa: D102
+        if self._portal.lifetime.state is State.OPEN:
+            return
         with ExitStack() as exits:
             self._portal = exits.enter_context(Portal())
             self._portal.call(self._client.open)
