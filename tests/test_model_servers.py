@@ -181,7 +181,8 @@ FAILURES = {
     "another refusal": (Fault(400, message="no"), "rejected", "unsupported", 1),
     "no choices": (Fault(body={"choices": []}), "rejected", "no_chat", 1),
     "an error that calls itself a success": (
-        Fault(body={"error": {"message": "out of memory"}}), "rejected", "no_chat", 1,
+        Fault(message="out of memory", body={"error": {"message": "out of memory"}}),
+        "rejected", "no_chat", 1,
     ),
     "another service": (Fault(body="<html>"), "rejected", "no_chat", 1),
     "a refusal": (Fault(refusal="I cannot help"), "refused", "declined", 1),

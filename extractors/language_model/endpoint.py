@@ -17,7 +17,7 @@ import anyio
 from extractors.language_model.ledger import Outcome
 from extractors.language_model.reasons import Reason
 from extractors.language_model.request_form import RequestForm
-from extractors.language_model.server_errors import limit_too_large, reason_of, told
+from extractors.language_model.server_errors import LONGEST, limit_too_large, reason_of, told
 from memory import secret_files
 from memory.backoff import backoff
 from memory.errors import ConfigurationError
@@ -385,7 +385,8 @@ def _read(done: "ChatCompletion", call: _Call) -> Reply:
     tokens = (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
     choices = getattr(done, "choices", None)
     if not choices or choices[0].message is None:
-        detail = "an answer without choices"
+        error = getattr(done, "error", None)  # which some servers send with status 200
+        detail = f"an answer without choices{f': {error}' if error else ''}"[:LONGEST]
         raise NoAnswer(Outcome.REJECTED, Reason.NO_CHAT, detail, call.requests, tokens=tokens)
     choice = choices[0]
     declined = getattr(choice.message, "refusal", None)
