@@ -155,12 +155,18 @@ class TestBudget:
         with pytest.raises(InvalidInput, match="Shares"):
             Shares(*shares)
 
-    @pytest.mark.parametrize("query", ["", " \n", "x" * 4_001, "a\x00b"])
+    @pytest.mark.parametrize("query", ["", " \n", "x" * 4_001])
     def test_a_query_that_asks_nothing_is_refused(
         self, shared_client: MemoryClient, query: str
     ) -> None:
         with pytest.raises(InvalidInput, match="a query has 1 to 4,000 characters"):
             shared_client.context(ANA, query)
+
+    def test_a_query_that_no_memory_could_hold_is_refused(
+        self, shared_client: MemoryClient
+    ) -> None:
+        with pytest.raises(InvalidInput, match="query holds a NUL character at 1"):
+            shared_client.context(ANA, "a\x00b")
 
 
 class TestFreshness:
