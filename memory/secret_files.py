@@ -37,6 +37,13 @@ def database_url(settings: Settings) -> str | None:
     return settings.database_url.get_secret_value() if settings.database_url else None
 
 
+def direct_url(settings: Settings) -> str | None:
+    """Returns the URL past a pooler as it is now; None where none is set."""
+    if settings.direct_url_file is not None:
+        return read_secret(settings.direct_url_file)
+    return settings.direct_url.get_secret_value() if settings.direct_url else None
+
+
 def openai_api_key(settings: Settings) -> str | None:
     """Returns the key for `openai:` models as it is now."""
     if settings.openai_api_key_file is not None:

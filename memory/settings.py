@@ -116,6 +116,9 @@ class Settings(BaseSettings):
         description="`database_url` past a pooler, for notifications; unset: behind a pooler,"
         " workers look for work every 2 s",
     )
+    direct_url_file: Path | None = Field(
+        default=None, description="file with that URL, read again for each connection"
+    )
     read_url: SecretStr | None = Field(
         default=None,
         description="a standby that serves reads; without `database_url` the client only reads",
@@ -244,7 +247,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
-        for name in ("database_url", "read_url", "openai_api_key"):
+        for name in ("database_url", "direct_url", "read_url", "openai_api_key"):
             if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
                 variable = f"MEMORY_{name.upper()}"
                 raise ValueError(f"set one of {variable} and {variable}_FILE, not both")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager, suppress
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -302,6 +303,20 @@ class TestWaking:
         settings = settings_of(pooled("transaction", 1), database, direct_url=direct)
         with anyio.fail_after(60):
             assert await self.heard(settings, listening) == 1
+
+    @pytest.mark.parametrize("way", ["refused", "no such file"])
+    async def test_a_direct_url_that_leads_nowhere_is_told_and_the_worker_looks(
+        self, pooled: Pooled, cluster: Cluster, database: str, listening: Callable[[], bool],
+        monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, way: str,
+    ) -> None:  # fmt: skip
+        monkeypatch.setattr("memory.database.transactions.POLLED_SECONDS", 0.01)
+        gone = SecretStr(cluster.url(dbname=database, user="gone"))
+        file = Path("/nowhere/url")
+        direct = {"direct_url": gone} if way == "refused" else {"direct_url_file": file}
+        with anyio.fail_after(60):
+            settings = settings_of(pooled("transaction", 1), database, **direct)
+            assert await self.heard(settings, listening) == 3
+        assert "MEMORY_DIRECT_URL gives no notifications" in caplog.text
 
 
 def test_what_a_pooler_refuses_is_said(pooled: Pooled, database: str) -> None:

@@ -1,6 +1,7 @@
 """Connections, transactions bound to a scope, and the translation of driver errors."""
 
 import json
+import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
@@ -46,6 +47,8 @@ from memory.errors import (
 from memory.models import Scope
 from memory.settings import APP_NAME, Settings
 
+logger = logging.getLogger(__name__)
+
 _TRANSLATIONS: dict[str, type[ExperientialMemoryError]] = {
     # By SQLSTATE, or by its class: its first two characters.
     "08": StoreUnavailable,
@@ -81,6 +84,9 @@ _PRIMARY_NEEDED = (
 
 POLLED_SECONDS = 2.0
 """Seconds between two looks where a pooler would keep notifications back."""
+
+POLLS = 15
+"""How often it looks before it tries a direct URL again that led nowhere."""
 
 _NUMBERS = {1005: ">i2", 1007: ">i4", 1016: ">i8", 1021: ">f4", 1022: ">f8"}
 """The encoding of array elements, by the oid of their array type in Postgres."""
@@ -406,7 +412,7 @@ class Database(StatementRunner):
         self._on_demand = on_demand
         self._timeout = settings.connect_timeout
         self._name = application_name(settings, role)
-        self._direct_url = settings.direct_url and settings.direct_url.get_secret_value()
+        self._settings = settings
         self._current = renewing(settings, url)
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             self._current,
@@ -518,19 +524,34 @@ class Database(StatementRunner):
 
         After `beat` seconds of silence it checks the connection, since a broken one stays silent.
         It connects past a pooler by `direct_url`. Without one no notification would pass a pooler,
-        so it yields every `POLLED_SECONDS` instead.
+        so it yields every `POLLED_SECONDS` instead; also while that URL leads nowhere, for a while.
 
         Raises:
             StoreUnavailable: the connection could not be made, or broke; notifications since are
                 lost.
         """
-        url = self._direct_url or await self._current()
-        async with await connect(url, self._timeout, self._name) as connection:
+        try:
+            connection, direct = await self._past_a_pooler()
+        except (StoreUnavailable, ConfigurationError) as error:
+            if self._settings.direct_url is None and self._settings.direct_url_file is None:
+                raise
+            logger.warning("MEMORY_DIRECT_URL gives no notifications: %s", error)
+            for _ in range(POLLS):
+                yield
+                await sleep(POLLED_SECONDS)
+            raise StoreUnavailable(str(error)) from error
+        async with connection:
             with translated():
-                if self._direct_url or not await _pooled(connection):
+                if direct or not await _pooled(connection):
                     async with aclosing(_notified(connection, name, beat, self._timeout)) as heard:
                         async for _ in heard:
                             yield
         while True:
             yield
             await sleep(POLLED_SECONDS)
+
+    async def _past_a_pooler(self) -> tuple[Connection, bool]:
+        """A connection that may listen, and whether it goes by `direct_url`."""
+        direct = await to_thread.run_sync(secret_files.direct_url, self._settings)
+        url = direct or await self._current()
+        return await connect(url, self._timeout, self._name), direct is not None
