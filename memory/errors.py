@@ -20,7 +20,9 @@
     │   ├── MissingEmbeddingModel
     │   ├── UnsupportedDatabase     too old, or without pgvector
     │   ├── UnsupportedPooler       mixes up its clients' prepared statements
+    │   │   └── PreparedStatementLost   retriable: also a StoreUnavailable
     │   ├── ReadOnlyStore           a write where only reads are possible
+    │   │   └── ReadOnlyServer      retriable: also a StoreUnavailable
     │   ├── UnsupportedSchema       older than the baseline, and no upgrade exists for it
     │   ├── NewerSchema             migrated by a newer release of this package
     │   ├── MigrationChanged        the text of an applied migration has changed
@@ -206,6 +208,22 @@ class StoreUnavailable(ExperientialMemoryError):
     """The database cannot be reached now."""
 
     retriable = True
+
+
+class ReadOnlyServer(ReadOnlyStore, StoreUnavailable):
+    """The database takes no writes now: it is a standby, or was set to read only.
+
+    It is retriable, because a failover or an operator ends that: loops wait. One-shot commands end
+    as with any ConfigurationError.
+    """
+
+
+class PreparedStatementLost(UnsupportedPooler, StoreUnavailable):
+    """A connection that served before lacks a prepared statement, or has another one of its name.
+
+    It is retriable, because a pooler that was taken for good renews its connections to the server:
+    somebody who shares them may have dropped the statement.
+    """
 
 
 class LoginRefused(ConfigurationError, StoreUnavailable):

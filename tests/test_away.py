@@ -84,6 +84,27 @@ async def test_publishing(far: tuple[str, str, int], url: str, tmp_path: Path) -
         await until(lambda: _led(connection))
 
 
+async def test_a_server_that_only_reads_is_waited_out(
+    url: str, settings: Settings, superuser: psycopg.Connection
+) -> None:
+    name = str(conninfo_to_dict(url)["dbname"])
+    async with AsyncExitStack() as stack:
+        client = AsyncMemoryClient(settings, embedder=DigestEmbedder())
+        await stack.enter_async_context(client)
+        await client.record(ANA, "I live in Berlin.")
+        superuser.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on".encode())
+        process = await start(url, "benchmarks.chaos.worker", "extract", "--follow")
+        stack.push_async_callback(killed, process)
+        await said(process, "read-only transaction")
+        superuser.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only".encode())
+        superuser.execute(  # as a failover does
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = %s AND pid <> pg_backend_pid()",
+            (name,),
+        )
+        await until(lambda: _extracted(client))
+
+
 async def test_what_waits_is_told_the_servers_reason(far: tuple[str, str, int]) -> None:
     through, socket, port = far
     settings = Settings(database_url=SecretStr(through), connect_timeout=2.0)

@@ -132,6 +132,7 @@ class TestWhateverTheServersDefault:
             ("client_encoding = LATIN1", "UTF8"),
             ("plan_cache_mode = force_generic_plan", "force_custom_plan"),
             ("search_path = public", "memory, public, pg_temp"),
+            ("row_security = off", "on"),
             ("default_transaction_isolation = serializable", ""),
         ],
     )

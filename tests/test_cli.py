@@ -596,6 +596,7 @@ def test_a_follower_ends_in_good_order_when_told_to(
 
 def test_a_terminal_gets_no_control_characters() -> None:
     assert output.plain("a\x1b[2Jb\x07\x9bc\n\td") == "a\ufffd[2Jb\ufffd\ufffdc\n\td"
+    assert output.label("acme\nerror: all is lost\x1b") == "acme\ufffderror: all is lost\ufffd"
     assert output.one_line("one\n two\x00", 6) == "one t…"
 
 

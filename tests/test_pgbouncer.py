@@ -22,7 +22,11 @@ from extractors.explicit import ExplicitExtractor
 from extractors.protocol import Extractor
 from memory.client import MemoryClient
 from memory.database import Database, DatabaseRole, queries
-from memory.errors import ExperientialMemoryError, StoreUnavailable, UnsupportedPooler
+from memory.errors import (
+    ExperientialMemoryError,
+    StoreUnavailable,
+    UnsupportedPooler,
+)
 from memory.migrate import check, migrate
 from memory.models import Scope
 from memory.settings import Settings
@@ -325,3 +329,17 @@ def test_what_a_pooler_refuses_is_said(pooled: Pooled, database: str) -> None:
     with pytest.raises(ExperientialMemoryError, match="startup parameter") as refused:
         MemoryClient(settings, embedder=WordEmbedder()).open()
     assert not refused.value.retriable
+
+
+def test_statements_that_somebody_dropped_are_waited_out(pooled: Pooled, database: str) -> None:
+    pooler = pooled("transaction", 1)
+    ana = Scope("northwind", "ana", session="s1")
+    with opened(settings_of(pooler, database)) as client:
+        client.record(ana, "I live in Berlin.")
+        with psycopg.connect(pooler.url(dbname=database, user=BOTH)) as other:
+            for (name,) in other.execute("SELECT name FROM pg_prepared_statements").fetchall():
+                other.execute(f'DEALLOCATE "{name}"'.encode())
+        # PgBouncer ends its connection to the server when that lacks the statement once more.
+        with pytest.raises(StoreUnavailable):
+            client.recall(ana, "Where do I live?")
+        persistent(lambda: client.recall(ana, "Where do I live?"))

@@ -21,11 +21,11 @@ from memory import (
     InvalidInput,
     LockTimeout,
     LoginRefused,
+    PreparedStatementLost,
     StatementTimeout,
     StoreError,
     StoreExhausted,
     StoreUnavailable,
-    UnsupportedPooler,
     explicit_memories,
 )
 from memory.client import MemoryClient
@@ -256,8 +256,8 @@ class TestSessions:
         "08006": StoreUnavailable, "57P01": StoreUnavailable, "57P03": StoreUnavailable,
         "53100": StoreExhausted, "53300": StoreExhausted, "57014": StatementTimeout,
         "55P03": LockTimeout, "40001": ConcurrentWrite, "40P01": ConcurrentWrite,
-        "28000": LoginRefused, "28P01": LoginRefused, "26000": UnsupportedPooler,
-        "42P05": UnsupportedPooler, "54000": StoreError, "54001": StoreError,
+        "28000": LoginRefused, "28P01": LoginRefused, "26000": PreparedStatementLost,
+        "42P05": PreparedStatementLost, "54000": StoreError, "54001": StoreError,
         "58030": StoreError, "55006": StoreError,
     }.items(),
 )  # fmt: skip

@@ -65,8 +65,8 @@ def _calls_table(found: Sequence[Called]) -> RenderableType:
         refused = ", ".join(f"{n} {why}" for why, n in sorted((call.refused or {}).items()))
         table.add_row(
             call.called_at[:19].replace("T", " "),
-            output.plain(call.user_id),
-            output.plain(call.session_id or ""),
+            output.label(call.user_id),
+            output.label(call.session_id or ""),
             call.task,
             call.model,
             f"{call.outcome}{' (cached)' if call.cached else ''}",

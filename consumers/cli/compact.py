@@ -106,7 +106,7 @@ def _table(reports: list[JobReport]) -> Table:
         table.add_column(name, no_wrap=True, justify="right")
     for report in reports:
         table.add_row(
-            Text(output.plain(report.tenant)),
+            Text(output.label(report.tenant)),
             report.job,
             Text(_did(report)),
             f"{report.examined:,}",

@@ -63,7 +63,7 @@ def _costs_table(by: str, found: Sequence[Cost]) -> RenderableType:
     for cost in found:
         asked = max(1, cost.calls - cost.cached)
         table.add_row(
-            output.plain(cost.of),
+            output.label(cost.of),
             *(f"{n:,}" for n in (cost.calls, cost.cached, cost.failed)),
             *(f"{n:,}" for n in (cost.input_tokens, cost.output_tokens)),
             f"{cost.cost:,.4f}",

@@ -174,7 +174,7 @@ def _shown(done: Comparison) -> RenderableType:
 
 
 def _counts(done: Comparison) -> RenderableType:
-    before, after = output.plain(done.before.generation), output.plain(done.after.generation)
+    before, after = output.label(done.before.generation), output.label(done.after.generation)
     of = f"{before} → {after}, {output.counted(done.users, 'user')}"
     if not done.different:
         return Text(f"{of}: no difference in {done.before.memories:,} current memories")
@@ -193,9 +193,9 @@ def _standings(done: Comparison) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", style="dim")
     for standing in (done.before, done.after):
-        table.add_column(output.plain(standing.generation), justify="right")
+        table.add_column(output.label(standing.generation), justify="right")
     for name, before, after in measures(done):
-        table.add_row(output.plain(name), before, after)
+        table.add_row(output.label(name), before, after)
     return table
 
 
@@ -203,7 +203,7 @@ def _examples(shown: Sequence[Difference]) -> list[RenderableType]:
     return [
         Text.assemble(
             (f"{SIGNS[each.change]} {each.change:<8} ", COLOURS[each.change]),
-            output.plain(f"{each.tenant}/{each.user}  "),
+            output.label(f"{each.tenant}/{each.user}  "),
             _told(each),
         )
         for each in shown

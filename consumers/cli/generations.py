@@ -75,7 +75,7 @@ def _generations(found: list[Listed]) -> RenderableType:
         share = shares.get(one.name)
         fallbacks = each.fallback_sessions
         table.add_row(
-            output.plain(one.name),
+            output.label(one.name),
             one.state.value,
             f"{share} %" if share else "",
             f"{come.level:,} of {come.users:,}" if come else "",

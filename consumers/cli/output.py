@@ -71,6 +71,11 @@ def plain(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def label(text: str) -> str:
+    """Returns a name or an id on one line: a line break in it cannot begin a line of its own."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if c in "\t\n" else c for c in plain(text))
+
+
 def one_line(text: str, limit: int | None = None) -> str:
     """Returns the text as one plain line, cut at `limit` characters."""
     line = plain(" ".join(text.split()))

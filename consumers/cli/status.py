@@ -137,7 +137,7 @@ def _status_table(found: Status) -> RenderableType:
     )
     embedder = f"{found.embedder} ({found.dimensions} dimensions)" if found.embedder else "none yet"
     grid.add_row("embedder", embedder)
-    shares = [f"{output.plain(name)} {percent} %" for name, percent in found.serves.items()]
+    shares = [f"{output.label(name)} {percent} %" for name, percent in found.serves.items()]
     grid.add_row("serving", ", ".join(shares))
     log = (found.interactions, "interaction"), (found.users, "user")
     grid.add_row("log", " of ".join(output.counted(*part) for part in log))
@@ -173,7 +173,7 @@ def _status_table(found: Status) -> RenderableType:
 
 
 def _tenant_lines(found: Status) -> Iterator[tuple[str, str]]:
-    yield "tenant", output.plain(found.tenant)
+    yield "tenant", output.label(found.tenant)
     yield "working", f"{output.counted(found.sessions_open, 'open session')} of {found.sessions:,}"
     for count in found.long_term:
         yield "long-term", f"{count.memories:,} {count.kind} by {count.extractor}"
@@ -200,7 +200,7 @@ def _lag_lines(found: Status) -> Iterator[tuple[str, str]]:
             how = f"; {held(row)}" if row.held_back else ""
             yield (
                 "",
-                f"tenant {output.plain(row.tenant)!r}: {output.counted(row.waiting, 'interaction')}"
+                f"tenant {output.label(row.tenant)!r}: {output.counted(row.waiting, 'interaction')}"
                 f" of {output.counted(row.users_due, 'user')} waiting, the oldest for"
                 f" {row.lag_seconds:.1f} s{how}",
             )
@@ -211,10 +211,10 @@ def _set_aside_lines(found: Status) -> Iterator[tuple[str, str]]:
         yield "set aside", f"{found.set_aside_total:,} sessions; the newest:"
     for row in found.set_aside:
         # An extractor that reads all of a user at once fails in no session.
-        where = f"session {output.plain(row.session)!r} of " if row.session else ""
+        where = f"session {output.label(row.session)!r} of " if row.session else ""
         yield (
             "set aside",
-            f"{where}user {output.plain(row.user)!r} of tenant {output.plain(row.tenant)!r} after"
+            f"{where}user {output.label(row.user)!r} of tenant {output.label(row.tenant)!r} after"
             f" {output.counted(row.attempts, 'attempt')}: {output.one_line(row.error, 200)}",
         )
 
@@ -232,14 +232,14 @@ def _model_lines(models: ModelDay) -> Iterator[str]:
             yield f"{output.counted(sessions, 'session')} waiting for {what}{at}"
     for failed in models.failures:
         yield (
-            f"{output.plain(failed.model)} gave no usable answer to"
+            f"{output.label(failed.model)} gave no usable answer to"
             f" {output.counted(failed.calls, 'call')} in the last day: {failed.meaning}"
             f" ({failed.reason}); {failed.advice}"
         )
     for part in models.fallbacks:
         yield (
             f"{output.counted(part.sessions, 'session')} of generation"
-            f" {output.plain(part.generation)} read without the model ({part.reason});"
+            f" {output.label(part.generation)} read without the model ({part.reason});"
             " `memory extract --upgrade` reads them again"
         )
 

@@ -112,7 +112,7 @@ def _table(found: Waiting) -> Table:
     table.add_column("extraction")
     for row in found.tenants:
         table.add_row(
-            output.plain(row.tenant),
+            output.label(row.tenant),
             f"{row.users_due:,}",
             f"{row.waiting:,}",
             f"{row.lag_seconds:,.1f} s",

@@ -36,6 +36,8 @@ from memory.errors import (
     LoginRefused,
     NotMigrated,
     PoolExhausted,
+    PreparedStatementLost,
+    ReadOnlyServer,
     ReadOnlyStore,
     StatementTimeout,
     StoreError,
@@ -53,10 +55,10 @@ _TRANSLATIONS: dict[str, type[ExperientialMemoryError]] = {
     # By SQLSTATE, or by its class: its first two characters.
     "08": StoreUnavailable,
     "23505": ConcurrentWrite,
-    "25006": ReadOnlyStore,
+    "25006": ReadOnlyServer,
     "25P03": StoreUnavailable,  # idle in a transaction for too long
     "25P04": StoreUnavailable,
-    "26000": UnsupportedPooler,  # no such prepared statement
+    "26000": PreparedStatementLost,
     "28": LoginRefused,
     "3D000": ConfigurationError,
     "3F000": NotMigrated,
@@ -65,7 +67,7 @@ _TRANSLATIONS: dict[str, type[ExperientialMemoryError]] = {
     "42704": ConfigurationError,  # such as MEMORY_LANGUAGE
     "42883": NotMigrated,
     "42P01": NotMigrated,
-    "42P05": UnsupportedPooler,  # a prepared statement of that name exists
+    "42P05": PreparedStatementLost,  # one of that name exists
     "53": StoreExhausted,
     "55P03": LockTimeout,
     "57": StoreUnavailable,
@@ -138,9 +140,9 @@ def _translate(error: psycopg.Error) -> ExperientialMemoryError:
     if "text search configuration" in message:
         message += "; see MEMORY_LANGUAGE"
     ours = _meaning(error)
-    if ours is UnsupportedPooler:
+    if ours is PreparedStatementLost:
         message = f"{message}: {_POOLER_NEEDED}"
-    if ours is ReadOnlyStore:
+    if ours is ReadOnlyServer:
         message = f"{message.splitlines()[0]}: {_PRIMARY_NEEDED}"
     return ours(message)
 
@@ -287,7 +289,7 @@ async def _tried(connection: Connection, timeout: float) -> None:
         with fail_after(timeout):
             await connection.execute(queries.statement("connection.alive"))
     except TimeoutError:
-        raise StoreUnavailable("the listening connection no longer answers") from None
+        raise StoreUnavailable("the connection is open, and no server answers on it") from None
 
 
 def _of_a_connection(error: StoreUnavailable) -> bool:
@@ -456,9 +458,12 @@ class Database(StatementRunner):
         """Opens and configures a connection, and returns whether a pooler stands in between."""
         url = await self._current()
         async with await connect(url, self._timeout, self._name) as connection:
-            with translated():
-                await self._configure(connection)
-                return await _pooled(connection)
+            try:
+                with translated():
+                    await self._configure(connection)
+                    return await _pooled(connection)
+            except PreparedStatementLost as error:
+                raise UnsupportedPooler(str(error)) from error
 
     async def close(self) -> None:
         """Closes the pool; running calls end first."""
@@ -491,7 +496,8 @@ class Database(StatementRunner):
         why: ExperientialMemoryError | None = None
         try:
             seconds = min(WHY_SECONDS, self._timeout)
-            await (await connect(await self._current(), seconds)).close()
+            async with await connect(await self._current(), seconds) as connection:
+                await _tried(connection, seconds)  # a pooler may let in and have no server for it
         except ExperientialMemoryError as error:
             why = error
         raise_why_none_is_free(self._pool, timeout, why)

@@ -15,6 +15,7 @@ SET transaction_isolation TO 'read committed'
 SELECT set_config('memory.tenant_id', %(tenant)s, true),
        set_config('memory.user_id', %(user)s, true),
        set_config('role', %(role)s, true),
+       set_config('row_security', 'on', true),
        set_config('search_path', 'memory, public, pg_temp', true),
        set_config('timezone', 'UTC', true),
        set_config('datestyle', 'ISO', true),
