@@ -16,6 +16,7 @@ from consumers.ingest.store import RowRefused, _rows_told_apart
 from consumers.operations.dead_letters import StoredDeadLetter
 from memory.bus.topics import key_of
 from memory.log.envelope import MAX_CONTENT_BYTES
+from memory.migrate import migrations
 from tests.ingesting import ANA, MAPPING, written
 
 QUOTED = "pin-4711"
@@ -146,3 +147,19 @@ def test_a_row_that_the_database_refuses_is_not_quoted(url: str) -> None:
         connection.execute("SELECT %s::text::jsonb", [f"{QUOTED} {{"])
     assert re.search("InvalidTextRepresentation .22P02.", str(found.value))
     assert QUOTED not in str(found.value)
+
+
+def test_the_details_of_an_earlier_release_lose_what_they_quoted(
+    superuser: psycopg.Connection,
+) -> None:
+    superuser.execute("SET search_path TO memory, public")
+    superuser.execute(
+        "INSERT INTO dead_letters (cluster_id, topic_id, partition, record_offset, topic, reason,"
+        " detail) VALUES ('c', 't', 0, 1, 'topic', 'invalid', 'content: got pin-4711'),"
+        " ('c', 't', 0, 2, 'topic', 'future', 'occurred_at is 3 days ahead')"
+    )
+    (migration,) = (one for one in migrations() if one.name == "dead_letter_details")
+    superuser.execute(migration.sql)
+    details = superuser.execute("SELECT detail FROM dead_letters ORDER BY record_offset").fetchall()
+    assert details[0][0].startswith("an earlier release set it aside")
+    assert details[1][0] == "occurred_at is 3 days ahead"
