@@ -222,15 +222,18 @@ class TestBySource:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize(
-        "what", [{}, {"interactions": ["m1"], "source": "feed"}, {"interactions": "m1"}]
-    )
+    @pytest.mark.parametrize("what", [{}, {"interactions": ["m1"], "source": "feed"}])
     @pytest.mark.parametrize("verb", ["retract", "restore"])
     def test_either_ids_or_a_source(
         self, client: MemoryClient, what: dict[str, Any], verb: str
     ) -> None:
         with pytest.raises(InvalidInput, match="name either interactions"):
             getattr(client, verb)(ANA, **what)
+
+    @pytest.mark.parametrize("verb", ["retract", "restore"])
+    def test_ids_that_are_no_list(self, client: MemoryClient, verb: str) -> None:
+        with pytest.raises(InvalidInput, match="interactions must be a list of texts, got 'm1'"):
+            getattr(client, verb)(ANA, interactions="m1")
 
     @pytest.mark.parametrize("why", [{"by": ""}, {"reason": "x" * 1001}, {"reason": "a\x00"}])
     def test_a_reason_and_a_name_that_can_be_kept(
