@@ -323,11 +323,11 @@ def test_same_in_other_words() -> None:
 
 
 def _learned(client: MemoryClient, worker: Extraction) -> None:
-    """Episodes and facts of day 0, then nothing but a greeting 1,000 days later."""
-    talk(client, "I speak Basque.", "Always answer in French.")
-    hold(client, ["ana"], attribute="allergic_to", value="nuts")
+    """Episodes and facts of 1,000 days before day 0, then nothing but a greeting on that day."""
+    talk(client, "I speak Basque.", "Always answer in French.", days=-1000)
+    hold(client, ["ana"], attribute="allergic_to", value="nuts", days=-1000)
     worker.drain()
-    talk(client, "Hello again", scope=ANA.in_session("later"), days=1000)
+    talk(client, "Hello again", scope=ANA.in_session("later"))
     worker.drain()
 
 
@@ -373,7 +373,7 @@ def test_use_slows_decay_and_brings_back(
     asyncio.run(use())
     used = superuser.execute("SELECT memory_id, uses FROM memory_usage").fetchall()
     assert used == [(faded, 2)]
-    superuser.execute("UPDATE memory_usage SET last_used_at = %s", (MARCH + timedelta(days=900),))
+    superuser.execute("UPDATE memory_usage SET last_used_at = %s", (MARCH - timedelta(days=100),))
     assert run("decay")[0].changed["brought back"] == 1
     client.forget(ANA, user=True)
     assert superuser.execute("SELECT count(*) FROM memory_usage").fetchone() == (0,)
