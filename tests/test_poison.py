@@ -258,7 +258,7 @@ class TestSessions:
         "55P03": LockTimeout, "40001": ConcurrentWrite, "40P01": ConcurrentWrite,
         "28000": LoginRefused, "28P01": LoginRefused, "26000": PreparedStatementLost,
         "42P05": PreparedStatementLost, "54000": StoreError, "54001": StoreError,
-        "58030": StoreError, "55006": StoreError,
+        "58030": StoreUnavailable, "55006": StoreError,
     }.items(),
 )  # fmt: skip
 def test_errors_are_told_by_their_state(state: str, expected: type[Exception]) -> None:

@@ -72,6 +72,7 @@ _TRANSLATIONS: dict[str, type[ExperientialMemoryError]] = {
     "55P03": LockTimeout,
     "57": StoreUnavailable,
     "57014": StatementTimeout,
+    "58": StoreUnavailable,  # its disk or another part of its system fails
 }
 
 _POOLER_NEEDED = (
