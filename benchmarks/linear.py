@@ -239,7 +239,8 @@ def _extracting(made: type) -> Callable[[str], Callable[[], object]]:
 @cache
 def vocabularies() -> tuple[tuple[str, ...], ...]:
     """Returns the words of each pattern of the readers that has any."""
-    patterns = {found.pattern for module in modules() for found in _patterns(vars(module).values())}
+    own = [value for m in modules() for name, value in vars(m).items() if name[:2] != "__"]
+    patterns = {found.pattern for found in _patterns(own)}
     words = [re.findall(r"[A-Za-z][A-Za-z']*", _NO_WORD.sub(" ", p)) for p in sorted(patterns)]
     return tuple(tuple(sorted(set(found))) for found in words if found)
 

@@ -268,12 +268,13 @@ class TestWhatIsKept:
     ) -> None:  # fmt: skip
         for number in range(12):
             scope = ANA.in_session(f"s{number}")
-            client.record(scope, f"I speak German{'!' * (number % 2)}.", occurred_at=day(number))
-            client.record(scope, f"On day {number} I saw a film.", occurred_at=day(number))
-        client.record(TOM, "I live in Oslo.", occurred_at=day(0))
+            then = day(number - 2000)
+            client.record(scope, f"I speak German{'!' * (number % 2)}.", occurred_at=then)
+            client.record(scope, f"On day {number} I saw a film.", occurred_at=then)
+        client.record(TOM, "I live in Oslo.", occurred_at=day(-2000))
         worker.drain()
         mirror.agrees(superuser)
-        client.record(ANA, "It has been a long time.", occurred_at=day(2000))
+        client.record(ANA, "It has been a long time.", occurred_at=day(0))
         worker.drain()
 
         async def jobs() -> None:
