@@ -154,7 +154,7 @@ class TestMalformedRequests:
         assert "berlin" in {m.value for m in client.history(ANA)}
 
 
-REFUSALS = ["54000", "22021", "23514", "57014", "55P03", "58030", "XX000"]
+REFUSALS = ["54000", "22021", "23514", "57014", "55P03", "XX000"]
 
 
 class TestSessions:
