@@ -24,6 +24,8 @@ from tests.test_fields import EVERY, over_the_bus
 from tests.test_migrations import loaded
 from tests.walking import extracted, walked
 
+pytestmark = pytest.mark.slow
+
 ANA = Scope("northwind", "ana")
 
 EXPLAINING = {

@@ -189,6 +189,7 @@ class TestIngest:
             until(of(health.healthz, "ok"), "it goes on")
             until(lambda: len(stream.log()) == 1, "the message is in the log")
 
+    @pytest.mark.slow
     def test_brokers_that_are_away_are_waited_for(self, url: str) -> None:
         nobody = (f"127.0.0.1:{free_port()}",)
         settings = Settings(database_url=SecretStr(url), kafka_servers=nobody)
@@ -247,6 +248,7 @@ class TestExtraction:
             extractor.go_on.set()
             until(of(health.healthz, "ok"), "it goes on")
 
+    @pytest.mark.slow
     def test_a_server_that_stopped_is_waited_for(
         self, server_to_stop: Stopped, hasty: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -20,6 +20,8 @@ from tests import servers
 from tests.conftest import WordEmbedder
 from tests.walking import extracted
 
+pytestmark = pytest.mark.slow
+
 ANA = Scope("northwind", "ana")
 PASSWORD = "a pass'word"  # noqa: S105 - of a server that ends with the test
 

@@ -662,7 +662,7 @@ def cases(count: int) -> list[Case]:
     return Random(12).sample([Case(*each) for each in crossed], count)
 
 
-@pytest.mark.not_quick
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_no_crossing_of_behaviours_sets_a_session_aside(
     client: MemoryClient, asking: Asking, chat: Chat, superuser: psycopg.Connection

@@ -41,7 +41,7 @@ from tests.ingesting import Stream, said, until
 from tests.kafka_topics import kafka_settings
 from tests.physical import Pair, execute, program, streaming, value
 
-pytestmark = [pytest.mark.postgres, pytest.mark.not_quick]
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
 EMPTY = "empty"
 NOBODY_LISTENS = "postgresql://postgres@127.0.0.1:1/postgres?connect_timeout=1"

@@ -20,6 +20,8 @@ from tests.ingesting import DEADLINE, Stream, said, until
 from tests.kafka_topics import kafka_settings
 from tests.stopped import own_server
 
+pytestmark = pytest.mark.slow
+
 ANA = Scope("northwind", "ana", "scout", "s1")
 HERE = str(Path(__file__).parent)
 
