@@ -18,7 +18,7 @@ from extractors.language_model.ledger import AsksModels
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
 from memory import migrate, secret_files
 from memory.backoff import backoff
-from memory.database import Database, DatabaseRole, queries, refused_or_unavailable, resolve_url
+from memory.database import Database, DatabaseRole, queries, refused_or_unavailable
 from memory.embedding import Embedder, create_embedder
 from memory.errors import ConfigurationError, StoreUnavailable
 from memory.settings import Settings
@@ -32,22 +32,6 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 
 PROBE_TIMEOUT = 3
 """Seconds in which a store has to let a probe in."""
-
-
-async def store_url(settings: Settings) -> str:
-    """Returns the URL of the store, checked to be at this release; an embedded store is migrated.
-
-    Raises:
-        StoreUnavailable: the server cannot be reached.
-        ReadOnlyStore: only a standby is configured.
-        NotMigrated, NewerSchema, MigrationChanged: the database does not match this release.
-    """
-    url = await resolve_url(settings)
-    if settings.embedded:
-        await migrate.migrate(url, settings.connect_timeout)
-    else:
-        await migrate.check(url, settings.connect_timeout)
-    return url
 
 
 def store_probe(settings: Settings) -> Probe | None:
@@ -74,9 +58,10 @@ async def worker_database(settings: Settings) -> AsyncIterator[Database]:
     """Opens the store with the worker's role.
 
     Raises:
-        StoreUnavailable, ReadOnlyStore, NotMigrated, NewerSchema, MigrationChanged: as `store_url`.
+        StoreUnavailable, ReadOnlyStore, NotMigrated, NewerSchema, MigrationChanged: as
+            `migrate.store_url`.
     """
-    url = await store_url(settings)
+    url = await migrate.store_url(settings)
     async with Database(settings, url, DatabaseRole.WORKER) as database:
         yield database
 
@@ -91,7 +76,7 @@ async def operators_view(settings: Settings) -> AsyncIterator[Database]:
     """Opens the store as `worker_database` does, for what only reads: see `for_viewing`.
 
     Raises:
-        StoreUnavailable, NotMigrated, NewerSchema, MigrationChanged: as `store_url`.
+        StoreUnavailable, NotMigrated, NewerSchema, MigrationChanged: as `migrate.store_url`.
     """
     async with worker_database(for_viewing(settings)) as database:
         yield database

@@ -12,7 +12,7 @@ from typing import Any, LiteralString
 
 from psycopg.rows import DictRow
 
-from memory.database import connect, described, queries, translated
+from memory.database import connect, described, queries, resolve_url, translated
 from memory.database.pipeline import Connection
 from memory.errors import (
     AdministratorNeeded,
@@ -22,6 +22,7 @@ from memory.errors import (
     UnsupportedDatabase,
     UnsupportedSchema,
 )
+from memory.settings import Settings
 
 MINIMUM_SERVER = 160000
 MINIMUM_VECTOR = (0, 8)
@@ -100,6 +101,20 @@ async def administrators_part(url: str, timeout: float = 10.0) -> list[str]:
     async with await connect(url, timeout) as connection:
         with translated():
             return await _administrators_part(connection)
+
+
+async def store_url(settings: Settings) -> str:
+    """Returns the URL of the store, checked to be at this release; an embedded store is migrated.
+
+    Raises:
+        StoreUnavailable: the server cannot be reached.
+        ReadOnlyStore: only a standby is configured.
+        NotMigrated, NewerSchema, MigrationChanged: the database does not match this release.
+    """
+    url = await resolve_url(settings)
+    match = migrate if settings.embedded else check
+    await match(url, settings.connect_timeout)
+    return url
 
 
 async def check(url: str, timeout: float = 10.0) -> None:

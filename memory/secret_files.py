@@ -7,6 +7,8 @@ message.
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
+
 from memory.errors import ConfigurationError
 from memory.settings import KafkaOptions, Settings
 
@@ -32,23 +34,23 @@ def read_secret(path: Path) -> str:
 
 def database_url(settings: Settings) -> str | None:
     """Returns the URL of the database as it is now; None means the embedded server."""
-    if settings.database_url_file is not None:
-        return read_secret(settings.database_url_file)
-    return settings.database_url.get_secret_value() if settings.database_url else None
+    return _current(settings.database_url, settings.database_url_file)
 
 
 def direct_url(settings: Settings) -> str | None:
     """Returns the URL past a pooler as it is now; None where none is set."""
-    if settings.direct_url_file is not None:
-        return read_secret(settings.direct_url_file)
-    return settings.direct_url.get_secret_value() if settings.direct_url else None
+    return _current(settings.direct_url, settings.direct_url_file)
 
 
 def openai_api_key(settings: Settings) -> str | None:
     """Returns the key for `openai:` models as it is now."""
-    if settings.openai_api_key_file is not None:
-        return read_secret(settings.openai_api_key_file)
-    return settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
+    return _current(settings.openai_api_key, settings.openai_api_key_file)
+
+
+def _current(given: SecretStr | None, file: Path | None) -> str | None:
+    if file is not None:
+        return read_secret(file)
+    return given.get_secret_value() if given else None
 
 
 def renew_key(client: "AsyncOpenAI", settings: Settings) -> None:

@@ -44,8 +44,8 @@ async def killed(process: Process) -> None:
     await process.wait()
 
 
-async def said(process: Process, words: str) -> None:
-    """Returns once the process says these words."""
+async def said(process: Process, words: str) -> str:
+    """Returns what the process said, once it says these words."""
     assert process.stderr is not None
     heard = ""
     async with asyncio.timeout(SECONDS):
@@ -53,6 +53,7 @@ async def said(process: Process, words: str) -> None:
             line = await process.stderr.readline()
             assert line, f"ended: {heard}"
             heard += line.decode()
+    return heard
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ from memory.settings import KafkaOptions, Settings
 from tests.chat import Fault, serving
 from tests.ingesting import ANA, Stream, numbered, until
 from tests.kafka_topics import kafka_settings
+from tests.test_away import killed, said
 
 pytestmark = [pytest.mark.postgres, pytest.mark.not_quick]
 EVE = Scope("acme", "eve", "scout", "monday")
@@ -218,20 +219,7 @@ async def running(guarded: Guarded, *command: str) -> AsyncIterator[Process]:
     try:
         yield started
     finally:
-        if started.returncode is None:
-            started.kill()
-        await started.wait()
-
-
-async def said(process: Process, words: str) -> str:
-    assert process.stderr is not None
-    heard = ""
-    async with asyncio.timeout(SECONDS):
-        while words not in heard:
-            line = await process.stderr.readline()
-            assert line, f"ended: {heard}"
-            heard += line.decode()
-    return heard
+        await killed(started)
 
 
 async def test_a_worker_waits_for_the_renewed_file_and_says_for_what(guarded: Guarded) -> None:
@@ -260,16 +248,6 @@ async def test_a_worker_starts_while_its_password_is_refused(guarded: Guarded) -
         assert "password authentication failed" in heard
         guarded.write(SECOND)
         await said(worker, "following")
-
-
-def test_health_asks_the_store_with_the_password_that_holds_now(guarded: Guarded) -> None:
-    probe = store_probe(guarded.settings())
-    assert probe is not None
-    guarded.change(SECOND)
-    with pytest.raises(LoginRefused, match="password authentication failed"):
-        probe()
-    guarded.write(SECOND)
-    probe()
 
 
 async def test_a_command_that_runs_once_ends_with_the_code_of_configuration(

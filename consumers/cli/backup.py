@@ -15,7 +15,8 @@ from consumers.cli import output
 from consumers.cli.options import configured, example, json_option, run
 from consumers.operations import backup
 from consumers.operations.backup import NOT_FROM_THE_LOG, Difference, StoreContent
-from consumers.store import for_viewing, store_url
+from consumers.store import for_viewing
+from memory.migrate import store_url
 from memory.settings import Settings
 
 DIGITS = 16

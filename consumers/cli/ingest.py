@@ -23,8 +23,9 @@ from consumers.ingest.mapping import read_mapping
 from consumers.ingest.options import IngestOptions
 from consumers.runtime import logs
 from consumers.runtime.health import Health, HealthAddress, answering
-from consumers.store import store_probe, store_url
+from consumers.store import store_probe
 from memory.errors import ConfigurationError
+from memory.migrate import store_url
 from memory.optional import extra
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ async def connected(settings: Settings, *, reads_only: bool) -> Connections:
     standby = settings.at_standby()
     reads = standby or (settings if reads_only and settings.names_primary else None)
     if reads is None or not reads_only:
-        url, writing = await _primary(settings)
+        url, writing = await _checked(settings)
     else:
         url, writing = await _on_demand(reads if settings.only_reads else settings)
     if reads is None:
@@ -56,7 +56,7 @@ async def connected(settings: Settings, *, reads_only: bool) -> Connections:
     reading = ReadDatabase(
         settings,
         DatabaseRole.CLIENT,
-        partial(_checked, reads),
+        partial(_standby, reads),
         primary=writing if stands_in else None,
     )
     try:
@@ -67,13 +67,6 @@ async def connected(settings: Settings, *, reads_only: bool) -> Connections:
     return Connections(url, writing, reading)
 
 
-async def _primary(settings: Settings) -> tuple[str, Database]:
-    url = await resolve_url(settings)
-    match = migrate.migrate if settings.embedded else migrate.check
-    await match(url, settings.connect_timeout)
-    return url, await _opened(settings, url)
-
-
 async def _on_demand(settings: Settings) -> tuple[str, Database]:
     url = await resolve_url(settings)
     database = Database(settings, url, DatabaseRole.CLIENT, on_demand=True)
@@ -81,13 +74,12 @@ async def _on_demand(settings: Settings) -> tuple[str, Database]:
     return url, database
 
 
-async def _checked(settings: Settings) -> Database:
-    url = await resolve_url(settings)
-    await migrate.check(url, settings.connect_timeout)
-    return await _opened(settings, url)
-
-
-async def _opened(settings: Settings, url: str) -> Database:
+async def _checked(settings: Settings) -> tuple[str, Database]:
+    url = await migrate.store_url(settings)
     database = Database(settings, url, DatabaseRole.CLIENT)
     await database.open()
-    return database
+    return url, database
+
+
+async def _standby(settings: Settings) -> Database:
+    return (await _checked(settings))[1]
