@@ -444,6 +444,14 @@ def test_errors_are_one_line_or_one_document(
     assert said in json.loads(told.stdout)["error"]["message"]
 
 
+@pytest.mark.parametrize("words", [[], ["tenants"]], ids=["memory", "memory tenants"])
+def test_without_a_command_the_help_is_a_page(run: RunCommand, words: list[str]) -> None:
+    shown = run(*words)
+    assert shown.exit_code == 2
+    assert shown.stderr.startswith("Usage: ")
+    assert "\nCommands:\n" in shown.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "value", "code", "said"),
     [

@@ -89,6 +89,9 @@ class CommandGroup(click.Group):
         extra["standalone_mode"] = False
         try:
             code = super().main(given, *more, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:  # the page of help, not a fault
+            click.echo(error.format_message(), err=True)
+            code = error.exit_code
         except click.ClickException as error:
             _report(error, f"{error.format_message()}{_hint(error)}", given)
             code = error.exit_code
