@@ -168,6 +168,10 @@ class TestTimes:
                 verb(ANA, "Hello.", occurred_at=moment)
         assert client.position(ANA).recorded == 0
 
+    def test_a_conversation_of_the_years_to_come_is_taken(self, client: MemoryClient) -> None:
+        client.record(ANA, "Hello.", occurred_at=datetime.now(UTC) + timedelta(days=3_000))
+        assert client.position(ANA).recorded == 1
+
     def test_of_rows_that_are_there_break_no_session(
         self, client: MemoryClient, worker: Extraction, superuser: psycopg.Connection
     ) -> None:

@@ -308,7 +308,7 @@ class AsyncMemoryClient:
 
         Raises:
             InvalidInteraction: the content is empty, too large or not text, or a time has no zone
-                or lies more than a day ahead.
+                or lies more than ten years ahead.
             InteractionConflict: the id is in the log with different content. With Kafka, the
                 message becomes a dead letter instead.
             ForgottenId: the id was forgotten. With Kafka, the message is dropped instead.

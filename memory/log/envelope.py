@@ -37,7 +37,10 @@ from memory.models import (
 
 MAX_CONTENT_BYTES = 262_144  # of `content` in UTF-8
 MAX_AHEAD = timedelta(days=1)
-"""How far ahead of the clock an interaction may have occurred: clocks differ."""
+"""How far ahead of the clock a message of a topic may have occurred: producers' clocks differ."""
+
+MAX_DAYS_AHEAD = 3_653
+"""Ten years: how far ahead an app may place what it records, as when it plays a plan through."""
 
 # The longest envelope within the limits above: every byte of text escaped as \uXXXX, and room.
 MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
@@ -287,13 +290,13 @@ def _in_utc(moment: object) -> datetime:
 
 
 def check_not_ahead(interaction: Interaction) -> None:
-    """Raises InvalidInteraction if an interaction occurred more than `MAX_AHEAD` from now."""
+    """Raises InvalidInteraction if an interaction occurred more than `MAX_DAYS_AHEAD` from now."""
     moment: Any = interaction.occurred_at
     # Anything but an aware time is refused by `validated`.
     known = isinstance(moment, datetime) and moment.utcoffset() is not None
-    if known and aware(moment, "occurred_at") > datetime.now(UTC) + MAX_AHEAD:
+    if known and aware(moment, "occurred_at") > datetime.now(UTC) + timedelta(days=MAX_DAYS_AHEAD):
         raise InvalidInteraction(
-            f"occurred_at must be at most {MAX_AHEAD.days} day ahead of the clock,"
+            f"occurred_at must be at most {MAX_DAYS_AHEAD:,} days ahead of the clock,"
             f" got {moment.isoformat()!r}"
         )
 
