@@ -5,10 +5,10 @@ All times are aware; times read back from the store are in UTC.
 
 import json
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
@@ -72,7 +72,7 @@ PUBLISHABLE_KINDS = tuple(kind for kind, traits in KIND_TRAITS.items() if traits
 
 
 class InteractionKind(StrEnum):
-    """The kind of event between agent and user."""
+    """The kind of event between agent and user; a NOTE is what an app asks to remember."""
 
     MESSAGE = "message"
     TOOL_CALL = "tool_call"
@@ -80,6 +80,7 @@ class InteractionKind(StrEnum):
     RETRIEVAL = "retrieval"
     FEEDBACK = "feedback"
     MODEL_CALL = "model_call"
+    NOTE = "note"
 
 
 class Role(StrEnum):
@@ -97,6 +98,76 @@ class ModelTask(StrEnum):
     EXTRACT = "extract"
     CONSOLIDATE = "consolidate"
     SUMMARISE = "summarise"
+
+
+class Origin(StrEnum):
+    """Whose words a piece of evidence is; `trust_of` says how far it can found a belief.
+
+    RECORD: a system of record (a CRM row, a profile), named so by the tenant.
+    PERSON: the person directly.
+    APP: the app, by `remember()` or in the system's role.
+    AGENT: the agent's own words and acts.
+    TOOL: the result of an internal tool.
+    QUOTED: what the person pasted or quoted.
+    EXTERNAL: an external tool or page.
+    DOCUMENT: a retrieved document.
+    OTHER_AGENT: another agent.
+    """
+
+    RECORD = "record"
+    PERSON = "person"
+    APP = "app"
+    AGENT = "agent"
+    TOOL = "tool"
+    QUOTED = "quoted"
+    EXTERNAL = "external"
+    DOCUMENT = "document"
+    OTHER_AGENT = "other_agent"
+
+
+class Trust(IntEnum):
+    """How far an origin is trusted; only TRUSTED and OF_RECORD found beliefs.
+
+    OF_RECORD: founds beliefs that talk neither ends nor outranks.
+    TRUSTED: founds beliefs about the person, and standing instructions.
+    REPORTED, UNTRUSTED: may propose; a proposal waits for review.
+    """
+
+    UNTRUSTED = 0
+    REPORTED = 1
+    TRUSTED = 2
+    OF_RECORD = 3
+
+
+_TRUST: Mapping[Origin, Trust] = MappingProxyType(
+    {
+        Origin.RECORD: Trust.OF_RECORD,
+        Origin.PERSON: Trust.TRUSTED,
+        Origin.APP: Trust.TRUSTED,
+        Origin.AGENT: Trust.REPORTED,
+        Origin.TOOL: Trust.REPORTED,
+        Origin.QUOTED: Trust.UNTRUSTED,
+        Origin.EXTERNAL: Trust.UNTRUSTED,
+        Origin.DOCUMENT: Trust.UNTRUSTED,
+        Origin.OTHER_AGENT: Trust.UNTRUSTED,
+    }
+)
+_BY_TRUST = {origin: (_TRUST[origin], -place) for place, origin in enumerate(Origin)}
+
+
+def trust_of(origin: Origin | None) -> Trust | None:
+    """Returns how far an origin is trusted; None for what was made before origins were kept."""
+    return None if origin is None else _TRUST[origin]
+
+
+def least_trusted(origins: Iterable[Origin | None]) -> Origin | None:
+    """Returns the least trusted of some origins, the later in `Origin` of two that are equal.
+
+    None if there is none, or one of them is unknown.
+    """
+    found = list(origins)
+    known = [origin for origin in found if origin is not None]
+    return min(known, key=_BY_TRUST.__getitem__) if known and len(known) == len(found) else None
 
 
 class Stance(StrEnum):
@@ -260,7 +331,8 @@ class Evidence:
     """A span of one interaction that supports or contradicts a memory.
 
     `start` and `end` are character offsets into the interaction's content, end exclusive; `quote`
-    is exactly that slice.
+    is exactly that slice. `origin` says whose words these are; None until the log was asked, and
+    for what was made before origins were kept.
     """
 
     interaction_id: str
@@ -269,6 +341,7 @@ class Evidence:
     end: int
     occurred_at: datetime
     stance: Stance = Stance.SUPPORTS
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +430,7 @@ class Memory:
     contested: its rival values, in order, if nothing decides between them and this one; see
         `memory.beliefs.consolidation.timeline`.
     retraction: the retraction that ended it, or None; only `history()` and `explain()` set it.
+    origin: of its least trusted evidence; None for what was made before origins were kept.
     """
 
     id: int
@@ -383,6 +457,12 @@ class Memory:
     contested: tuple[str, ...] = ()
     retraction: Retraction | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
+
+    @property
+    def trust(self) -> Trust | None:
+        """How far its origin is trusted; None if the origin is not known."""
+        return trust_of(self.origin)
 
     def __str__(self) -> str:
         since = f"{self.valid_from:%Y-%m-%d}" if self.valid_from else "?"

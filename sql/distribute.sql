@@ -32,6 +32,7 @@ SELECT create_distributed_table('evidence', 'tenant_id', colocate_with => 'users
 SELECT create_distributed_table('embeddings', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('session_progress', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('forgotten_beliefs', 'tenant_id', colocate_with => 'users');
+SELECT create_distributed_table('review_decisions', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('memory_usage', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('recall_blocks', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('extraction_limits', 'tenant_id', colocate_with => 'users');

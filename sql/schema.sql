@@ -212,6 +212,7 @@ CREATE TABLE interactions (
     agent_id text,
     -- Shown to the agent it was said to and to no other.
     private boolean NOT NULL,
+    -- What happened; a note is what an app asks to remember.
     kind text NOT NULL,
     role text NOT NULL,
     -- The name of who speaks, where several people do.
@@ -233,7 +234,7 @@ CREATE TABLE interactions (
     CONSTRAINT interactions_pkey PRIMARY KEY (tenant_id, user_id, session_id, ordinal),
     CONSTRAINT interactions_tenant_id_user_id_interaction_id_key UNIQUE (tenant_id, user_id, interaction_id),
     CONSTRAINT interactions_interaction_id_check CHECK (interaction_id <> ''::text),
-    CONSTRAINT interactions_kind_check CHECK (kind = ANY (ARRAY['message'::text, 'tool_call'::text, 'tool_result'::text, 'retrieval'::text, 'feedback'::text, 'model_call'::text])),
+    CONSTRAINT interactions_kind_check CHECK (kind = ANY (ARRAY['message'::text, 'tool_call'::text, 'tool_result'::text, 'retrieval'::text, 'feedback'::text, 'model_call'::text, 'note'::text])) NOT VALID,
     CONSTRAINT interactions_ordinal_check CHECK (ordinal > 0),
     CONSTRAINT interactions_position_check CHECK ("position" > 0),
     CONSTRAINT interactions_role_check CHECK (role = ANY (ARRAY['user'::text, 'assistant'::text, 'system'::text, 'tool'::text]))
@@ -319,8 +320,15 @@ CREATE TABLE assertions (
     interaction_ids text[] NOT NULL,
     -- When the log learned it.
     recorded_at timestamptz NOT NULL,
+    -- Of its least trusted evidence; NULL: made before origins were kept.
+    origin text,
+    -- A digest of what it proposes and whose words propose it, where its origin may found no
+    -- belief: it counts once review_decisions approves it. NULL: it counts by itself.
+    proposal bytea,
     CONSTRAINT assertions_pkey PRIMARY KEY (tenant_id, user_id, generation, belief_key, assertion_id)
 );
+-- What waits for review, repetitions side by side.
+CREATE INDEX assertions_proposals ON assertions USING btree (tenant_id, proposal, recorded_at) WHERE (proposal IS NOT NULL);
 ALTER TABLE assertions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY backup ON assertions FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON assertions TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
@@ -385,6 +393,8 @@ CREATE TABLE memories (
     prompt_version text,
     prompt_hash text,
     model text,
+    -- Of its least trusted evidence; NULL: made before origins were kept.
+    origin text,
     CONSTRAINT memories_pkey PRIMARY KEY (tenant_id, user_id, memory_id),
     CONSTRAINT memories_believed_in_order CHECK (believed_to IS NULL OR believed_to >= believed_from),
     CONSTRAINT memories_confidence_check CHECK (confidence >= 0::double precision AND confidence <= 1::double precision),
@@ -440,6 +450,8 @@ CREATE TABLE evidence (
     stance text NOT NULL,
     occurred_at timestamptz NOT NULL,
     recorded_at timestamptz NOT NULL,
+    -- Whose words these are; NULL: made before origins were kept.
+    origin text,
     CONSTRAINT evidence_pkey PRIMARY KEY (tenant_id, user_id, memory_id, interaction_id, start_offset, stance),
     CONSTRAINT evidence_tenant_id_user_id_memory_id_fkey FOREIGN KEY (tenant_id, user_id, memory_id) REFERENCES memories(tenant_id, user_id, memory_id) ON DELETE CASCADE,
     CONSTRAINT evidence_offsets_in_order CHECK (start_offset >= 0 AND end_offset >= start_offset),
@@ -604,6 +616,7 @@ CREATE TABLE tenants (
 );
 ALTER TABLE tenants ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY backup ON tenants FOR SELECT TO memory_backup USING (true);
+CREATE POLICY client ON tenants FOR SELECT TO memory_client USING (tenant_id = bound_tenant());
 CREATE POLICY worker ON tenants TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON tenants TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON tenants TO memory_worker;
@@ -1005,6 +1018,9 @@ CREATE TABLE store_identity (
     only_row boolean NOT NULL DEFAULT true,
     identity uuid NOT NULL DEFAULT gen_random_uuid(),
     made_at timestamptz NOT NULL DEFAULT now(),
+    -- From when on only interactions of the kind note ask for memories. Before, a message of the
+    -- user's role did so by its payload.
+    notes_since timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT store_identity_pkey PRIMARY KEY (only_row),
     CONSTRAINT store_identity_only_row_check CHECK (only_row)
 );
@@ -1037,6 +1053,32 @@ CREATE POLICY spending ON extraction_limits FOR UPDATE TO memory_worker USING (b
 CREATE POLICY worker ON extraction_limits TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON extraction_limits TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON extraction_limits TO memory_worker;
+
+-- ======== origins
+
+-- What was decided on proposals. A decision holds for every repetition of the proposal, also one
+-- that a replay makes.
+CREATE TABLE review_decisions (
+    tenant_id text NOT NULL,
+    -- Whose proposal it is; the empty text: every user's of the tenant.
+    user_id text NOT NULL,
+    proposal bytea NOT NULL,
+    approved boolean NOT NULL,
+    decided_at timestamptz NOT NULL DEFAULT now(),
+    decided_by text NOT NULL,
+    reason text NOT NULL DEFAULT ''::text,
+    CONSTRAINT review_decisions_pkey PRIMARY KEY (tenant_id, user_id, proposal)
+);
+-- Which users decided on a proposal.
+CREATE INDEX review_decisions_of_tenant ON review_decisions USING btree (tenant_id, proposal);
+ALTER TABLE review_decisions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON review_decisions FOR SELECT TO memory_backup USING (true);
+CREATE POLICY client ON review_decisions TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
+CREATE POLICY of_tenant ON review_decisions FOR SELECT TO memory_client USING (tenant_id = bound_tenant() AND user_id = ''::text);
+CREATE POLICY worker ON review_decisions TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON review_decisions TO memory_backup;
+GRANT DELETE, INSERT, SELECT, UPDATE ON review_decisions TO memory_client;
+GRANT DELETE, INSERT, SELECT, UPDATE ON review_decisions TO memory_worker;
 
 -- ======== binding functions
 

@@ -40,7 +40,7 @@ USER_TABLES = {
     "users", "sessions", "task_state", "interactions", "tombstones", "assertions", "memories",
     "evidence", "embeddings", "recall_blocks", "session_progress", "forgotten_beliefs",
     "memory_usage", "generation_progress", "retractions", "changes", "change_cursors",
-    "model_calls", "model_answers",
+    "model_calls", "model_answers", "review_decisions",
 }  # fmt: skip
 TENANT_TABLES = {
     "tenants", "collective_memories", "collective_embeddings", "collective_support",
@@ -51,6 +51,8 @@ SYSTEM_TABLES = {
     "schema_migrations", "store_identity", "embedders", "generations", "partition_offsets",
     "dead_letters", "prompts", "change_stream",
 }  # fmt: skip
+PARTLY_READ_BY_CLIENTS = {"tenants"}
+"""Tenant tables of which a client of the tenant reads some columns; no secret is among them."""
 KEPT_FROM_CLIENTS = {"dead_letters"}
 """System tables with rows of tenants: a worker that is bound to one sees none of another."""
 SHARED_WITH_CLIENTS = {"collective_memories", "collective_embeddings", "collective_blocks"}
@@ -172,6 +174,8 @@ INSERT INTO memory_usage (tenant_id, user_id, memory_id)
 SELECT tenant_id, user_id, min(memory_id) FROM memories GROUP BY tenant_id, user_id;
 INSERT INTO generation_progress (tenant_id, user_id, generation, position, forget_seq)
 SELECT tenant_id, user_id, 1, position, forget_seq FROM users;
+INSERT INTO review_decisions (tenant_id, user_id, proposal, approved, decided_by)
+SELECT tenant_id, user_id, 'p', true, 'sam' FROM users;
 UPDATE change_stream SET enabled_at = now();
 SELECT append_changes(array_agg(build_change(m, 'added', NULL))) FROM memories m;
 """
@@ -249,7 +253,8 @@ class TestVisibility:
         assert counted(filled, "interactions") == 0
 
     @pytest.mark.parametrize(
-        "table", sorted((TENANT_TABLES - SHARED_WITH_CLIENTS) | KEPT_FROM_CLIENTS)
+        "table",
+        sorted((TENANT_TABLES - SHARED_WITH_CLIENTS - PARTLY_READ_BY_CLIENTS) | KEPT_FROM_CLIENTS),
     )
     def test_a_client_cannot_read_what_only_the_worker_counts(
         self, filled: Look, table: str
@@ -257,6 +262,13 @@ class TestVisibility:
         acting(filled, CLIENT, ANA)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             counted(filled, table)
+
+    def test_a_client_reads_its_own_tenants_policy_and_no_secret(self, filled: Look) -> None:
+        acting(filled, CLIENT, ANA)
+        rows = filled.execute("SELECT tenant_id, policy FROM tenants").fetchall()
+        assert [row["tenant_id"] for row in rows] == [ANA.tenant]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            filled.execute("SELECT secret FROM tenants")
 
     @pytest.mark.parametrize("table", sorted(TENANT_TABLES | SYSTEM_TABLES))
     def test_a_client_writes_only_tables_of_users(self, filled: Look, table: str) -> None:

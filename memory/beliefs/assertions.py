@@ -7,7 +7,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from memory.models import KIND_TRAITS, Candidate, Evidence, Memory, Provenance, Stance
+from memory.models import (
+    KIND_TRAITS,
+    Candidate,
+    Evidence,
+    Memory,
+    Origin,
+    Provenance,
+    Stance,
+    least_trusted,
+)
 
 CONFIDENCE_CEILING = 0.99
 """The highest confidence by repetition: every belief stays open to correction."""
@@ -61,6 +70,11 @@ class Assertion:
         return frozenset([*rests_on, *(e.interaction_id for e in self.candidate.evidence)])
 
     @property
+    def origin(self) -> Origin | None:
+        """The origin of its least trusted evidence."""
+        return least_trusted(e.origin for e in self.candidate.evidence)
+
+    @property
     def order(self) -> tuple[object, ...]:
         """Event time first; of two equal times, the later recording wins.
 
@@ -111,6 +125,11 @@ class Belief:
                 against = replace(item, stance=Stance.CONTRADICTS)
                 found.setdefault((item.interaction_id, item.start, against.stance), against)
         return tuple(found.values())
+
+    @property
+    def origin(self) -> Origin | None:
+        """The origin of the least trusted evidence that supports it."""
+        return least_trusted(a.origin for a in self.support)
 
     @property
     def spans(self) -> frozenset[Span]:

@@ -20,6 +20,7 @@ from memory.models import (
     Evidence,
     Memory,
     MemoryKind,
+    Origin,
     Provenance,
     Retraction,
     Stance,
@@ -67,7 +68,12 @@ def memory_of(row: Mapping[str, Any]) -> Memory:
         if row.get("retraction")
         else None,
         payload=row["payload"],
+        origin=origin_of(row),
     )
+
+
+def origin_of(row: Mapping[str, Any]) -> Origin | None:
+    return Origin(row["origin"]) if row.get("origin") else None
 
 
 def stored_belief_of(row: Mapping[str, Any]) -> StoredBelief:
@@ -87,6 +93,7 @@ def evidence_of(row: Mapping[str, Any]) -> Evidence:
         row["end_offset"],
         row["occurred_at"],
         Stance(row["stance"]),
+        origin_of(row),
     )
 
 
@@ -154,6 +161,7 @@ def memory_row(
         "prompt_version": made.prompt_version,
         "prompt_hash": made.prompt_hash,
         "model": made.model,
+        "origin": belief.origin,
     }
 
 
@@ -184,6 +192,7 @@ def evidence_rows(memory_id: int, belief: Belief) -> list[dict[str, Any]]:
             "stance": e.stance.value,
             "occurred_at": iso(e.occurred_at),
             "recorded_at": iso(learned[e.interaction_id]),
+            "origin": e.origin,
         }
         for e in belief.evidence
     ]
@@ -207,6 +216,8 @@ def assertion_row(key: bytes, assertion: Assertion) -> dict[str, Any]:
         "extractor": assertion.provenance.extractor,
         "interaction_ids": sorted(assertion.interactions),
         "recorded_at": iso(assertion.recorded_at),
+        "origin": assertion.origin,
+        "proposal": None,
     }
 
 

@@ -130,9 +130,9 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generatio
 -- unite_evidence --
 -- Gives a memory the evidence of others; a span counts once.
 INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset, quote,
-    stance, occurred_at, recorded_at)
+    stance, occurred_at, recorded_at, origin)
 SELECT tenant_id, user_id, %(memory)s, interaction_id, start_offset, end_offset, quote, stance,
-    occurred_at, recorded_at
+    occurred_at, recorded_at, origin
 FROM evidence
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = ANY(%(older)s)
 ON CONFLICT DO NOTHING
@@ -327,9 +327,9 @@ WITH v AS (
     SELECT tenant_id, user_id, embedder_id, generation, memory_id, vector FROM v
 ), staged_e AS (
     INSERT INTO pg_temp.moved_evidence (tenant_id, user_id, memory_id, interaction_id, start_offset,
-        end_offset, quote, stance, occurred_at, recorded_at)
+        end_offset, quote, stance, occurred_at, recorded_at, origin)
     SELECT tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset, quote, stance,
-        occurred_at, recorded_at
+        occurred_at, recorded_at, origin
     FROM e
 )
 INSERT INTO pg_temp.moved_uses (tenant_id, user_id, memory_id, last_used_at, uses)
@@ -345,12 +345,12 @@ INSERT INTO pg_temp.moved_memories (tenant_id, user_id, memory_id, generation, b
     attribute, value, subject, context, single_valued, agent_id, session_id, ordinal, ordinal_to,
     confidence, importance, initial_importance, support, tokens, payload, lexemes, occurred_at,
     valid_from, valid_to, believed_from, believed_to, supersedes, contested, archived_at, extractor,
-    extractor_version, prompt, prompt_version, prompt_hash, model)
+    extractor_version, prompt, prompt_version, prompt_hash, model, origin)
 SELECT tenant_id, user_id, memory_id, generation, belief_key, kind, text, attribute, value, subject,
     context, single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance,
     initial_importance, support, tokens, payload, lexemes, occurred_at, valid_from, valid_to,
     believed_from, believed_to, supersedes, contested, archived_at, extractor, extractor_version,
-    prompt, prompt_version, prompt_hash, model
+    prompt, prompt_version, prompt_hash, model, origin
 FROM m
 
 -- lay_memories --
@@ -360,12 +360,12 @@ INSERT INTO memories (tenant_id, user_id, memory_id, generation, belief_key, kin
     value, subject, context, single_valued, agent_id, session_id, ordinal, ordinal_to, confidence,
     importance, initial_importance, support, tokens, payload, lexemes, occurred_at, valid_from,
     valid_to, believed_from, believed_to, supersedes, contested, archived_at, extractor,
-    extractor_version, prompt, prompt_version, prompt_hash, model)
+    extractor_version, prompt, prompt_version, prompt_hash, model, origin)
 SELECT tenant_id, user_id, memory_id, generation, belief_key, kind, text, attribute, value, subject,
     context, single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance,
     initial_importance, support, tokens, payload, lexemes, occurred_at, valid_from, valid_to,
     believed_from, believed_to, supersedes, contested, archived_at, extractor, extractor_version,
-    prompt, prompt_version, prompt_hash, model
+    prompt, prompt_version, prompt_hash, model, origin
 FROM pg_temp.moved_memories ORDER BY user_id, memory_id
 
 -- lay_embeddings --
@@ -379,9 +379,9 @@ FROM pg_temp.moved_embeddings ORDER BY user_id, embedder_id, memory_id
 -- Puts the evidence back in the order of its memories.
 -- unscoped: rows of the users that were lifted
 INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset,
-    quote, stance, occurred_at, recorded_at)
+    quote, stance, occurred_at, recorded_at, origin)
 SELECT tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset, quote, stance,
-    occurred_at, recorded_at
+    occurred_at, recorded_at, origin
 FROM pg_temp.moved_evidence ORDER BY user_id, memory_id
 
 -- lay_uses --

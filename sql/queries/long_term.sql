@@ -19,7 +19,7 @@ LIMIT %(limit)s
 
 -- assertions --
 -- The assertions under the given belief keys, except those that rest on a retracted interaction.
-SELECT belief_key, assertion_id, position, candidate, provenance, recorded_at
+SELECT belief_key, assertion_id, position, candidate, provenance, recorded_at, origin, proposal
 FROM assertions a
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND belief_key = ANY(%(keys)s)
@@ -67,7 +67,7 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND belief_key = %(belief_ke
 SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
     single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
     tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
-    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model,
+    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model, origin,
     (SELECT COALESCE(jsonb_agg(jsonb_build_array(
             e.interaction_id, e.start_offset, e.end_offset, e.stance)), '[]')
      FROM evidence e
@@ -83,7 +83,8 @@ ORDER BY memory_id
 SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
     single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
     tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
-    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model
+    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model,
+    origin
 FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND extractor = %(extractor)s AND believed_to IS NULL
@@ -94,7 +95,8 @@ ORDER BY memory_id
 SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
     single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
     tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
-    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model
+    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model,
+    origin
 FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND believed_to IS NULL AND kind = ANY(%(kinds)s)
@@ -120,13 +122,13 @@ RETURNING change_seq
 -- insert_assertions --
 -- Stores assertions; the same assertion is stored once.
 INSERT INTO assertions (tenant_id, user_id, generation, belief_key, assertion_id, position,
-    candidate, provenance, extractor, interaction_ids, recorded_at)
+    candidate, provenance, extractor, interaction_ids, recorded_at, origin, proposal)
 SELECT %(tenant)s, %(user)s, %(generation)s, decode(r.belief_key, 'hex'),
     decode(r.assertion_id, 'hex'), r.position, r.candidate, r.provenance, r.extractor,
-    r.interaction_ids, r.recorded_at
+    r.interaction_ids, r.recorded_at, r.origin, decode(r.proposal, 'hex')
 FROM jsonb_to_recordset(%(rows)s) AS r(belief_key text, assertion_id text, position bigint,
     candidate jsonb, provenance jsonb, extractor text, interaction_ids text[],
-    recorded_at timestamptz)
+    recorded_at timestamptz, origin text, proposal text)
 ON CONFLICT DO NOTHING
 
 -- delete_assertions --
@@ -141,29 +143,31 @@ INSERT INTO memories (tenant_id, user_id, memory_id, generation, belief_key, kin
     value, subject, context, single_valued, agent_id, session_id, ordinal, ordinal_to, confidence,
     importance, support, tokens, payload, lexemes, occurred_at, valid_from, valid_to,
     believed_from, believed_to, supersedes, contested, extractor, extractor_version, prompt,
-    prompt_version, prompt_hash, model)
+    prompt_version, prompt_hash, model, origin)
 SELECT %(tenant)s, %(user)s, r.memory_id, %(generation)s, decode(r.belief_key, 'hex'), r.kind,
     r.text, r.attribute, r.value, r.subject, r.context, r.single_valued, r.agent_id, r.session_id,
     r.ordinal, r.ordinal_to, r.confidence, r.importance, r.support, r.tokens, r.payload,
     to_tsvector(%(language)s::regconfig, concat_ws(' ', r.text, r.subject, r.search_text)),
     r.occurred_at, r.valid_from, r.valid_to, r.believed_from, r.believed_to, r.supersedes,
-    r.contested, r.extractor, r.extractor_version, r.prompt, r.prompt_version, r.prompt_hash, r.model
+    r.contested, r.extractor, r.extractor_version, r.prompt, r.prompt_version, r.prompt_hash, r.model,
+    r.origin
 FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, belief_key text, kind text, text text,
     attribute text, value text, subject text, context text, single_valued boolean, agent_id text,
     session_id text, ordinal int, ordinal_to int, confidence real, importance real, support int,
     tokens int, payload jsonb, search_text text, occurred_at timestamptz, valid_from timestamptz,
     valid_to timestamptz, believed_from timestamptz, believed_to timestamptz, supersedes bigint,
     contested text[], extractor text, extractor_version text, prompt text, prompt_version text, prompt_hash text,
-    model text)
+    model text, origin text)
 
 -- insert_evidence --
 -- Adds evidence to memories; a span counts once.
 INSERT INTO evidence (tenant_id, user_id, memory_id, interaction_id, start_offset, end_offset, quote,
-    stance, occurred_at, recorded_at)
+    stance, occurred_at, recorded_at, origin)
 SELECT %(tenant)s, %(user)s, r.memory_id, r.interaction_id, r.start_offset, r.end_offset, r.quote,
-    r.stance, r.occurred_at, r.recorded_at
+    r.stance, r.occurred_at, r.recorded_at, r.origin
 FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, interaction_id text, start_offset int,
-    end_offset int, quote text, stance text, occurred_at timestamptz, recorded_at timestamptz)
+    end_offset int, quote text, stance text, occurred_at timestamptz, recorded_at timestamptz,
+    origin text)
 ON CONFLICT DO NOTHING
 
 -- insert_embedding --
@@ -189,7 +193,8 @@ WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = r.memo
 SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
     single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
     tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
-    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model
+    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model,
+    origin
 FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
 
@@ -198,7 +203,8 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
 SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
     single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
     tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
-    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model
+    contested, archived_at, extractor, extractor_version, prompt, prompt_version, prompt_hash, model,
+    origin
 FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND supersedes = %(memory)s
 ORDER BY valid_from DESC, memory_id DESC
@@ -206,7 +212,8 @@ LIMIT 1
 
 -- evidence --
 -- The evidence for and against a memory, in the order it happened.
-SELECT interaction_id, start_offset, end_offset, quote, stance, occurred_at, recorded_at FROM evidence
+SELECT interaction_id, start_offset, end_offset, quote, stance, occurred_at, recorded_at, origin
+FROM evidence
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
 ORDER BY occurred_at, interaction_id, start_offset
 
@@ -218,7 +225,7 @@ SELECT m.memory_id, m.generation, m.belief_key, m.kind, m.text, m.attribute, m.v
     m.context, m.single_valued, m.agent_id, m.session_id, m.ordinal, m.ordinal_to, m.confidence,
     m.importance, m.support, m.tokens, m.payload, m.occurred_at, m.valid_from, m.valid_to,
     m.believed_from, m.believed_to, m.supersedes, m.contested, m.archived_at, m.extractor,
-    m.extractor_version, m.prompt, m.prompt_version, m.prompt_hash, m.model,
+    m.extractor_version, m.prompt, m.prompt_version, m.prompt_hash, m.model, m.origin,
     r.retraction
 FROM memories m
 LEFT JOIN LATERAL (
@@ -249,7 +256,7 @@ SELECT v.memory_id, v.generation, v.belief_key, v.kind, v.text, v.attribute, v.v
     v.context, v.single_valued, v.agent_id, v.session_id, v.ordinal, v.ordinal_to, v.confidence,
     v.importance, v.support, v.tokens, v.payload, v.occurred_at, v.valid_from, v.valid_to,
     v.believed_from, v.believed_to, v.supersedes, v.contested, v.archived_at, v.extractor,
-    v.extractor_version, v.prompt, v.prompt_version, v.prompt_hash, v.model
+    v.extractor_version, v.prompt, v.prompt_version, v.prompt_hash, v.model, v.origin
 FROM memories v
 JOIN memories m USING (tenant_id, user_id, generation, belief_key)
 WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = %(memory)s

@@ -125,13 +125,13 @@ WITH cited AS MATERIALIZED (
 SELECT memory_id, kind, text, attribute, value, subject, context, single_valued, agent_id,
     session_id, confidence, importance, support, tokens, payload, occurred_at, valid_from, valid_to,
     believed_from, believed_to, supersedes, contested, extractor, extractor_version, prompt,
-    prompt_version, prompt_hash, model, interaction_ids, length(lexemes) AS words,
+    prompt_version, prompt_hash, model, origin, interaction_ids, length(lexemes) AS words,
     ts_filter(setweight(lexemes, 'A', %(lexemes)s::text[]), '{a}')::text AS held
 FROM (
     SELECT memory_id, kind, text, attribute, value, subject, context, single_valued, agent_id,
         session_id, confidence, importance, support, tokens, payload, occurred_at, valid_from,
         valid_to, believed_from, believed_to, supersedes, contested, extractor, extractor_version,
-        prompt, prompt_version, prompt_hash, model, lexemes
+        prompt, prompt_version, prompt_hash, model, origin, lexemes
     FROM memories
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = ANY(%(memories)s)
 ) m
