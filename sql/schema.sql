@@ -168,7 +168,6 @@ CREATE TABLE sessions (
     CONSTRAINT sessions_pkey PRIMARY KEY (tenant_id, user_id, session_id),
     CONSTRAINT sessions_session_id_check CHECK (session_id <> ''::text)
 ) WITH (fillfactor=70);
-ALTER TABLE sessions ALTER COLUMN summary SET STATISTICS 0;
 -- Sessions to close. None of its columns changes while a session goes on, so updates stay HOT.
 CREATE INDEX sessions_open ON sessions USING btree (tenant_id, user_id, session_id) WHERE (closed_at IS NULL);
 ALTER TABLE sessions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -239,8 +238,6 @@ CREATE TABLE interactions (
     CONSTRAINT interactions_position_check CHECK ("position" > 0),
     CONSTRAINT interactions_role_check CHECK (role = ANY (ARRAY['user'::text, 'assistant'::text, 'system'::text, 'tool'::text]))
 );
-ALTER TABLE interactions ALTER COLUMN actor SET STATISTICS 0;
-ALTER TABLE interactions ALTER COLUMN content SET STATISTICS 0;
 -- Names to keep out of the collective tier.
 CREATE INDEX interactions_actors ON interactions USING btree (tenant_id, actor) WHERE (actor IS NOT NULL);
 CREATE INDEX interactions_retracted ON interactions USING btree (tenant_id, user_id, interaction_id) WHERE (retracted_at IS NOT NULL);
@@ -270,8 +267,6 @@ CREATE TABLE retractions (
     CONSTRAINT retractions_pkey PRIMARY KEY (tenant_id, user_id, interaction_id, retracted_at),
     CONSTRAINT retractions_restored_after CHECK (restored_at IS NULL OR restored_at >= retracted_at)
 );
-ALTER TABLE retractions ALTER COLUMN reason SET STATISTICS 0;
-ALTER TABLE retractions ALTER COLUMN restored_reason SET STATISTICS 0;
 ALTER TABLE retractions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY backup ON retractions FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON retractions TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
@@ -404,12 +399,6 @@ CREATE TABLE memories (
     CONSTRAINT memories_support_check CHECK (support > 0),
     CONSTRAINT memories_valid_in_order CHECK (valid_to IS NULL OR valid_to >= valid_from)
 );
-ALTER TABLE memories ALTER COLUMN text SET STATISTICS 0;
-ALTER TABLE memories ALTER COLUMN attribute SET STATISTICS 0;
-ALTER TABLE memories ALTER COLUMN value SET STATISTICS 0;
-ALTER TABLE memories ALTER COLUMN subject SET STATISTICS 0;
-ALTER TABLE memories ALTER COLUMN context SET STATISTICS 0;
-ALTER TABLE memories ALTER COLUMN contested SET STATISTICS 0;
 -- What recall scans: one user's current beliefs, exactly. There is no index over vectors or lexemes
 -- on purpose; see docs/design.md.
 CREATE INDEX memories_current ON memories USING btree (tenant_id, user_id, generation, memory_id) WHERE ((believed_to IS NULL) AND (archived_at IS NULL));
@@ -457,7 +446,6 @@ CREATE TABLE evidence (
     CONSTRAINT evidence_offsets_in_order CHECK (start_offset >= 0 AND end_offset >= start_offset),
     CONSTRAINT evidence_stance_check CHECK (stance = ANY (ARRAY['supports'::text, 'contradicts'::text]))
 );
-ALTER TABLE evidence ALTER COLUMN quote SET STATISTICS 0;
 CREATE INDEX evidence_interaction ON evidence USING btree (tenant_id, user_id, interaction_id);
 ALTER TABLE evidence ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY backup ON evidence FOR SELECT TO memory_backup USING (true);
@@ -586,8 +574,6 @@ CREATE TABLE recall_blocks (
     postings tsvector STORAGE EXTERNAL,
     CONSTRAINT recall_blocks_pkey PRIMARY KEY (tenant_id, user_id, generation, block)
 );
-ALTER TABLE recall_blocks ALTER COLUMN members SET STATISTICS 0;
-ALTER TABLE recall_blocks ALTER COLUMN postings SET STATISTICS 0;
 ALTER TABLE recall_blocks ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY backup ON recall_blocks FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON recall_blocks TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
@@ -700,8 +686,6 @@ CREATE TABLE collective_blocks (
     postings tsvector STORAGE EXTERNAL,
     CONSTRAINT collective_blocks_pkey PRIMARY KEY (tenant_id, block)
 );
-ALTER TABLE collective_blocks ALTER COLUMN word_counts SET STATISTICS 0;
-ALTER TABLE collective_blocks ALTER COLUMN postings SET STATISTICS 0;
 ALTER TABLE collective_blocks ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY backup ON collective_blocks FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON collective_blocks FOR SELECT TO memory_client USING (tenant_id = bound_tenant());
@@ -818,7 +802,6 @@ CREATE TABLE changes (
     CONSTRAINT changes_pkey PRIMARY KEY (tenant_id, user_id, seq),
     CONSTRAINT changes_change_check CHECK (change = ANY (ARRAY['reset'::text, 'added'::text, 'reinforced'::text, 'superseded'::text, 'withdrawn'::text, 'forgotten'::text]))
 );
-ALTER TABLE changes ALTER COLUMN memory SET STATISTICS 0;
 CREATE INDEX changes_memory ON changes USING btree (tenant_id, user_id, memory_id);
 ALTER TABLE changes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY backup ON changes FOR SELECT TO memory_backup USING (true);
@@ -952,8 +935,6 @@ CREATE TABLE model_calls (
     CONSTRAINT model_calls_pkey PRIMARY KEY (tenant_id, user_id, call_id),
     CONSTRAINT model_calls_task_check CHECK (task = ANY (ARRAY['extract'::text, 'consolidate'::text, 'summarise'::text]))
 );
-ALTER TABLE model_calls ALTER COLUMN answer SET STATISTICS 0;
-ALTER TABLE model_calls ALTER COLUMN detail SET STATISTICS 0;
 CREATE INDEX model_calls_newest ON model_calls USING btree (tenant_id, called_at);
 ALTER TABLE model_calls ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY backup ON model_calls FOR SELECT TO memory_backup USING (true);
@@ -974,7 +955,6 @@ CREATE TABLE model_answers (
     made_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT model_answers_pkey PRIMARY KEY (tenant_id, user_id, answer_key)
 );
-ALTER TABLE model_answers ALTER COLUMN answer SET STATISTICS 0;
 ALTER TABLE model_answers ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY backup ON model_answers FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON model_answers TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
@@ -2035,3 +2015,45 @@ CREATE FUNCTION text_digest(content text)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE STRICT
 AS $function$ SELECT sha256(convert_to(content, 'UTF8')) $function$;
+
+-- ======== statistics
+
+-- Has the planner gather no statistics of any column or index expression but numbers, truth values
+-- and times, and removes what it has: ANALYZE would leave it. On Postgres 16 and 17 only a
+-- superuser can remove it. In the database because every migration that makes a table, a column or
+-- an index over an expression calls it.
+CREATE PROCEDURE keep_no_statistics()
+ LANGUAGE plpgsql
+ SET search_path TO 'memory', 'pg_temp'
+AS $procedure$
+DECLARE
+    cleared text := CASE WHEN to_regprocedure(
+        'pg_clear_attribute_stats(text, text, text, boolean)') IS NOT NULL
+        THEN 'SELECT pg_clear_attribute_stats(''memory'', %L, %L, false)'
+        WHEN (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+        THEN 'DELETE FROM pg_statistic WHERE starelid = ''memory.%I''::regclass
+            AND staattnum = (SELECT attnum FROM pg_attribute
+                WHERE attrelid = starelid AND attname = %L)' END;
+    kept record;
+BEGIN
+    FOR kept IN
+        SELECT c.relname, c.relkind, a.attname, a.attnum
+        FROM pg_class c
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        LEFT JOIN pg_index i ON i.indexrelid = c.oid
+        WHERE c.relnamespace = 'memory'::regnamespace
+            AND (c.relkind IN ('r', 'p', 'm') OR i.indkey[a.attnum - 1] = 0)
+            AND COALESCE(a.attstattarget, -1) <> 0
+            AND a.atttypid <> ALL ('{int2, int4, int8, float4, float8, bool, date, timestamptz}'::regtype[])
+    LOOP
+        IF kept.relkind IN ('i', 'I') THEN
+            EXECUTE format('ALTER INDEX %I ALTER COLUMN %s SET STATISTICS 0', kept.relname, kept.attnum);
+        ELSE
+            EXECUTE format('ALTER TABLE %I ALTER COLUMN %I SET STATISTICS 0', kept.relname, kept.attname);
+        END IF;
+        IF cleared IS NOT NULL THEN
+            EXECUTE format(cleared, kept.relname, kept.attname);
+        END IF;
+    END LOOP;
+END $procedure$;
+REVOKE EXECUTE ON PROCEDURE keep_no_statistics FROM PUBLIC;

@@ -60,6 +60,11 @@ def _on(what: str, grant: str) -> str:
     return f"{privileges} ON {what} TO {grantee}"
 
 
+MEASURED = {"smallint", "integer", "bigint", "real", "double precision", "boolean", "date",
+            "timestamptz"}  # fmt: skip
+"""Types that the planner gathers statistics of; of all others `keep_no_statistics` keeps none."""
+
+
 def _remark(comment: str | None, indent: str = "") -> list[str]:
     if comment is None:
         return []
@@ -96,7 +101,7 @@ def _settings(table: Table) -> list[str]:
     return [
         f"ALTER TABLE {table.name} ALTER COLUMN {column.name} SET STATISTICS {column.statistics};"
         for column in table.columns
-        if column.statistics != -1
+        if column.statistics != (-1 if column.type in MEASURED else 0)
     ]
 
 
