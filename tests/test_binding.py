@@ -22,7 +22,8 @@ from memory.settings import Settings
 from tests.conftest import WordEmbedder
 
 ANA = Scope("northwind", "ana")
-STATE = {"tenant": "northwind", "user": "ana", "session": "s1", "key": "k", "value": "1"}
+STATE = {"tenant": "northwind", "user": "ana", "session": "s1", "agent": None, "key": "k",
+    "value": "1"}  # fmt: skip
 
 STATE_OF_A_SESSION = """
 SELECT 'user' AS name, current_user AS setting
@@ -178,7 +179,7 @@ class TestWhateverTheServersDefault:
                 await connection.execute("CREATE TEMPORARY TABLE task_state (key text, value text)")
                 await connection.execute("GRANT ALL ON task_state TO PUBLIC")
             await database.fetch(ANA, "log.set_state", STATE)
-            found = await database.fetch(ANA, "log.get_state", {"session": "s1"})
+            found = await database.fetch(ANA, "log.get_state", {"session": "s1", "agent": None})
         assert found == [{"key": "k", "value": 1}]
 
 

@@ -515,7 +515,7 @@ class TestBinding:
             await appending(database, "m6")
             with pytest.raises(StoreError):
                 await database.fetch(
-                    ANA, "log.set_state", {"session": "s", "key": "", "value": None}
+                    ANA, "log.set_state", {"session": "s", "agent": None, "key": "", "value": None}
                 )
             async with database._pool.connection() as connection:
                 cursor = await connection.execute(

@@ -11,7 +11,7 @@ from memory.database import queries
 from memory.database.pipeline import Connection
 
 ANA = {"tenant": "northwind", "user": "ana"}
-STATE = {**ANA, "session": "s1", "key": "k"}
+STATE = {**ANA, "session": "s1", "agent": None, "key": "k"}
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def test_rows_come_in_the_order_of_the_calls(connection: Connection) -> No
             ("log.position", ANA),
         ]
     )
-    assert rows == [[], [{"key": "k", "value": {"a": [1, None]}}], []]
+    assert rows == [[{"key": "k"}], [{"key": "k", "value": {"a": [1, None]}}], []]
 
 
 async def test_a_statement_is_prepared_once_however_often_it_is_sent(
@@ -59,7 +59,7 @@ async def test_what_fails_takes_the_others_back_and_is_told(connection: Connecti
     with pytest.raises(psycopg.errors.CheckViolation):
         await connection.run([changed, ("log.set_state", {**STATE, "key": "", "value": "2"})])
     assert idle(connection)
-    assert await connection.run([("log.get_state", STATE), changed]) == [[], []]
+    assert await connection.run([("log.get_state", STATE), changed]) == [[], [{"key": "k"}]]
     assert await prepared(connection) == ["log.get_state", "log.set_state"]
 
 

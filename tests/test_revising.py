@@ -144,6 +144,15 @@ class TestASourceOverATenant:
         back: SourceRevised = await self.over(settings, url, embedder, restore=True)
         assert back.interactions == 2
 
+    async def test_an_operator_reaches_what_is_private_to_an_agent(
+        self, client: MemoryClient, settings: Settings, url: str, embedder: Embedder
+    ) -> None:
+        payroll = Scope("northwind", "ana", "payroll", "s")
+        client.record(payroll, "The bank pays late.", id="m1", source="feed", private=True)
+        assert client.retract(Scope("northwind", "ana"), source="feed").interactions == 0
+        done: SourceRevised = await self.over(settings, url, embedder)
+        assert done.interactions == 1
+
     async def test_goes_on_where_it_was_stopped_and_runs_once_at_a_time(
         self,
         users: MemoryClient,

@@ -7,6 +7,7 @@ import click
 
 from consumers.cli import output
 from consumers.cli.options import (
+    agent_option,
     as_of_option,
     believed_at_option,
     configured,
@@ -28,6 +29,7 @@ from memory.settings import Settings
 @click.option("--collective", is_flag=True, help="MEMORY is a collective memory of the tenant.")
 @tenant_option
 @click.option("--user", help="Owner of the memory; not needed with --collective.")
+@agent_option
 @as_of_option
 @believed_at_option
 @json_option
@@ -36,6 +38,7 @@ def explain_command(
     collective: bool,
     tenant: str,
     user: str | None,
+    agent: str | None,
     as_json: bool,
     **past: Any,
 ) -> None:
@@ -50,7 +53,7 @@ def explain_command(
         return
     if user is None:
         raise click.UsageError("Missing option '--user'.", click.get_current_context())
-    found = run(partial(_explain, **past), configured(), Scope(tenant, user), memory)
+    found = run(partial(_explain, **past), configured(), Scope(tenant, user, agent), memory)
     output.answer(found, as_json, lambda: output.explained(found))
 
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from consumers.cli import output
 from consumers.cli.options import (
+    agent_option,
     configured,
     example,
     json_option,
@@ -36,6 +37,7 @@ from memory.settings import Settings
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @tenant_option
 @user_option
+@agent_option
 @json_option
 def forget_command(
     *,
@@ -46,18 +48,20 @@ def forget_command(
     yes: bool,
     tenant: str,
     user: str,
+    agent: str | None,
     as_json: bool,
 ) -> None:
     """Forget permanently: exactly one of --memory, --session and --user-all.
 
     Nothing is kept, not even earlier beliefs. Recording a forgotten interaction again is refused.
+    What is private to an agent needs --agent, but for --user-all, which forgets it too.
     To keep interactions in the log without counting them, use `memory retract`.
     """
     if (memory is not None) + (session is not None) + user_all != 1:
         raise click.UsageError("give exactly one of --memory, --session and --user-all")
     target = {"memory": memory, "session": session, "user": user_all, "keep_sources": keep_sources}
     ask = _agreed if yes else _asked
-    gone = run(_forget, configured(), Scope(tenant, user), target, ask)
+    gone = run(_forget, configured(), Scope(tenant, user, agent), target, ask)
     output.answer(
         gone,
         as_json,

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from consumers.cli import output
 from consumers.cli.options import (
+    agent_option,
     configured,
     json_option,
     run,
@@ -26,6 +27,7 @@ def revision_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         json_option,
         click.option("--all-users", is_flag=True, help="With --source: in the whole tenant."),
+        agent_option,
         click.option("--user", help="User."),
         tenant_option,
         click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
@@ -51,6 +53,7 @@ def revise(
     interactions: tuple[str, ...],
     source: str | None,
     user: str | None,
+    agent: str | None,
     all_users: bool,
     tenant: str,
     reason: str,
@@ -75,7 +78,7 @@ def revise(
         done = run(_over_all, configured(), tenant, source or "", why, verb == "restore")
     else:
         what = {"interactions": interactions, "source": source, "reason": reason, "by": by}
-        done = run(_of_one, configured(), verb, Scope(tenant, user), what)
+        done = run(_of_one, configured(), verb, Scope(tenant, user, agent), what)
     output.answer(done, as_json, lambda: _told(verb, whose, done))
 
 

@@ -52,7 +52,8 @@ class SourceRevision:
         progress: Callable[[SourceRevised], None] = lambda _: None,
     ) -> None:
         self._database = database
-        retractor = Retractor(database, LongTerm(database, embedder, settings.language))
+        long_term = LongTerm(database, embedder, settings.language)
+        retractor = Retractor(database, long_term, operator=True)
         self._revise = retractor.restore if restore else retractor.retract
         self._verb = "restore" if restore else "retract"
         self._progress = progress

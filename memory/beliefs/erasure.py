@@ -10,6 +10,8 @@ the user's support for collective memories.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from psycopg.rows import DictRow
+
 from memory.beliefs.assertions import Assertion
 from memory.beliefs.long_term import LongTerm, repeated, value_digest
 from memory.beliefs.planning import Plan, planned_afresh
@@ -51,9 +53,9 @@ class Eraser:
         """Forgets one memory and, unless they are kept, the interactions that support it.
 
         Raises:
-            UnknownMemory: the user has no such memory.
+            UnknownMemory: the user has no such memory, or it is private to another agent.
         """
-        params = {"memory": memory}
+        params = {"memory": memory, "agent": scope.agent}
         found, evidence = await self._database.fetch_all(
             scope, [("long_term.memory", params), ("long_term.evidence", params)]
         )
@@ -90,25 +92,27 @@ class Eraser:
             return await self._standing_on(scope, ids)
 
         async def remove(transaction: Transaction) -> int:
-            params = {**_keys(scope), "ids": list(ids)}
-            await transaction.fetch("log.rewind", {**params, "at": None})
-            await transaction.fetch("log.forget_letters", {"session": None, "ids": list(ids)})
-            return await _tombstoned(transaction, params)
+            return await _removed(transaction, _keys(scope), ids)
 
         return await self._rebuild(scope, find, remove)
 
     async def session(self, scope: Scope) -> Forgotten:
-        """Forgets the scope's session: its interactions, its state, and its memories."""
-        params = {**_keys(scope), "session": scope.require_session()}
+        """Forgets the scope's session: its interactions, its state, and its memories.
+
+        What is private to another agent than the scope's stays, and keeps the session.
+        """
+        params = {**_keys(scope), "session": scope.require_session(), "agent": scope.agent}
 
         async def find() -> Removal:
-            rows = await self._database.fetch(scope, "log.session_ids", params)
-            return await self._standing_on(scope, [row["interaction_id"] for row in rows])
+            rows = await self._database.fetch(scope, "log.ids_of_session", params)
+            return await self._standing_on(scope, _seen(rows))
 
         async def remove(transaction: Transaction) -> int:
             # Under the user's lock, so that what was recorded since we looked goes too.
-            rows = await transaction.fetch("log.session_ids", params)
-            ids = [row["interaction_id"] for row in rows]
+            rows = await transaction.fetch("log.ids_of_session", params)
+            ids = _seen(rows)
+            if len(ids) < len(rows):
+                return await _removed(transaction, params, ids)
             removed = await _tombstoned(transaction, {**params, "ids": ids})
             await transaction.fetch("log.forget_session", params)
             await transaction.fetch("log.forget_letters", {**params, "ids": None})
@@ -122,7 +126,7 @@ class Eraser:
         async with self._database.transaction(scope) as transaction:
             # Locks the user's row: nothing arrives from here on.
             await transaction.fetch("log.fence", params)
-            rows = await transaction.fetch("log.session_ids", params)
+            rows = await transaction.fetch("log.ids_of_user", params)
             ids = [row["interaction_id"] for row in rows]
             removed = await _tombstoned(transaction, {**params, "ids": ids})
             memories = await transaction.fetch("long_term.forget_all", params)
@@ -179,6 +183,18 @@ class Eraser:
 
 def _keys(scope: Scope) -> dict[str, str]:
     return {"tenant": scope.tenant, "user": scope.user}
+
+
+def _seen(rows: Sequence[DictRow]) -> list[str]:
+    return [row["interaction_id"] for row in rows if row["seen"]]
+
+
+async def _removed(transaction: Transaction, params: Params, ids: Sequence[str]) -> int:
+    """Removes some of a session's or of several sessions' interactions; the sessions stay."""
+    named = {**params, "ids": list(ids)}
+    await transaction.fetch("log.rewind", {**named, "at": None})
+    await transaction.fetch("log.forget_letters", {"session": None, "ids": list(ids)})
+    return await _tombstoned(transaction, named)
 
 
 async def _tombstoned(transaction: Transaction, params: Params) -> int:

@@ -162,7 +162,7 @@ class LongTermReader:
             UnknownMemory: the user has no such memory, it is private to another agent, or at that
                 time it was not believed or did not hold.
         """
-        params = {"memory": memory}
+        params = {"memory": memory, "agent": scope.agent}
         found, evidence, versions, successor, retractions = await self._database.fetch_all(
             scope,
             [
@@ -173,8 +173,7 @@ class LongTermReader:
                 ("retraction.of_memory", params),
             ],
         )
-        hidden = bool(found) and found[0]["agent_id"] not in (None, scope.agent)
-        if not found or hidden:
+        if not found:
             raise UnknownMemory(f"user {scope.user!r} has no memory {memory!r}")
         by_id = {row["memory_id"]: memory_of(row) for row in versions}
         explained = memory_of(found[0])

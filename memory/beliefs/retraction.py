@@ -94,11 +94,15 @@ async def retractions(database: StatementRunner, scope: Scope, limit: int) -> li
 
 
 class Retractor:
-    """Retracts and restores interactions of one user at a time, over one database role."""
+    """Retracts and restores interactions of one user at a time, over one database role.
 
-    def __init__(self, database: Database, long_term: LongTerm) -> None:
+    What is private to another agent than the scope's is not there, except for an operator.
+    """
+
+    def __init__(self, database: Database, long_term: LongTerm, *, operator: bool = False) -> None:
         self._database = database
         self._long_term = long_term
+        self._operator = operator
 
     async def retract(self, scope: Scope, which: InteractionSelector, why: AuditReason) -> Revised:
         """Retracts interactions; those already retracted stay as they are.
@@ -148,10 +152,12 @@ class Retractor:
         )
 
     async def _named(self, scope: Scope, which: InteractionSelector) -> list[DictRow]:
+        sees = {"agent": scope.agent, "operator": self._operator}
         if which.source is not None:
-            source = {"source": which.source}
+            source = {**sees, "source": which.source}
             return await self._database.fetch(scope, "retraction.by_source", source)
-        rows = await self._database.fetch(scope, "retraction.by_ids", {"ids": list(which.ids)})
+        ids = {**sees, "ids": list(which.ids)}
+        rows = await self._database.fetch(scope, "retraction.by_ids", ids)
         unknown = sorted(set(which.ids) - {row["interaction_id"] for row in rows})
         if unknown:
             raise UnknownInteraction(

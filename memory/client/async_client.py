@@ -68,7 +68,11 @@ NO_PAYLOAD: Mapping[str, Any] = {}
 
 
 class AsyncTaskState:
-    """The task state of sessions: JSON values under string keys, deleted with the session."""
+    """The task state of sessions: JSON values under string keys, deleted with the session.
+
+    All agents in a session share it. Where the session begins with what is private to one agent,
+    only that agent has it: others find none, and setting it raises InvalidScope.
+    """
 
     def __init__(self, log: Log, refusal: str | None = None) -> None:
         self._log = log
@@ -512,13 +516,16 @@ class AsyncMemoryClient:
         With `keep_sources` the interactions stay: only this memory is removed, and it is never
         believed again. A forgotten interaction id is refused if it is recorded again.
 
+        What is private to another agent than the scope's is not there: of a session it stays.
+        Forgetting the user forgets it too.
+
         Forgetting a session or a user includes what this client has sent to Kafka and is not in the
         log yet: the call waits a few seconds for it. It does not include what other processes have
         sent and is not in the log yet.
 
         Raises:
             InvalidInput: not exactly one of the three.
-            UnknownMemory: the user has no such memory.
+            UnknownMemory: the user has no such memory, or it is private to another agent.
             NotApplied: this client's own interactions were not in the log in time; nothing was
                 forgotten.
         """
@@ -571,10 +578,12 @@ class AsyncMemoryClient:
         were derived from them together with other interactions are removed, and extraction derives
         them again. `believed_at` still shows what was believed before. Retracting twice changes
         nothing. New interactions of a retracted source are accepted and count.
+        What is private to another agent than the scope's is not there.
 
         Raises:
             InvalidInput: not exactly one of `interactions` and `source`, or the reason is too long.
-            UnknownInteraction: an id is not in the user's log; nothing was changed.
+            UnknownInteraction: an id is not in the user's log, or private to another agent;
+                nothing was changed.
         """
         which, why = InteractionSelector(interactions, source), AuditReason(by, reason)
         done = await self._retractor.retract(scope, which, why)
@@ -651,7 +660,8 @@ class AsyncMemoryClient:
         what came later.
 
         Raises:
-            UnknownMemory: the user has no such memory, or did not have it then.
+            UnknownMemory: the user has no such memory, it is private to another agent, or the user
+                did not have it then.
             NaiveTime: a time without a zone.
         """
         return await self._long_term.explain(scope, memory, point_in_time(as_of, believed_at))
@@ -673,8 +683,7 @@ class AsyncMemoryClient:
 
         It reads at most `limit` of them, and leaves out those that are private to another agent.
         """
-        read = await self._read_log.read_session(scope, after, limit)
-        return [i for i in read if not i.private or i.scope.agent == scope.agent]
+        return await self._read_log.read_session(scope, after, limit)
 
     @checked()
     async def position(self, scope: Scope) -> Position:

@@ -14,7 +14,13 @@ from psycopg.types.json import Jsonb
 
 from memory.database import StatementRunner
 from memory.database.pipeline import Params
-from memory.errors import ConcurrentWrite, ForgottenId, InteractionConflict, InvalidInput
+from memory.errors import (
+    ConcurrentWrite,
+    ForgottenId,
+    InteractionConflict,
+    InvalidInput,
+    InvalidScope,
+)
 from memory.language.text import turn_tokens
 from memory.log import envelope
 from memory.log.envelope import Incoming
@@ -142,9 +148,12 @@ class Log:
     async def read_session(
         self, scope: Scope, after: int = 0, limit: int = 1000
     ) -> list[Interaction]:
-        """Returns a session's interactions with ordinals above `after`, oldest first."""
-        params = {"session": scope.require_session(), "after": after, "limit": limit}
-        rows = await self._database.fetch(scope, "log.read_session", params)
+        """Returns a session's interactions with ordinals above `after`, oldest first.
+
+        It leaves out those that are private to another agent.
+        """
+        params = {**_of_session(scope), "after": after, "limit": limit}
+        rows = await self._database.fetch(scope, "log.read_seen", params)
         return [interaction_of(row) for row in rows]
 
     async def read_ids(self, scope: Scope, ids: Sequence[str]) -> list[Interaction]:
@@ -162,22 +171,30 @@ class Log:
         Raises:
             InvalidInput: an empty key or one over MAX_KEY_BYTES, or a value that is not JSON or
                 over a payload's limits.
+            InvalidScope: the session is private to another agent.
         """
         given: object = key
         if not isinstance(given, str) or not given:
             raise InvalidInput(f"a key of task state must be text, not empty, got {shown(key)}")
         plain = plain_object({key: value}, "state")
         check_size(f"state key {shown(key)}", len(key.encode()), MAX_KEY_BYTES)
-        params = {"session": scope.require_session(), "key": key, "value": Jsonb(plain[key])}
-        await self._database.fetch(scope, "log.set_state", params)
+        params = {**_of_session(scope), "key": key, "value": Jsonb(plain[key])}
+        if not await self._database.fetch(scope, "log.set_state", params):
+            raise InvalidScope(
+                f"agent {scope.agent!r} may not set state in session {scope.session!r}"
+            )
 
     async def get_state(self, scope: Scope) -> dict[str, Any]:
-        params = {"session": scope.require_session()}
+        params = _of_session(scope)
         return state_of(await self._database.fetch(scope, "log.get_state", params))
 
     async def delete_state(self, scope: Scope, key: str) -> None:
-        params = {"session": scope.require_session(), "key": key}
+        params = {**_of_session(scope), "key": key}
         await self._database.fetch(scope, "log.delete_state", params)
+
+
+def _of_session(scope: Scope) -> dict[str, Any]:
+    return {"session": scope.require_session(), "agent": scope.agent}
 
 
 def working_calls(
@@ -185,16 +202,16 @@ def working_calls(
 ) -> list[tuple[str, Params]]:
     """Returns the statements that read a session's working tier, for `working_memory`."""
     session: dict[str, Any] = {"session": scope.session}
+    state: dict[str, Any] = {**session, "agent": scope.agent}
     window = {
-        **session,
-        "agent": scope.agent,
+        **state,
         "tokens": window_tokens,
         "limit": WINDOW_LIMIT,
     }
     if at is None:
-        return [("log.session", session), ("log.window", window), ("log.get_state", session)]
+        return [("log.session", session), ("log.window", window), ("log.get_state", state)]
     names = ("past.session", "past.window", "past.state")
-    of_each = (session, window, session)
+    of_each = (session, window, state)
     return [(name, {**p, **at.params}) for name, p in zip(names, of_each, strict=True)]
 
 

@@ -95,6 +95,17 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
 ORDER BY ordinal
 LIMIT %(limit)s
 
+-- read_seen --
+-- One session's interactions after an ordinal, oldest first, at most `limit`, as an agent may see
+-- them.
+SELECT %{interaction} FROM interactions
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
+    AND ordinal > %(after)s
+    AND (NOT private OR agent_id = %(agent)s)
+    AND retracted_at IS NULL
+ORDER BY ordinal
+LIMIT %(limit)s
+
 -- read_before --
 -- The last `limit` interactions of a session up to an ordinal, newest first.
 SELECT %{interaction} FROM interactions
@@ -197,22 +208,26 @@ WHERE i.position IS NOT NULL
 ORDER BY w.nth
 
 -- set_state --
--- Sets one key of a session's task state.
+-- Sets one key of a session's task state. No row: the session is private to another agent.
 INSERT INTO task_state (tenant_id, user_id, session_id, key, value)
-VALUES (%(tenant)s, %(user)s, %(session)s, %(key)s, %(value)s)
+SELECT %(tenant)s, %(user)s, %(session)s, %(key)s, %(value)s
+WHERE session_seen_by(%(tenant)s, %(user)s, %(session)s, %(agent)s)
 ON CONFLICT (tenant_id, user_id, session_id, key)
     DO UPDATE SET value = excluded.value, updated_at = now()
+RETURNING key
 
 -- get_state --
--- A session's task state, one row for each key.
+-- A session's task state, one row for each key, as an agent may see it.
 SELECT key, value FROM task_state
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
+    AND session_seen_by(%(tenant)s, %(user)s, %(session)s, %(agent)s)
 ORDER BY key
 
 -- delete_state --
--- Removes one key of a session's task state.
+-- Removes one key of a session's task state, if an agent may see it.
 DELETE FROM task_state
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s AND key = %(key)s
+    AND session_seen_by(%(tenant)s, %(user)s, %(session)s, %(agent)s)
 
 -- set_summary --
 -- Moves a session's rolling summary forward.
@@ -238,11 +253,16 @@ WITH gone AS (
 )
 SELECT session_id, ordinal FROM gone
 
--- session_ids --
--- The ids of a session's interactions; of all the user's if no session is named.
+-- ids_of_user --
+-- The ids of all of a user's interactions.
 SELECT interaction_id FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
-    AND (%(session)s::text IS NULL OR session_id = %(session)s)
+
+-- ids_of_session --
+-- The ids of a session's interactions, and whether an agent may see them.
+SELECT interaction_id, NOT private OR agent_id IS NOT DISTINCT FROM %(agent)s AS seen
+FROM interactions
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
 
 -- forget_session --
 -- Deletes a session's row and its task state.

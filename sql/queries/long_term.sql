@@ -189,7 +189,7 @@ FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, confidence real, suppor
 WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = r.memory_id
 
 -- memory --
--- One memory.
+-- One memory, if an agent may see it.
 SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject, context,
     single_valued, agent_id, session_id, ordinal, ordinal_to, confidence, importance, support,
     tokens, payload, occurred_at, valid_from, valid_to, believed_from, believed_to, supersedes,
@@ -197,6 +197,7 @@ SELECT memory_id, generation, belief_key, kind, text, attribute, value, subject,
     origin
 FROM memories
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
+    AND (agent_id IS NULL OR agent_id = %(agent)s)
 
 -- successor --
 -- The memory that superseded a memory, newest first.

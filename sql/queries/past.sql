@@ -59,4 +59,5 @@ WHERE s.tenant_id = %(tenant)s AND s.user_id = %(user)s AND s.session_id = %(ses
 SELECT key, value FROM task_state
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
     AND updated_at <= LEAST(%(as_of)s::timestamptz, %(believed_at)s)
+    AND session_seen_by(%(tenant)s, %(user)s, %(session)s, %(agent)s)
 ORDER BY key

@@ -1,13 +1,16 @@
 -- by_ids --
--- Which of the given interactions are in the log, and since when some of them are retracted.
+-- Which of the given interactions are in the log, and since when some of them are retracted. Only
+-- an operator sees what is private to another agent than `agent`.
 SELECT interaction_id, retracted_at FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
+    AND (NOT private OR agent_id = %(agent)s OR %(operator)s)
 ORDER BY position
 
 -- by_source --
--- The interactions of a source, and since when some of them are retracted.
+-- The interactions of a source, and since when some of them are retracted; seen as in `by_ids`.
 SELECT interaction_id, retracted_at FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND source = %(source)s
+    AND (NOT private OR agent_id = %(agent)s OR %(operator)s)
 ORDER BY position
 
 -- now --
