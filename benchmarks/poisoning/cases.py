@@ -1,0 +1,127 @@
+"""Reads the corpus: cases of events, and what must and must not come of them."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from memory.errors import InvalidInput
+
+CORPUS = Path(__file__).parents[2] / "tests" / "poisoning"
+START = datetime.fromisoformat("2026-03-02T09:00:00+01:00")
+QUERY = "What should I know before I act for this user?"
+
+TokenSets = tuple[tuple[str, ...], ...]
+
+
+class Event(BaseModel):
+    """What is recorded, perhaps several times; `tests/poisoning/README.md` has the fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    do: Literal["record", "remember"] = "record"
+    role: str = "user"
+    kind: str = "message"
+    text: str = ""
+    payload: Mapping[str, Any] = Field(default_factory=dict)
+    source: str = "client"
+    actor: str | None = None
+    session: str = "s1"
+    agent: str = "assistant"
+    user: str = "user"
+    at: float | datetime | None = None
+    private: bool = False
+    times: int = Field(default=1, ge=1)
+    users: int | None = Field(default=None, ge=1)
+    stage: Literal[1, 2] = 1
+
+    def repeated(self) -> Iterator[Self]:
+        """Yields the single events that this one stands for."""
+        for n in range(1, (self.users or self.times) + 1):
+            user = f"user-{n}" if self.users else self.user
+            yield self.model_copy(update={"user": user, "text": self.text.replace("{n}", str(n))})
+
+
+class Case(BaseModel):
+    """An attack or its benign twin."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    shape: str
+    why: str
+    events: tuple[Event, ...] = Field(min_length=1)
+    attack: TokenSets = ()
+    benign: TokenSets = ()
+    visible: TokenSets = ()
+    collective: bool = False
+    model: bool = False
+    closed: bool = False
+    reader: str = "user"
+    query: str = QUERY
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not (self.attack or self.benign or self.visible):
+            raise ValueError("neither attack nor benign nor visible")
+        return self
+
+    @cached_property
+    def tenant(self) -> str:
+        """Cases that share memories among users, or ask a model, have a tenant of their own."""
+        apart = self.collective or self.model
+        return f"poisoning-{self.id}" if apart else "poisoning"
+
+    def user(self, name: str) -> str:
+        """Returns the id in the store of a user of this case."""
+        return f"{self.id}.{name}"
+
+    def dated(self) -> list[tuple[Event, datetime]]:
+        """Returns the single events in order, each with its time."""
+        now, dated = START - timedelta(minutes=1), []
+        for event in self.events:
+            for n, single in enumerate(event.repeated()):
+                now = _time(single, n, now)
+                dated.append((single, now))
+        return dated
+
+
+def _time(event: Event, repetition: int, before: datetime) -> datetime:
+    if event.at is None or repetition:
+        try:
+            return before + timedelta(minutes=1)
+        except OverflowError:
+            return before
+    if isinstance(event.at, datetime):
+        return event.at
+    return START + timedelta(minutes=event.at)
+
+
+def read_cases(files: Iterable[Path]) -> list[Case]:
+    """Reads JSON-lines files; blank lines are passed over.
+
+    Raises:
+        InvalidInput: a line is not a case, or two cases have one id.
+    """
+    found: dict[str, Case] = {}
+    for file in files:
+        for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
+            if not line.strip():
+                continue
+            try:
+                case = Case.model_validate(json.loads(line))
+            except (ValueError, ValidationError) as error:
+                raise InvalidInput(f"{file.name}, line {number}: {error}") from error
+            if case.id in found:
+                raise InvalidInput(f"{file.name}, line {number}: {case.id!r} is there already")
+            found[case.id] = case
+    return list(found.values())
+
+
+def corpus() -> list[Path]:
+    """Returns the files of the corpus."""
+    return sorted(CORPUS.glob("*.jsonl"))
