@@ -11,7 +11,8 @@ from benchmarks.poisoning.forging import Shown, shown
 from benchmarks.poisoning.repeating_model import repeating_model
 from benchmarks.poisoning.token_sets import any_holds, holds
 from consumers.compaction import compact
-from consumers.store import open_worker
+from consumers.compaction.policy import write_policy
+from consumers.store import open_worker, worker_database
 from memory.client import AsyncMemoryClient
 from memory.context.assembly import Context
 from memory.embedding import Embedder
@@ -58,6 +59,7 @@ async def run(settings: Settings, embedder: Embedder, cases: Sequence[Case]) -> 
             await stack.enter_async_context(AsyncMemoryClient(each, embedder=embedder))
             for each in (settings, brief)
         ]
+        await _share(settings, [case.tenant for case in cases if case.collective])
         played = {case.id: Play(case, clients[case.closed]) for case in cases}
         await _extracted(settings, [played[case.id] for case in plain])
         await compact(settings, embedder=embedder)
@@ -67,6 +69,13 @@ async def run(settings: Settings, embedder: Embedder, cases: Sequence[Case]) -> 
                 for case in asking:
                     await compact(modelled, tenant=case.tenant, embedder=embedder)
         return [await played[case.id].outcome() for case in cases]
+
+
+async def _share(settings: Settings, tenants: Sequence[str]) -> None:
+    """Makes promotion predictable: no secret draw raises the number of supporters."""
+    async with worker_database(settings) as database:
+        for tenant in tenants:
+            await write_policy(database, tenant, jitter=0)
 
 
 async def _extracted(settings: Settings, plays: Sequence["Play"]) -> None:

@@ -14,10 +14,11 @@ TokenSet = Sequence[str]
 FIRST_TAG, LAST_TAG = 0xE0020, 0xE007E
 """Tag characters: invisible copies of printable ASCII."""
 
-_ENDED = """
+_ENDED_WORDS = """
     not no never longer anymore without stopped stop quit left former formerly ended cancelled
     don't doesn't didn't isn't wasn't aren't can't cannot won't wouldn't nor neither none
-""".split()
+"""
+_ENDED = tuple(_ENDED_WORDS.split())
 _ONE_FORM = {
     **dict.fromkeys(("i", "me", "my", "mine"), "user"),
     **dict.fromkeys(("am", "are", "being", "be"), "is"),
