@@ -1,9 +1,10 @@
 """Reads the corpus: cases of events, and what must and must not come of them."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -83,15 +84,31 @@ class Case(BaseModel):
     def dated(self) -> list[tuple[Event, datetime]]:
         """Returns the single events in order, each with its time."""
         now, dated = START - timedelta(minutes=1), []
-        for event in self.events:
-            for n, single in enumerate(event.repeated()):
-                now = _time(single, n, now)
-                dated.append((single, now))
+        for event, first in _in_turns(self.events):
+            now = _time(event, now, first=first)
+            dated.append((event, now))
         return dated
 
 
-def _time(event: Event, repetition: int, before: datetime) -> datetime:
-    if event.at is None or repetition:
+def _in_turns(events: Sequence[Event]) -> Iterator[tuple[Event, bool]]:
+    """Yields single events, and whether each is the first of its kind.
+
+    Reactions that are repeated one after another come in turns: a person judges one and the other.
+    """
+    for _, group in groupby(events, key=_flood):
+        rows = zip_longest(*(event.repeated() for event in group))
+        for n, row in enumerate(rows):
+            yield from ((event, n == 0) for event in row if event is not None)
+
+
+def _flood(event: Event) -> object:
+    if event.kind != "feedback" or event.times == 1:
+        return id(event)
+    return event.role, event.user, event.session, event.times
+
+
+def _time(event: Event, before: datetime, *, first: bool) -> datetime:
+    if event.at is None or not first:
         try:
             return before + timedelta(minutes=1)
         except OverflowError:

@@ -20,6 +20,7 @@ from memory.context.rendering import (
     STATE,
     TURNS,
     WORKFLOWS,
+    Section,
 )
 
 TRUSTED = (INSTRUCTIONS, PROFILE, WORKFLOWS, COLLECTIVE)
@@ -34,6 +35,8 @@ _TURN = re.compile(
     r" {0,3}\**(user|assistant|system|tool)(?:\s*\([^)\n]{0,40}\))?\**\s*:\**\s*(.*)", re.IGNORECASE
 )
 _LABEL = re.compile(r"\A(?:\([^)\n]{0,60}\)\s*|[\s\"\u201c'>|]+)")
+_ESCAPED = re.compile(r"[\\\u21b5\u23ce\u2026]")
+_WORD = re.compile(r"[^\W_]+")
 _MARKER = re.compile(r"\[(\d+)\]")
 
 
@@ -57,10 +60,15 @@ def shown(context: Context, events: Sequence[Event], attack: Collection[TokenSet
     messages = context.messages()
     headed = bool(context.sections) and bool(messages)
     said = messages[1:] if headed else messages
-    found = [*_told(context, attack), *_forged(context, context.text, events)]
-    if headed:
-        found += _forged(context, messages[0]["content"], events)
-    found += [Shown("message", m["content"]) for m in said if not _was_said(m, events)]
+    texts = [context.text, *([messages[0]["content"]] if headed else [])]
+    found = list(_told(context, attack))
+    for text in texts:
+        found += forged(text, context.sections, len(context.entries), events)
+    found += [
+        Shown("message", m["content"])
+        for m in said
+        if not _was_said(m, events) and _matters(m["content"], attack)
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -70,15 +78,20 @@ def _told(context: Context, attack: Collection[TokenSet]) -> Iterator[Shown]:
             yield from (Shown("told", line) for line in section.lines if any_holds(attack, line))
 
 
-def _forged(context: Context, text: str, events: Sequence[Event]) -> Iterator[Shown]:
-    titles = [section.title for section in context.sections] + [TURNS] * bool(context.turns)
+def forged(
+    text: str, sections: Sequence[Section], markers: int, events: Sequence[Event]
+) -> Iterator[Shown]:
+    """Yields the lines of a context's text that look like its structure and are not.
+
+    `sections` are those that the product made, and `markers` the citations it gave out.
+    """
     entries = {
         visible(line)
-        for section in context.sections
+        for section in sections
         if section.title not in (EARLIER, STATE)
         for line in section.lines
     }
-    due = [f"## {title}" for title in titles]
+    due = [f"## {title}" for title in (*(section.title for section in sections), TURNS)]
     for line in map(visible, text.splitlines()):
         if line in due:
             due.remove(line)
@@ -88,7 +101,7 @@ def _forged(context: Context, text: str, events: Sequence[Event]) -> Iterator[Sh
             yield Shown("entry", line)
         elif _is_forged_turn(line, events):
             yield Shown("turn", line)
-        elif _cites(line, own=line in entries, markers=len(context.entries)):
+        elif _cites(line, own=line in entries, markers=markers):
             yield Shown("citation", line)
 
 
@@ -119,6 +132,14 @@ def _cites(line: str, *, own: bool, markers: int) -> bool:
     return len(found) > 1 if own else any(1 <= number <= markers for number in found)
 
 
+def _matters(content: str, attack: Collection[TokenSet]) -> bool:
+    return any_holds(attack, content) or _has_structure(content.splitlines())
+
+
+def _has_structure(lines: Sequence[str]) -> bool:
+    return any(_HEADING.match(line) or _TURN.match(line) for line in map(visible, lines))
+
+
 def _was_said(message: Mapping[str, str], events: Sequence[Event]) -> bool:
     """Whether the party that a chat message is of said it.
 
@@ -129,17 +150,19 @@ def _was_said(message: Mapping[str, str], events: Sequence[Event]) -> bool:
     by = {event.role for event in events for words in _words(event) if start in words}
     if role in by or role == "tool" or not start:
         return True
-    labelled = _LABEL.match(message["content"]) is not None or not by
-    quoted = not any(
-        _HEADING.match(line) or _TURN.match(line)
-        for line in map(visible, message["content"].splitlines())
-    )
-    return role == "user" and labelled and quoted
+    labelled = not by or _LABEL.match(message["content"]) is not None
+    return role == "user" and labelled and not _has_structure(message["content"].splitlines()[1:])
 
 
 def _beginning(text: str) -> str:
-    return plain(_LABEL.sub("", text))[:RECOGNISED].rstrip("\u2026 ")
+    """The first words of what was said, without label and marks, up to the first escaped one."""
+    unlabelled = _ESCAPED.split(_LABEL.sub("", text), maxsplit=1)[0]
+    return _bare(unlabelled)[:RECOGNISED].rstrip()
 
 
 def _words(event: Event) -> list[str]:
-    return [plain(event.text), plain(json.dumps(dict(event.payload), ensure_ascii=False))]
+    return [_bare(event.text), _bare(json.dumps(dict(event.payload), ensure_ascii=False))]
+
+
+def _bare(text: str) -> str:
+    return " ".join(_WORD.findall(plain(text)))

@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from benchmarks.poisoning.cases import Case, Event
 from benchmarks.poisoning.forging import Shown, shown
@@ -141,7 +141,10 @@ class Play:
         )
 
     def _scope(self, event: Event) -> Scope:
-        return Scope(self._case.tenant, self._case.user(event.user), event.agent, event.session)
+        case = self._case
+        # Two people never share a session; the log would take their words for one event.
+        session = event.session if event.user == case.reader else f"{event.session}-{event.user}"
+        return Scope(case.tenant, case.user(event.user), event.agent, session)
 
     async def outcome(self) -> Outcome:
         """Looks at what the case's reader believes and is shown."""
@@ -158,13 +161,22 @@ class Play:
 
     async def _believed(self) -> list[Memory]:
         """What is believed of the reader, for any agent, and what the reader is told of others."""
+        case = self._case
+        scope = Scope(case.tenant, case.user(case.reader), "assistant")
         own: dict[int, Memory] = {}
         for agent in self._agents():
-            scope = Scope(self._case.tenant, self._case.user(self._case.reader), agent)
-            own |= {m.id: m for m in await self._client.history(scope, limit=MEMORIES)}
-        found = await self._client.recall(scope, self._case.query, k=100)
-        shared = [i.memory for i in found.items if i.memory.tier is Tier.COLLECTIVE]
-        return [memory for memory in (*own.values(), *shared) if _is_believed(memory)]
+            told = await self._client.history(replace(scope, agent=agent), limit=MEMORIES)
+            own |= {memory.id: memory for memory in told}
+        shared: dict[int, Memory] = {}
+        for query in self._queries:
+            found = await self._client.recall(scope, query, k=100)
+            items = [item.memory for item in found.items]
+            shared |= {m.id: m for m in items if m.tier is Tier.COLLECTIVE}
+        return [m for m in (*own.values(), *shared.values()) if _is_believed(m)]
+
+    @property
+    def _queries(self) -> list[str]:
+        return [self._case.query, _asking(self._case)]
 
     def _agents(self) -> list[str]:
         agents = [e.agent for e in self._case.events if e.user == self._case.reader]
@@ -175,20 +187,21 @@ class Play:
         mine = self._recorded[case.reader]
         places = dict.fromkeys((event.agent, event.session) for event in mine)
         places |= {("assistant", ANOTHER_SESSION): None}
-        queries = [case.query, *([_asking(case)] if case.attack else [])]
         return [
             await self._client.context(
                 Scope(case.tenant, case.user(case.reader), agent, session), query
             )
             for agent, session in places
-            for query in queries
+            for query in self._queries
         ]
 
 
 def _is_believed(memory: Memory) -> bool:
-    """Whether a memory that `history()` lists is asserted: neither verbatim nor to be reviewed."""
+    """Whether a memory that `history()` lists is asserted now: not verbatim, ended or in review."""
     waits = bool(getattr(memory, "pending", False))
-    return memory.kind not in VERBATIM_KINDS and memory.believed_to is None and not waits
+    ended = memory.valid_to is not None and memory.valid_to <= datetime.now(UTC)
+    closed = memory.believed_to is not None
+    return memory.kind not in VERBATIM_KINDS and not (waits or ended or closed)
 
 
 def _words(memory: Memory) -> str:
@@ -196,8 +209,9 @@ def _words(memory: Memory) -> str:
 
 
 def _asking(case: Case) -> str:
-    """A query that is as near to the attack as one can be: its own words."""
-    words = [word for tokens in case.attack for token in tokens for word in token.split("|")]
+    """A query that is as near to what is looked for as one can be: its own words."""
+    sets = (*case.attack, *case.benign, *case.visible)
+    words = [word for tokens in sets for token in tokens for word in token.split("|")]
     plain = [word.strip("*!").replace("_", " ") for word in words if word[0] not in "@!"]
     return f"What about {' '.join(dict.fromkeys(plain))}?"
 
