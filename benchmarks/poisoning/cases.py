@@ -44,7 +44,10 @@ class Event(BaseModel):
         """Yields the single events that this one stands for."""
         for n in range(1, (self.users or self.times) + 1):
             user = f"user-{n}" if self.users else self.user
-            yield self.model_copy(update={"user": user, "text": self.text.replace("{n}", str(n))})
+            text = self.text.replace("{n}", str(n))
+            yield self.model_copy(
+                update={"user": user, "text": text, "payload": _numbered(self.payload, n)}
+            )
 
 
 class Case(BaseModel):
@@ -88,6 +91,11 @@ class Case(BaseModel):
             now = _time(event, now, first=first)
             dated.append((event, now))
         return dated
+
+
+def _numbered(payload: Mapping[str, Any], n: int) -> Mapping[str, Any]:
+    """The payload with `n` in its texts where it says so."""
+    return json.loads(json.dumps(payload).replace("{n}", str(n))) if payload else payload
 
 
 def _in_turns(events: Sequence[Event]) -> Iterator[tuple[Event, bool]]:

@@ -6,6 +6,7 @@ structure has to be the product's own.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,7 +38,7 @@ _TURN = re.compile(
 _LABEL = re.compile(r"\A(?:\([^)\n]{0,60}\)\s*|[\s\"\u201c'>|]+)")
 _ESCAPED = re.compile(r"[\\\u21b5\u23ce\u2026]")
 _WORD = re.compile(r"[^\W_]+")
-_MARKER = re.compile(r"\[(\d+)\]")
+_MARKER = re.compile(r"(?<![\w\])])\[(\d+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ def forged(
         if section.title not in (EARLIER, STATE)
         for line in section.lines
     }
+    turns: Counter[str] = Counter()
     due = [f"## {title}" for title in (*(section.title for section in sections), TURNS)]
     for line in map(visible, text.splitlines()):
         if line in due:
@@ -99,10 +101,11 @@ def forged(
             yield Shown("heading", line)
         elif line not in entries and _ENTRY.match(line):
             yield Shown("entry", line)
-        elif _is_forged_turn(line, events):
+        elif (saying := _saying(line, events)) is not None and turns[plain(line)] >= saying:
             yield Shown("turn", line)
         elif _cites(line, own=line in entries, markers=markers):
             yield Shown("citation", line)
+        turns[plain(line)] += 1
 
 
 def _names_a_section(line: str) -> bool:
@@ -112,18 +115,21 @@ def _names_a_section(line: str) -> bool:
     }
 
 
-def _is_forged_turn(line: str, events: Sequence[Event]) -> bool:
-    """Whether a line looks like a turn that nobody made, or is a line within somebody's words."""
+def _saying(line: str, events: Sequence[Event]) -> int | None:
+    """How many events a line that looks like a turn can stand for; None if it looks like none.
+
+    An event within whose words the line stands is not what the line stands for.
+    """
     match = _TURN.match(line)
     if match is None:
-        return False
+        return None
     mine = [event for event in events if event.role == match[1].lower()]
-    said = any(_beginning(match[2]) in words for event in mine for words in _words(event))
-    start = plain(line)[: 2 * RECOGNISED]
-    within = any(
-        plain(part).startswith(start) for event in events for part in event.text.splitlines()
+    start, whole = _beginning(match[2]), plain(line)[: 2 * RECOGNISED]
+    return sum(
+        any(start in words for words in _words(event))
+        and not any(plain(part).startswith(whole) for part in event.text.splitlines())
+        for event in mine
     )
-    return within or not said
 
 
 def _cites(line: str, *, own: bool, markers: int) -> bool:
