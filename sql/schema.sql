@@ -2057,3 +2057,24 @@ BEGIN
     END LOOP;
 END $procedure$;
 REVOKE EXECUTE ON PROCEDURE keep_no_statistics FROM PUBLIC;
+
+-- ======== private sessions
+
+-- Whether an agent sees the task state of a session: not where the session begins with what is
+-- private to another agent. In the database because four statements ask it.
+CREATE FUNCTION session_seen_by(for_tenant text, for_user text, session text, agent text)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT COALESCE((
+        SELECT NOT i.private OR i.agent_id IS NOT DISTINCT FROM agent
+        FROM memory.interactions i
+        WHERE i.tenant_id = for_tenant AND i.user_id = for_user AND i.session_id = session
+        ORDER BY i.ordinal
+        LIMIT 1
+    ), true)
+$function$;
+REVOKE EXECUTE ON FUNCTION session_seen_by FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION session_seen_by TO memory_client;
+GRANT EXECUTE ON FUNCTION session_seen_by TO memory_worker;
