@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from extractors.protocol import LogSlice, Reading
-from memory import explicit_memories
 from memory.language.turns import (
     INSTRUCTION,
     INSTRUCTION_REACH,
@@ -95,7 +94,7 @@ def create(settings: Settings) -> Episodes:
 
 def _spoken(interaction: Interaction) -> bool:
     message = interaction.kind is InteractionKind.MESSAGE and interaction.role is not Role.SYSTEM
-    return message and bool(interaction.content) and not explicit_memories.asks(interaction)
+    return message and bool(interaction.content)
 
 
 def grouped(messages: Sequence[Interaction]) -> list[list[Interaction]]:

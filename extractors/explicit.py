@@ -1,4 +1,4 @@
-"""`explicit`: derives the memories that apps asked for from the log."""
+"""`explicit`: derives the memories that apps asked for from their notes in the log."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ from memory.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class ExplicitExtractor:
-    """Makes the memory that an interaction's payload describes."""
+    """Makes the memory that a note describes, and what a message's payload proposes."""
 
     name: str = explicit_memories.PROVENANCE.extractor
     version: str = explicit_memories.PROVENANCE.extractor_version
     reading: Reading = Reading.SESSION
-    reads: frozenset[InteractionKind] = frozenset({InteractionKind.MESSAGE})
+    reads: frozenset[InteractionKind] = frozenset({InteractionKind.NOTE, InteractionKind.MESSAGE})
     makes: frozenset[MemoryKind] = frozenset(MemoryKind)
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
-        """Returns one candidate for each interaction that asks for a memory."""
+        """Returns one candidate for each interaction that asks for a memory or proposes one."""
         found = (explicit_memories.candidate_of(interaction) for interaction in log.interactions)
         return [candidate for candidate in found if candidate is not None]
 

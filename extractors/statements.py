@@ -24,7 +24,6 @@ from extractors.reading.english.claims import (
     Found,
 )
 from extractors.reading.english.messages import read
-from memory import explicit_memories
 from memory.language.text import beginning
 from memory.models import (
     Candidate,
@@ -64,8 +63,6 @@ def stated(interaction: Interaction) -> Iterator[Candidate]:
     It reads the first `MAX_READ_CHARACTERS`, up to the last sentence that ends there.
     """
     if interaction.kind is not InteractionKind.MESSAGE or interaction.role is not Role.USER:
-        return
-    if explicit_memories.asks(interaction):  # it spells out itself what to remember
         return
     for found in read(beginning(interaction.content), interaction.actor):
         yield _candidate(found, interaction)

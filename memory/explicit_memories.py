@@ -1,15 +1,25 @@
 """Encodes what an app asks to remember: as an interaction, and as the candidate it means.
 
-`remember()` writes an interaction that carries the memory in its payload, so the log stays the
-truth and replay derives the same memory again.
+`remember()` writes a note that carries the memory in its payload, so the log stays the truth and
+replay derives the same memory again.
 """
 
 import reprlib
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from memory.errors import InvalidInput
-from memory.models import Candidate, Evidence, Interaction, MemoryKind, Provenance
+from memory.models import (
+    Candidate,
+    Evidence,
+    Interaction,
+    InteractionKind,
+    MemoryKind,
+    Provenance,
+    Role,
+)
 
 PAYLOAD_KEY = "remember"
 PROVENANCE = Provenance(extractor="explicit", extractor_version="1")
@@ -81,20 +91,39 @@ def _fault(wanted: Mapping[str, Any]) -> str | None:
     return None
 
 
-def asks(interaction: Interaction) -> bool:
-    """Returns whether an interaction asks for a memory; a malformed request is a plain message."""
+def request_of(interaction: Interaction) -> Mapping[str, Any] | None:
+    """Returns what an interaction says to remember; None if it says nothing, or says it wrongly."""
     wanted = interaction.payload.get(PAYLOAD_KEY)
     if not isinstance(wanted, Mapping) or not interaction.content:
-        return False
+        return None
     known = isinstance(kind := wanted.get("kind", MemoryKind.FACT), str) and kind in set(MemoryKind)
-    return known and _fault(wanted) is None
+    return wanted if known and _fault(wanted) is None else None
+
+
+def as_recorded(interaction: Interaction, notes_since: datetime | None) -> Interaction:
+    """Returns what was recorded before there were notes as the note that it was meant as.
+
+    Until then `remember()` wrote a message of the user's role with a request in its payload.
+    """
+    if interaction.kind is not InteractionKind.MESSAGE or interaction.role is not Role.USER:
+        return interaction
+    recorded = interaction.recorded_at
+    old = notes_since is not None and recorded is not None and recorded < notes_since
+    if not old or request_of(interaction) is None:
+        return interaction
+    return replace(interaction, kind=InteractionKind.NOTE)
 
 
 def candidate_of(interaction: Interaction) -> Candidate | None:
-    """Returns the memory that an interaction asks for, or None."""
-    if not asks(interaction):
+    """Returns the memory that an interaction asks for, or None.
+
+    A note asks for its text as a fact where its payload says nothing sound. A message with a
+    request in its payload proposes a memory, and stays a message.
+    """
+    wanted, text = request_of(interaction), interaction.content
+    if wanted is None and (interaction.kind is not InteractionKind.NOTE or not text):
         return None
-    wanted, text = interaction.payload[PAYLOAD_KEY], interaction.content
+    wanted = wanted or {}
     evidence = Evidence(interaction.id, text, 0, len(text), interaction.occurred_at)
     return Candidate(
         kind=MemoryKind(wanted.get("kind", MemoryKind.FACT)),

@@ -122,8 +122,14 @@ def test_what_an_agent_keeps_private_joins_nothing_that_others_see() -> None:
 
 def test_system_text_and_asked_for_memories_make_no_episode() -> None:
     system, request = said(("system", "You are helpful."), ("user", "Works part-time"))
-    request = replace(request, payload=explicit_memories.payload(MemoryKind.FACT))
+    request = replace(request, kind=InteractionKind.NOTE)
     assert extracted([system, request]) == {}
+
+
+def test_a_request_in_a_payload_hides_no_message() -> None:
+    (message,) = said(("user", "Works part-time"))
+    request = replace(message, payload=explicit_memories.payload(MemoryKind.FACT))
+    assert extracted([request]) != {}
 
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=60)

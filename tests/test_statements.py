@@ -1,6 +1,7 @@
 """Statements: a table of what is said and what it claims, and of what must claim nothing."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -480,10 +481,12 @@ def test_only_people_make_statements() -> None:
 
 def test_what_an_app_asks_to_remember_is_not_read_again() -> None:
     asked = Interaction(
-        SCOPE, "m1", InteractionKind.MESSAGE, Role.USER, "I live in Rome.", THURSDAY,
+        SCOPE, "m1", InteractionKind.NOTE, Role.USER, "I live in Rome.", THURSDAY,
         payload=explicit_memories.payload(MemoryKind.FACT),
     )  # fmt: skip
     assert list(stated(asked)) == []
+    message = replace(asked, kind=InteractionKind.MESSAGE)
+    assert [c.value for c in stated(message)] == ["rome"]
 
 
 def test_messages_are_read_one_by_one() -> None:

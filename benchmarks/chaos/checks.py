@@ -14,6 +14,7 @@ from memory.beliefs.assertions import Assertion, assertion_id
 from memory.beliefs.consolidation import timeline
 from memory.beliefs.planning import by_belief
 from memory.models import Interaction, Scope
+from memory.trust.origins import TenantTrust
 
 Row = Mapping[str, Any]
 
@@ -293,7 +294,7 @@ def _folded(user: User, log: Sequence[Interaction]) -> dict[bytes, list[Assertio
     statements, found = Statements(), list[Assertion]()
     for session, turns in _by_session(log).items():
         scope = Scope(*user, session=session)
-        found += asserted(statements, statements.read(turns), turns, scope)
+        found += asserted(statements, statements.read(turns), turns, scope, TenantTrust())
     return by_belief(found)
 
 

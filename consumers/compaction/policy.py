@@ -10,6 +10,7 @@ from consumers.runtime.tenants import NOBODY
 from memory.database import Database
 from memory.errors import ConfigurationError
 from memory.models import Scope
+from memory.trust.rules import KEY, NO_RULES, TrustRules
 
 FAMILIES = (
     "avoids",
@@ -44,6 +45,7 @@ class Policy(BaseModel):
         stays of the memories derived from them. None: never.
     retain_closed_days: after how long former beliefs are purged. None: never.
     summary_tokens: the length of a closed session's summary.
+    trust: whose words are trusted how far; see `memory.trust.rules`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +63,7 @@ class Policy(BaseModel):
     retain_derived: Derived = Derived.KEEP
     retain_closed_days: PositiveInt | None = None
     summary_tokens: PositiveInt = 200
+    trust: TrustRules = NO_RULES
 
 
 async def read_policy(database: Database, tenant: str) -> Policy:
@@ -74,12 +77,14 @@ async def read_policy(database: Database, tenant: str) -> Policy:
 
 
 async def write_policy(database: Database, tenant: str, **wanted: Any) -> Policy:
-    """Replaces the tenant's policy by `wanted`.
+    """Replaces the tenant's policy by `wanted`; its rules of trust stay unless they are named.
 
     Raises:
         ConfigurationError: an unknown name, or a value that it cannot have.
     """
-    policy = _checked(tenant, wanted)
+    standing = await read_policy(database, tenant)
+    kept = {KEY: standing.trust} if standing.trust != NO_RULES else {}
+    policy = _checked(tenant, {**kept, **wanted})
     params = {"policy": Jsonb(policy.model_dump(mode="json", exclude_unset=True))}
     await database.fetch(Scope(tenant, NOBODY), "compaction.set_policy", params)
     return policy

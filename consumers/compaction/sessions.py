@@ -10,6 +10,7 @@ from consumers.generations.registry import followed_generations
 from extractors.summaries.abstractive import AbstractiveSummaries, create
 from extractors.summaries.extractive import ExtractiveSummaries, summarise
 from memory.beliefs.assertions import Assertion
+from memory.beliefs.founding import TrustReader
 from memory.beliefs.long_term import Vectors
 from memory.beliefs.planning import Plan
 from memory.database import Database, Transaction
@@ -129,4 +130,6 @@ async def summary_of(
         summary = await abstractive.summary(scope, interactions, tokens)
     else:
         summary = summarise(interactions, tokens)
-    return asserted(ExtractiveSummaries(), [summary] if summary else [], interactions, scope)
+    made = [summary] if summary else []
+    trust = await TrustReader(database).of(scope)
+    return asserted(ExtractiveSummaries(), made, interactions, scope, trust)

@@ -68,7 +68,9 @@ async def _opened(database: Database, scope: Scope, generation: int) -> list[_Op
     since = {row["belief_key"]: row["since"] for row in rows}
     asserted: dict[bytes, list[Assertion]] = {key: [] for key in since}
     for row in await database.fetch(scope, "long_term.assertions", {**within, "keys": list(since)}):
-        asserted[row["belief_key"]].append(assertion_of(row))
+        assertion = assertion_of(row)
+        if not assertion.waits:
+            asserted[row["belief_key"]].append(assertion)
     return [
         _OpenConflict(conflict, max(since[key], *(a.recorded_at for a in under)))
         for key, under in asserted.items()

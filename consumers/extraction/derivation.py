@@ -27,6 +27,7 @@ from extractors.language_model.conflicts import ConflictResolver
 from extractors.language_model.ledger import AsksModels, FallbackReading
 from extractors.protocol import LOOK_BACK, MOST_BELIEVED, Extractor, LogSlice, Reading
 from memory.beliefs.assertions import Assertion
+from memory.beliefs.founding import Founding
 from memory.beliefs.long_term import Committed, LongTerm, seal
 from memory.beliefs.planning import CompleteSet, Plan
 from memory.beliefs.rows import memory_of
@@ -40,11 +41,13 @@ from memory.errors import (
     LockTimeout,
     StatementTimeout,
 )
+from memory.explicit_memories import as_recorded
 from memory.language.text import RollingSummary, spoken_lines
 from memory.log.interactions import fallen_out
 from memory.log.rows import interaction_of
 from memory.models import Candidate, Interaction, InteractionKind, Memory, Provenance, Scope
 from memory.settings import Settings
+from memory.trust.origins import TenantTrust
 
 logger = logging.getLogger(__name__)
 
@@ -314,12 +317,13 @@ class Derivation:
         session = {"session": scope.session}
         before = {**session, "through": due.ordinal, "limit": LOOK_BACK}
         rows = await self._database.fetch(scope, "log.read_before", before)
-        look_back = [interaction_of(row) for row in reversed(rows)]
+        trust = await self._long_term.trust.of(scope)
+        look_back = [as_recorded(interaction_of(row), trust.notes_since) for row in reversed(rows)]
         after, fallback = due.ordinal, due.fallback
         while after < due.length:
             more = {**session, "after": after, "limit": BATCH}
             rows = await self._database.fetch(scope, "log.read_session", more)
-            read = [interaction_of(row) for row in rows]
+            read = [as_recorded(interaction_of(row), trust.notes_since) for row in rows]
             through = read[-1].ordinal if len(read) == BATCH else due.length
             through = max(through, read[-1].ordinal if read else 0)
             page = Page(look_back, read, through, after < due.reread_through, after)
@@ -396,11 +400,12 @@ class Derivation:
     async def _proposed(self, scope: Scope, page: Page, reads: Sequence[_Read]) -> list[Assertion]:
         """The assertions that session readers make of a page."""
         known = [*page.before, *page.interactions]
+        trust = await self._long_term.trust.of(scope)
         assertions: list[Assertion] = []
         for read in reads:
             if read.log.interactions:
                 candidates = await read.extractor.extract(read.log)
-                assertions += asserted(read.extractor, candidates, known, scope)
+                assertions += asserted(read.extractor, candidates, known, scope, trust)
         return assertions
 
     async def _known(
@@ -460,10 +465,11 @@ class Derivation:
         )
         if not rows and not believed:
             return
-        interactions = [interaction_of(row) for row in rows]
+        trust = await self._long_term.trust.of(lease.scope)
+        interactions = [as_recorded(interaction_of(row), trust.notes_since) for row in rows]
         candidates = await extractor.extract(LogSlice(lease.scope, interactions, believed=believed))
         learned_at = _latest(_learned(interactions, believed), newest["reread_at"])
-        assertions = asserted(extractor, candidates, interactions, lease.scope)
+        assertions = asserted(extractor, candidates, interactions, lease.scope, trust)
         plan = await self._plan(
             lease,
             learned_after(assertions, newest["reread_at"]),
@@ -556,16 +562,20 @@ def asserted(
     candidates: Sequence[Candidate],
     interactions: Sequence[Interaction],
     scope: Scope,
+    trust: TenantTrust,
 ) -> list[Assertion]:
     """Adds to candidates what the log knows about their evidence.
 
-    A candidate that rests on anything private to an agent is private to that agent.
+    A candidate that rests on anything private to an agent is private to that agent. One whose
+    origin founds no belief is a proposal.
     """
     by_id = {i.id: i for i in interactions}
+    founding = Founding(trust, by_id)
     itself = Provenance(extractor.name, extractor.version)
     found = []
     for proposed in candidates:
-        made, candidate = proposed.made_by or itself, replace(proposed, made_by=None)
+        made = proposed.made_by or itself
+        candidate = founding.with_origins(replace(proposed, made_by=None), made)
         sources = [by_id[e.interaction_id] for e in candidate.evidence]
         recorded = [i.recorded_at for i in sources if i.recorded_at is not None]
         private = [i.scope.agent for i in sources if i.private]
@@ -580,6 +590,7 @@ def asserted(
                 session=scope.session,
                 ordinal=min(here, default=None),
                 ordinal_to=max(here, default=None),
+                proposal=founding.proposal(candidate, made),
             )
         )
     return found

@@ -11,7 +11,6 @@ from enum import StrEnum
 
 from extractors.prompts.answers import Quote
 from extractors.reading.english.own_words import NOT_THEIRS, own_words
-from memory import explicit_memories
 from memory.language.text import content_words
 from memory.models import Evidence, Interaction, InteractionKind, Role
 
@@ -196,12 +195,8 @@ def _standing(shown: ShownTurns, quote: Quote) -> Evidence | Refused:
 
 
 def by_person(turn: Interaction) -> bool:
-    """Returns whether a person said it in a message, except for `remember()`."""
-    return (
-        turn.kind is InteractionKind.MESSAGE
-        and turn.role is Role.USER
-        and not explicit_memories.asks(turn)
-    )
+    """Returns whether a person said it in a message."""
+    return turn.kind is InteractionKind.MESSAGE and turn.role is Role.USER
 
 
 def related(text: str, words: str) -> bool:

@@ -50,6 +50,9 @@ class Assertion:
     kept_as: the id under which it was first stored; it keeps that id if its value was merged into
         another one. None until it is stored.
     verdict: set if it decides between the claims of others and claims nothing itself.
+    proposal: a digest of what it proposes and whose words do so (`founding.proposal_of`), if its
+        origin founds no belief by itself.
+    approved: whether somebody approved that proposal.
     """
 
     candidate: Candidate
@@ -62,6 +65,13 @@ class Assertion:
     ordinal_to: int | None = None
     kept_as: bytes | None = field(default=None, compare=False)
     verdict: Verdict | None = None
+    proposal: bytes | None = None
+    approved: bool = field(default=False, compare=False)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the fold leaves it out: a proposal that nobody approved."""
+        return self.proposal is not None and not self.approved
 
     @property
     def interactions(self) -> frozenset[str]:

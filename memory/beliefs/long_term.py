@@ -18,6 +18,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from memory.beliefs.assertions import Assertion, belief_key
+from memory.beliefs.founding import TrustReader
 from memory.beliefs.planning import (
     CompleteSet,
     Plan,
@@ -195,6 +196,7 @@ class LongTerm(LongTermReader):
     def __init__(self, database: Database, embedder: Embedder, language: str) -> None:
         super().__init__(database, embedder)
         self._language = language
+        self.trust = TrustReader(database)
 
     async def _live(self) -> int | None:
         """As for reading; registers this embedder in an empty store."""
@@ -223,6 +225,7 @@ class LongTerm(LongTermReader):
         the user. A plan `after` another one, of another generation, commits in the same
         transaction.
         """
+        assertions = await self._decided(scope, assertions)
         seq, serving = await self._foundations(scope)
         seq = seq if after is None else after.end
         generation = serving if generation is None else generation
@@ -255,6 +258,16 @@ class LongTerm(LongTermReader):
                 complete,
             )
         return plan
+
+    async def _decided(self, scope: Scope, assertions: Sequence[Assertion]) -> Sequence[Assertion]:
+        """The assertions, with what was decided on those that are proposals."""
+        proposals = sorted({a.proposal for a in assertions if a.proposal is not None})
+        if not proposals:
+            return assertions
+        params = {"proposals": proposals}
+        rows = await self._database.fetch(scope, "long_term.decisions", params)
+        approved = {row["proposal"] for row in rows if row["approved"]}
+        return [replace(a, approved=a.proposal in approved) for a in assertions]
 
     async def embed(self, plan: Plan) -> Vectors:
         """Returns a vector for each memory that the plan inserts.
@@ -368,7 +381,7 @@ class LongTerm(LongTermReader):
         """Returns the current memory that rests on `assertion`.
 
         Raises:
-            UnknownMemory: there is none: a newer event says otherwise.
+            UnknownMemory: there is none: a newer event says otherwise, or it waits for review.
         """
         _, generation = await self._foundations(scope)
         key = belief_key(assertion.candidate, assertion.agent)
@@ -378,7 +391,9 @@ class LongTerm(LongTermReader):
         for row in rows:
             if row["value"] == said.value and said.occurred_at >= row["valid_from"]:
                 return memory_of(row)
-        raise UnknownMemory(f"{said.text!r} is not believed: a newer event says otherwise")
+        waits = assertion.proposal is not None
+        why = "it waits for review" if waits else "a newer event says otherwise"
+        raise UnknownMemory(f"{said.text!r} is not believed: {why}")
 
     async def believed_by(self, scope: Scope, extractor: str, generation: int) -> list[Memory]:
         """Returns the current memories that one extractor made for the user in a generation."""

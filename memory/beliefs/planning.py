@@ -1,6 +1,6 @@
 """Plans the effect of new assertions on beliefs, before anything is written. Pure."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
@@ -103,32 +103,52 @@ def plan_key(
     gone = [
         identity
         for identity, assertion in known.items()
-        if complete and complete.covers(assertion) and identity not in fresh
+        if _gone(identity, assertion, fresh, complete)
     ]
     new = sorted(
-        (a for identity, a in fresh.items() if identity not in known),
+        (a for identity, a in fresh.items() if identity not in known or identity in gone),
         key=lambda a: (a.recorded_at, a.position),
     )
-    if complete and not (new or known):
+    counting = [a for a in new if not a.waits]
+    standing = [a for a in known.values() if not a.waits]
+    if complete and not (counting or standing):
         # Free text has no assertions to take back; what its extractor no longer says is closed.
         made = [b for b in believed if b.memory.provenance.extractor in complete.extractors]
         _plan_step(plan, key, made, [], complete.learned_at)
+        believed = [b for b in believed if b not in made]
     if not (new or gone):
         return
     plan.retracted += gone
-    held = [a for identity, a in known.items() if identity not in gone]
-    renewed = _orphaned(believed, [*held, *new], complete)
-    if new and new[0].candidate.attribute is None:
-        # Free text is no claim to be weighed: an episode that went on takes the place of its
-        # beginning, and the same words from the same place change nothing.
-        _plan_step(plan, key, believed, timeline(new[-1:]), new[-1].recorded_at, renewed)
+    held = [a for identity, a in known.items() if identity not in gone and not a.waits]
+    renewed = _orphaned(believed, [*held, *counting], complete)
+    free_text = any(a.candidate.attribute is None for a in new)
+    # Free text that counts by itself is no claim to be weighed, and not kept as an assertion.
+    plan.assertions += [assertion_row(key, a) for a in new if a.proposal or not free_text]
+    if free_text:
+        # An episode that went on takes the place of its beginning, and the same words from the
+        # same place change nothing.
+        if counting:
+            last = counting[-1]
+            _plan_step(plan, key, believed, timeline([last]), last.recorded_at, renewed)
         return
-    plan.assertions += [assertion_row(key, a) for a in new]
     for learned_at, step in groupby(new, key=lambda a: a.recorded_at):
-        held += step
+        held += [a for a in step if not a.waits]
         believed = _plan_step(plan, key, believed, timeline(held), learned_at, renewed)
     if complete and not new:
         _plan_step(plan, key, believed, timeline(held), complete.learned_at, renewed)
+
+
+def _gone(
+    identity: bytes,
+    assertion: Assertion,
+    fresh: Mapping[bytes, Assertion],
+    complete: CompleteSet | None,
+) -> bool:
+    """Whether a stored assertion does not stand any more, or is now made by other words."""
+    again = fresh.get(identity)
+    if again is not None:
+        return again.proposal != assertion.proposal
+    return complete is not None and complete.covers(assertion)
 
 
 def _orphaned(
@@ -160,6 +180,7 @@ def plan_standing(
     support, or is among those `resting` on what stopped counting. Its successor is believed from
     then on.
     """
+    standing = [assertion for assertion in standing if not assertion.waits]
     target = timeline(standing)
     if not standing and all(b.memory.attribute is None for b in believed):
         # Free text is only taken back here; its extractor makes it anew of what is left.

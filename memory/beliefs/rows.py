@@ -114,6 +114,8 @@ def assertion_of(row: Mapping[str, Any]) -> Assertion:
         ordinal_to=row["candidate"]["ordinal_to"],
         kept_as=row.get("assertion_id"),
         verdict=_VERDICT.validate_python(row["candidate"].get("verdict")),
+        proposal=row["proposal"],
+        approved=bool(row["approved"]),
     )
 
 
@@ -217,7 +219,7 @@ def assertion_row(key: bytes, assertion: Assertion) -> dict[str, Any]:
         "interaction_ids": sorted(assertion.interactions),
         "recorded_at": iso(assertion.recorded_at),
         "origin": assertion.origin,
-        "proposal": None,
+        "proposal": assertion.proposal.hex() if assertion.proposal else None,
     }
 
 

@@ -474,13 +474,15 @@ class AsyncMemoryClient:
 
         `attribute` and `value` let a newer memory supersede an older one: with `single_valued`, a
         new value of the attribute ends the old one. The request is itself recorded as an
-        interaction; with Kafka, it must reach the log within `timeout` seconds.
+        interaction, a note; with Kafka, it must reach the log within `timeout` seconds.
 
         Raises:
             InvalidInput: as `record`, or a value without its attribute.
             InteractionConflict, ForgottenId: as `record` without Kafka, on either bus.
             NotApplied: the interaction did not reach the log in time; extraction makes the memory
                 when it does.
+            UnknownMemory: it is not believed: a newer event says otherwise, or the tenant's rules
+                of trust make it wait for review.
         """
         given: object = kind
         if not isinstance(given, str) or given not in set(MemoryKind):
@@ -494,7 +496,10 @@ class AsyncMemoryClient:
             importance=importance,
         )
         where = scope if scope.session is not None else scope.in_session(explicit_memories.SESSION)
-        sent = _interaction(where, text, id, occurred_at, payload=payload, private=private)
+        note = InteractionKind.NOTE
+        sent = _interaction(
+            where, text, id, occurred_at, kind=note, payload=payload, private=private
+        )
         (receipt,) = await self._publish([sent], None)
         return await self._remembering.memory(sent, receipt, timeout)
 

@@ -2,6 +2,7 @@
 
 from memory import explicit_memories
 from memory.beliefs.assertions import Assertion
+from memory.beliefs.founding import Founding
 from memory.beliefs.long_term import LongTerm
 from memory.bus.freshness import Freshness
 from memory.errors import ForgottenId, InteractionConflict, InvalidInput
@@ -56,13 +57,17 @@ class Remembering:
             raise InvalidInput(
                 f"interaction {interaction_id!r} does not ask for a memory, or no longer"
             )
+        made = explicit_memories.PROVENANCE
+        founding = Founding(await self._long_term.trust.of(scope), {interaction.id: interaction})
+        candidate = founding.with_origins(candidate, made)
         return Assertion(
             candidate,
-            explicit_memories.PROVENANCE,
+            made,
             interaction.recorded_at,
             interaction.position,
             agent=scope.agent if interaction.private else None,
             session=scope.session,
             ordinal=interaction.ordinal,
             ordinal_to=interaction.ordinal,
+            proposal=founding.proposal(candidate, made),
         )

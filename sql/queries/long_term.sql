@@ -19,7 +19,11 @@ LIMIT %(limit)s
 
 -- assertions --
 -- The assertions under the given belief keys, except those that rest on a retracted interaction.
-SELECT belief_key, assertion_id, position, candidate, provenance, recorded_at, origin, proposal
+SELECT belief_key, assertion_id, position, candidate, provenance, recorded_at, proposal,
+    CASE WHEN a.proposal IS NOT NULL THEN (
+        SELECT d.approved FROM review_decisions d
+        WHERE d.tenant_id = a.tenant_id AND d.user_id IN (a.user_id, '') AND d.proposal = a.proposal
+        ORDER BY d.user_id DESC LIMIT 1) END AS approved
 FROM assertions a
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND belief_key = ANY(%(keys)s)
@@ -118,6 +122,12 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND change_seq = %(from_seq)
     AND (%(forget_seq)s::bigint IS NULL OR forget_seq = %(forget_seq)s)
     AND (%(lease)s::uuid IS NULL OR lease_token = %(lease)s)
 RETURNING change_seq
+
+-- decisions --
+-- What was decided on the given proposals; the user's own decision comes before the tenant's.
+SELECT DISTINCT ON (proposal) proposal, approved FROM review_decisions
+WHERE tenant_id = %(tenant)s AND user_id IN (%(user)s, '') AND proposal = ANY(%(proposals)s)
+ORDER BY proposal, user_id DESC
 
 -- insert_assertions --
 -- Stores assertions; the same assertion is stored once.

@@ -20,8 +20,12 @@ SELECT clock_timestamp() AS now
 
 -- standing --
 -- All assertions under the given belief keys of a generation, retracted or not.
-SELECT belief_key, assertion_id, position, candidate, provenance, recorded_at
-FROM assertions
+SELECT belief_key, assertion_id, position, candidate, provenance, recorded_at, proposal,
+    CASE WHEN a.proposal IS NOT NULL THEN (
+        SELECT d.approved FROM review_decisions d
+        WHERE d.tenant_id = a.tenant_id AND d.user_id IN (a.user_id, '') AND d.proposal = a.proposal
+        ORDER BY d.user_id DESC LIMIT 1) END AS approved
+FROM assertions a
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
     AND belief_key = ANY(%(keys)s)
 ORDER BY position

@@ -1,0 +1,142 @@
+"""The gate between what is said and what is believed: origins, and who may found what.
+
+Only what the person, the app or a system of record says founds facts, preferences and instructions;
+an agent's own acts found procedures. Everything else is a proposal: an assertion that waits until
+somebody approves it. Episodes and summaries repeat what was said, and are kept whoever said it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from time import monotonic
+
+from memory import explicit_memories
+from memory.beliefs.assertions import digest
+from memory.database import StatementRunner
+from memory.errors import ConfigurationError, StoreError
+from memory.models import (
+    KIND_TRAITS,
+    Candidate,
+    Evidence,
+    Interaction,
+    InteractionKind,
+    MemoryKind,
+    Origin,
+    Provenance,
+    Scope,
+    Trust,
+    least_trusted,
+    trust_of,
+)
+from memory.trust.origins import SpanOrigins, TenantTrust, origin_of_request
+from memory.trust.rules import rules_of, tool_of
+
+FRESH_SECONDS = 10.0
+"""How long a process goes on with a tenant's rules before it reads them again."""
+
+MOST_TENANTS = 1_000
+
+
+class TrustReader:
+    """Reads what decides on origins in each tenant, and remembers it for a moment."""
+
+    def __init__(self, database: StatementRunner) -> None:
+        self._database = database
+        self._known: OrderedDict[str, tuple[float, TenantTrust]] = OrderedDict()
+
+    async def of(self, scope: Scope) -> TenantTrust:
+        """Returns what decides on origins in the tenant of `scope`.
+
+        Raises:
+            StoreError: the tenant's rules cannot be read.
+        """
+        read_at, trust = self._known.get(scope.tenant, (None, TenantTrust()))
+        if read_at is not None and monotonic() - read_at < FRESH_SECONDS:
+            return trust
+        (row,) = await self._database.fetch(scope, "trust.of_tenant")
+        try:
+            trust = TenantTrust(rules_of(scope.tenant, row["policy"] or {}), row["notes_since"])
+        except ConfigurationError as error:  # of one tenant, and no reason to stop for all
+            raise StoreError(str(error)) from error
+        self._known[scope.tenant] = monotonic(), trust
+        self._known.move_to_end(scope.tenant)
+        if len(self._known) > MOST_TENANTS:
+            self._known.popitem(last=False)
+        return trust
+
+
+class Founding:
+    """Gives candidates their origins, and says which of them only propose.
+
+    It reads each interaction once, so one of these serves all candidates of a batch.
+    """
+
+    def __init__(self, trust: TenantTrust, interactions: Mapping[str, Interaction]) -> None:
+        self._rules = trust.rules
+        self._interactions = interactions
+        self._spans: dict[str, SpanOrigins] = {}
+
+    def with_origins(self, candidate: Candidate, made: Provenance) -> Candidate:
+        """Returns the candidate with the origin of each piece of its evidence."""
+        evidence = tuple(
+            replace(piece, origin=self._origin(piece, made)) for piece in candidate.evidence
+        )
+        return replace(candidate, evidence=evidence)
+
+    def proposal(self, candidate: Candidate, made: Provenance) -> bytes | None:
+        """Returns the digest of what a candidate proposes; None if its origin founds it.
+
+        `candidate` has its origins. Repetitions by the same voice have one digest, whoever's
+        memory they are for: neither user nor interaction counts.
+        """
+        origin = least_trusted(piece.origin for piece in candidate.evidence)
+        if origin is None or self._founds(candidate, origin, made):
+            return None
+        said = next(piece for piece in candidate.evidence if piece.origin is origin)
+        return digest(
+            [
+                origin,
+                _voice(self._interactions[said.interaction_id], origin),
+                candidate.kind,
+                candidate.stance,
+                candidate.attribute,
+                candidate.subject,
+                candidate.context,
+                candidate.text if candidate.attribute is None else candidate.value,
+            ]
+        )
+
+    def _origin(self, piece: Evidence, made: Provenance) -> Origin:
+        interaction = self._interactions[piece.interaction_id]
+        requested = made.extractor == explicit_memories.PROVENANCE.extractor
+        if requested and interaction.kind is not InteractionKind.NOTE:
+            return origin_of_request(interaction, self._rules)
+        read = self._spans.get(interaction.id)
+        if read is None:
+            read = self._spans[interaction.id] = SpanOrigins.of(interaction, self._rules)
+        return read.between(piece.start, piece.end)
+
+    def _founds(self, candidate: Candidate, origin: Origin, made: Provenance) -> bool:
+        trust = trust_of(origin)
+        if trust is not None and trust >= Trust.TRUSTED:
+            return True
+        if KIND_TRAITS[candidate.kind].verbatim:
+            # What an app asks to remember is a claim, whatever its kind.
+            return made.extractor != explicit_memories.PROVENANCE.extractor
+        acts = origin is Origin.AGENT and candidate.kind is MemoryKind.PROCEDURE
+        return acts and self._only_acts(candidate.evidence)
+
+    def _only_acts(self, evidence: Iterable[Evidence]) -> bool:
+        kinds = (self._interactions[piece.interaction_id].kind for piece in evidence)
+        return all(kind is InteractionKind.TOOL_CALL for kind in kinds)
+
+
+def _voice(interaction: Interaction, origin: Origin) -> str:
+    """The name of whoever said it: the tool, the speaker, the agent or the source."""
+    if origin in (Origin.TOOL, Origin.EXTERNAL):
+        named = tool_of(interaction) or interaction.actor
+    elif origin in (Origin.AGENT, Origin.OTHER_AGENT):
+        named = interaction.actor or interaction.scope.agent
+    else:
+        named = None
+    return named or interaction.source
