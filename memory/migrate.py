@@ -151,8 +151,10 @@ async def _prepare(connection: Connection, url: str) -> None:
             f"the login role may not do all that migrating {described(url)} takes;"
             f" an administrator has to run in that database: {' '.join(needed)}"
         )
+    if (await _one(connection, "migrations.ledger_exists"))["present"]:
+        return
     async with connection.transaction():
-        await _execute(connection, "migrations.lock")
+        await _execute(connection, "migrations.first_lock")
         if server["vector"] is None:
             await _execute(connection, "migrations.create_vector")
         await _execute(connection, "migrations.create_schema")

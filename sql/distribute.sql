@@ -36,6 +36,7 @@ SELECT create_distributed_table('review_decisions', 'tenant_id', colocate_with =
 SELECT create_distributed_table('memory_usage', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('recall_blocks', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('extraction_limits', 'tenant_id', colocate_with => 'users');
+SELECT create_distributed_table('notification_turns', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('tenants', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('collective_memories', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('collective_embeddings', 'tenant_id', colocate_with => 'users');

@@ -211,7 +211,10 @@ class TestAtOnce:
             with psycopg.connect(url) as writer:
                 writer.execute("UPDATE memory.memories SET believed_to = now() WHERE memory_id = 9")
 
-        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
         with psycopg.connect(url) as sealer, ThreadPoolExecutor(1) as pool:
             sealer.execute("SELECT memory.build_block('northwind', 'ana', 1::smallint)")
             closed = pool.submit(close)

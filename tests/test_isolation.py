@@ -45,7 +45,7 @@ USER_TABLES = {
 TENANT_TABLES = {
     "tenants", "collective_memories", "collective_embeddings", "collective_support",
     "collective_blocks", "collective_withdrawals", "job_progress", "model_spend",
-    "extraction_limits",
+    "extraction_limits", "notification_turns",
 }  # fmt: skip
 SYSTEM_TABLES = {
     "schema_migrations", "store_identity", "embedders", "generations", "partition_offsets",
@@ -59,7 +59,7 @@ SHARED_WITH_CLIENTS = {"collective_memories", "collective_embeddings", "collecti
 """Tenant tables that every client of the tenant may read; none it may write."""
 
 
-FOUND_FIRST = {"users", "change_cursors", "extraction_limits"}
+FOUND_FIRST = {"users", "change_cursors", "extraction_limits", "notification_turns"}
 
 
 def acting(connection: psycopg.Connection[Any], role: str, scope: Scope | None) -> None:
@@ -308,7 +308,10 @@ class TestVisibility:
             " WHERE pronamespace = 'memory'::regnamespace AND prosecdef"
         )
         assert {r["name"] for r in rows} == {
-            "register_embedder", "withdraw_support", "forget_dead_letters"
+            "register_embedder", "withdraw_support", "forget_dead_letters", "notify_channel",
+            "delete_task_state", "delete_sessions", "delete_interactions", "delete_assertions",
+            "delete_memories", "delete_derived", "delete_model_answers", "delete_model_calls",
+            "delete_blocks",
         }  # fmt: skip
 
 

@@ -615,13 +615,17 @@ class TestNotifying:
         client.record(ANA, "Hello.")
         assert self.heard(ear) == 1
 
-    def test_not_where_another_is_just_about_to(
+    def test_not_where_another_of_the_tenant_is_just_about_to(
         self, client: MemoryClient, ear: psycopg.Connection, superuser: psycopg.Connection
     ) -> None:
+        client.record(ANA, "Hello.")
+        self.heard(ear)
         with superuser.transaction():
-            superuser.execute("SELECT pg_advisory_xact_lock(hashtextextended('memory_due', 0))")
-            client.record(ANA, "Hello.")
-        assert self.heard(ear) == 0
+            superuser.execute("SELECT FROM notification_turns FOR UPDATE")
+            client.record(TOM, "Hello.")
+            assert self.heard(ear) == 0
+            client.record(Scope("initech", "ana", "scout", "s1"), "Hello.")
+            assert self.heard(ear) == 1
 
 
 class TestBackoff:

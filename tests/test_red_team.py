@@ -122,11 +122,14 @@ def test_functions_that_could_tell_are_closed(attack: Query, superuser: psycopg.
         " AND has_function_privilege('memory_client', p.oid, 'EXECUTE') ORDER BY 1"
     ).fetchall()
     assert [name.partition("(")[0] for (name,) in may] == [
-        "append_changes", "append_interaction", "block_contents", "block_lock_key", "bound_tenant",
+        "append_changes", "append_interaction", "block_contents", "bound_tenant",
         "bound_user", "build_block", "build_change", "changes_enabled", "collective_key",
-        "collective_value", "encode_member", "forget_dead_letters", "interaction_counted_at",
-        "invalidate_block", "invalidate_blocks", "inverted_index", "leasable_at", "memory_as_json",
-        "memory_held_at", "notify_channel", "record_deleted_memories", "record_inserted_memories",
+        "collective_value", "delete_assertions", "delete_blocks", "delete_derived",
+        "delete_interactions", "delete_memories", "delete_model_answers", "delete_model_calls",
+        "delete_sessions", "delete_task_state", "encode_member", "forget_dead_letters",
+        "interaction_counted_at", "invalidate_block", "invalidate_blocks", "inverted_index",
+        "leasable_at", "memory_as_json", "memory_held_at", "record_deleted_memories",
+        "record_inserted_memories",
         "record_updated_memories", "register_embedder", "rollout_bucket", "serving_generation",
         "store_place", "text_digest", "withdraw_support",
     ]  # fmt: skip

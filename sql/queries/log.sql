@@ -225,9 +225,8 @@ ORDER BY key
 
 -- delete_state --
 -- Removes one key of a session's task state, if an agent may see it.
-DELETE FROM task_state
-WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s AND key = %(key)s
-    AND session_seen_by(%(tenant)s, %(user)s, %(session)s, %(agent)s)
+SELECT delete_task_state(%(session)s, %(key)s)
+WHERE session_seen_by(%(tenant)s, %(user)s, %(session)s, %(agent)s)
 
 -- set_summary --
 -- Moves a session's rolling summary forward.
@@ -239,12 +238,7 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
 -- tombstone --
 -- Deletes interactions and leaves their digests and ordinals behind; a row for each.
 WITH gone AS (
-    DELETE FROM interactions
-    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
-    RETURNING interaction_id, session_id, ordinal
-), marks AS (
-    DELETE FROM retractions
-    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
+    SELECT interaction_id, session_id, ordinal FROM delete_interactions(%(ids)s)
 ), kept AS (
     INSERT INTO tombstones (tenant_id, user_id, id_digest, session_id, ordinal)
     SELECT %(tenant)s, %(user)s, sha256(convert_to(interaction_id, 'UTF8')), session_id, ordinal
@@ -265,19 +259,9 @@ FROM interactions
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
 
 -- forget_session --
--- Deletes a session's row and its task state.
-WITH state AS (
-    DELETE FROM task_state
-    WHERE tenant_id = %(tenant)s AND user_id = %(user)s
-        AND (%(session)s::text IS NULL OR session_id = %(session)s)
-), ahead AS (
-    DELETE FROM session_progress
-    WHERE tenant_id = %(tenant)s AND user_id = %(user)s
-        AND (%(session)s::text IS NULL OR session_id = %(session)s)
-)
-DELETE FROM sessions
-WHERE tenant_id = %(tenant)s AND user_id = %(user)s
-    AND (%(session)s::text IS NULL OR session_id = %(session)s)
+-- Deletes a session's row and its task state; those of all sessions if none is named.
+-- unscoped: the function reads tenant and user from the binding
+SELECT delete_sessions(%(session)s::text)
 
 -- forget_letters --
 -- Deletes the bound user's dead letters: of a session, of the given ids, or all.

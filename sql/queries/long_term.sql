@@ -143,9 +143,8 @@ ON CONFLICT DO NOTHING
 
 -- delete_assertions --
 -- Deletes assertions.
-DELETE FROM assertions
-WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
-    AND assertion_id = ANY(%(ids)s)
+-- unscoped: the function reads tenant and user from the binding
+SELECT delete_assertions(%(generation)s::smallint, %(ids)s::bytea[], NULL)
 
 -- insert_memories --
 -- Adds beliefs under the ids the plan took.
@@ -275,16 +274,13 @@ ORDER BY v.believed_from, v.memory_id
 
 -- delete_keys --
 -- Deletes every version of the beliefs under the given keys, with evidence and vectors.
-DELETE FROM memories
-WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
-    AND belief_key = ANY(%(keys)s)
-RETURNING memory_id
+-- unscoped: the function reads tenant and user from the binding
+SELECT delete_memories(%(generation)s::smallint, %(keys)s::bytea[]) AS memory_id
 
 -- delete_assertion_keys --
 -- Deletes all assertions under the given keys.
-DELETE FROM assertions
-WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND generation = %(generation)s
-    AND belief_key = ANY(%(keys)s)
+-- unscoped: the function reads tenant and user from the binding
+SELECT delete_assertions(%(generation)s::smallint, NULL, %(keys)s::bytea[])
 
 -- forget_belief --
 -- Notes that a value must not be believed again.
@@ -294,15 +290,8 @@ ON CONFLICT DO NOTHING
 
 -- forget_all --
 -- Deletes everything derived of a user.
-WITH said AS (
-    DELETE FROM assertions WHERE tenant_id = %(tenant)s AND user_id = %(user)s
-), asked AS (
-    DELETE FROM forgotten_beliefs WHERE tenant_id = %(tenant)s AND user_id = %(user)s
-), derived AS (
-    DELETE FROM generation_progress WHERE tenant_id = %(tenant)s AND user_id = %(user)s
-)
-DELETE FROM memories WHERE tenant_id = %(tenant)s AND user_id = %(user)s
-RETURNING memory_id
+-- unscoped: the function reads tenant and user from the binding
+SELECT delete_derived() AS memory_id
 
 -- changes --
 -- A user's change sequences; no row for an unknown user.

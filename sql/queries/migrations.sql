@@ -14,7 +14,13 @@ CREATE TABLE IF NOT EXISTS memory.schema_migrations (
 )
 
 -- lock --
--- One migration run at a time in this database; held until the transaction ends.
+-- One migration run at a time in this database; held until the transaction ends. Apps read the
+-- ledger, and can neither hold this lock nor wait for it.
+-- unscoped: the schema belongs to no tenant
+LOCK TABLE memory.schema_migrations IN SHARE ROW EXCLUSIVE MODE
+
+-- first_lock --
+-- As `lock`, while there is no ledger; anybody who may connect could hold it.
 -- unscoped: a lock is no table
 SELECT pg_advisory_xact_lock(7331, 1)
 

@@ -124,8 +124,9 @@ WITH said AS (
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s
         AND (answer IS NOT NULL OR detail IS NOT NULL)
 )
-DELETE FROM model_answers WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+SELECT delete_model_answers()
 
 -- forget_calls --
 -- Deletes every call about a user's log; their sums name no user and stay.
-DELETE FROM model_calls WHERE tenant_id = %(tenant)s AND user_id = %(user)s
+-- unscoped: the function reads tenant and user from the binding
+SELECT delete_model_calls()
