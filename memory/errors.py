@@ -14,6 +14,10 @@
     │   ├── UnknownInteraction      no interaction with this id in this user's log
     │   ├── UnknownGeneration       no generation has this name
     │   └── IllegalMove             the generation's state does not allow this move
+    ├── TenantRefused               the store does not serve this tenant, or not now
+    │   ├── UnlistedTenant          only listed tenants are served
+    │   ├── TenantSuspended         an operator suspended the tenant
+    │   └── QuotaExceeded           the tenant has used up a quota; it can still read
     ├── ClientNotOpen               a client was called before open() or after close()
     ├── ConfigurationError          the installation has to change first
     │   ├── MissingDependency
@@ -130,6 +134,22 @@ class UnknownGeneration(InvalidInput):
 
 class IllegalMove(InvalidInput):
     """The generation's state does not allow this move; the message says what has to come first."""
+
+
+class TenantRefused(ExperientialMemoryError):
+    """The store does not serve this tenant, or not now; an operator decides about that."""
+
+
+class UnlistedTenant(TenantRefused):
+    """The store serves listed tenants only, and this one is not listed; nothing was created."""
+
+
+class TenantSuspended(TenantRefused):
+    """An operator suspended the tenant: nothing of it is read or written until it is resumed."""
+
+
+class QuotaExceeded(TenantRefused):
+    """The tenant has used up a quota of what it may record; the message says which."""
 
 
 class ClientNotOpen(ExperientialMemoryError, RuntimeError):

@@ -17,6 +17,7 @@ SET LOCAL citus.enable_unsafe_triggers = on;
 SELECT create_reference_table('embedders');
 SELECT create_reference_table('generations');
 SELECT create_reference_table('prompts');
+SELECT create_reference_table('store_settings');
 
 -- Distributed tables: a tenant's rows of all of them lie together.
 SELECT create_distributed_table('users', 'tenant_id', shard_count => 32);
@@ -37,6 +38,8 @@ SELECT create_distributed_table('memory_usage', 'tenant_id', colocate_with => 'u
 SELECT create_distributed_table('recall_blocks', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('extraction_limits', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('notification_turns', 'tenant_id', colocate_with => 'users');
+SELECT create_distributed_table('tenant_admissions', 'tenant_id', colocate_with => 'users');
+SELECT create_distributed_table('tenant_usage', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('tenants', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('collective_memories', 'tenant_id', colocate_with => 'users');
 SELECT create_distributed_table('collective_embeddings', 'tenant_id', colocate_with => 'users');

@@ -45,21 +45,25 @@ USER_TABLES = {
 TENANT_TABLES = {
     "tenants", "collective_memories", "collective_embeddings", "collective_support",
     "collective_blocks", "collective_withdrawals", "job_progress", "model_spend",
-    "extraction_limits", "notification_turns",
+    "extraction_limits", "notification_turns", "tenant_admissions", "tenant_usage",
 }  # fmt: skip
 SYSTEM_TABLES = {
     "schema_migrations", "store_identity", "embedders", "generations", "partition_offsets",
-    "dead_letters", "prompts", "change_stream",
+    "dead_letters", "prompts", "change_stream", "store_settings",
 }  # fmt: skip
 PARTLY_READ_BY_CLIENTS = {"tenants"}
 """Tenant tables of which a client of the tenant reads some columns; no secret is among them."""
 KEPT_FROM_CLIENTS = {"dead_letters"}
 """System tables with rows of tenants: a worker that is bound to one sees none of another."""
-SHARED_WITH_CLIENTS = {"collective_memories", "collective_embeddings", "collective_blocks"}
+SHARED_WITH_CLIENTS = {
+    "collective_memories", "collective_embeddings", "collective_blocks", "tenant_admissions",
+}  # fmt: skip
 """Tenant tables that every client of the tenant may read; none it may write."""
 
 
-FOUND_FIRST = {"users", "change_cursors", "extraction_limits", "notification_turns"}
+FOUND_FIRST = {
+    "users", "change_cursors", "extraction_limits", "notification_turns", "tenant_admissions",
+}  # fmt: skip
 
 
 def acting(connection: psycopg.Connection[Any], role: str, scope: Scope | None) -> None:
@@ -154,6 +158,8 @@ SELECT tenant_id, 1, 'ana', 1 FROM tenants;
 INSERT INTO collective_withdrawals (tenant_id, belief_digest) SELECT tenant_id, 'd' FROM tenants;
 INSERT INTO job_progress (tenant_id, job) SELECT tenant_id, 'j' FROM tenants;
 INSERT INTO extraction_limits (tenant_id, users_a_minute) SELECT tenant_id, 60 FROM tenants;
+INSERT INTO tenant_admissions (tenant_id, listed_at) SELECT tenant_id, now() FROM tenants;
+INSERT INTO tenant_usage SELECT tenant_id, now()::date, now(), 1, 1, 1, 1 FROM tenants;
 INSERT INTO partition_offsets (cluster_id, topic_id, partition, topic, owner)
 VALUES ('c', 't', 0, 't', 'o');
 INSERT INTO dead_letters (cluster_id, topic_id, partition, record_offset, topic, reason, detail,
@@ -312,6 +318,7 @@ class TestVisibility:
             "delete_task_state", "delete_sessions", "delete_interactions", "delete_assertions",
             "delete_memories", "delete_derived", "delete_model_answers", "delete_model_calls",
             "delete_blocks",
+            "quota_exceeded", "recount_stored",
         }  # fmt: skip
 
 
@@ -483,7 +490,7 @@ async def appending(database: Database, id: str) -> None:  # noqa: A002 - its ow
 
 
 class TestBinding:
-    @pytest.mark.parametrize(("call", "statements"), [(reading, 3), (appending, 3)])
+    @pytest.mark.parametrize(("call", "statements"), [(reading, 4), (appending, 3)])
     async def test_binding_and_statement_travel_in_one_round_trip(
         self, settings: Settings, url: str, tmp_path: Path, call: Call, statements: int
     ) -> None:

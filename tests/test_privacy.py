@@ -30,7 +30,7 @@ class Store:
     def everything(self) -> list[Any]:
         """What there is of the user, apart from counters, as the superuser sees it."""
         return [
-            self.superuser.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3, 4").fetchall()  # type: ignore[arg-type]
+            self.superuser.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3, 4").fetchall()
             for table in ("interactions", "memories", "evidence", "task_state", "retractions")
         ]
 

@@ -25,7 +25,8 @@ class PostgresLedger:
     A paid call is written at once, whatever happens to the extraction that asked. Concurrent calls
     are admitted together, so a budget may be exceeded by the cost of those.
 
-    daily_budget: in the currency of the price table; None: no limit.
+    daily_budget: in the currency of the price table; None: no limit. A tenant's own quota of tokens
+        holds beside it.
     generation: the generation that the calls are for; None: the serving one.
     fallbacks: what was read without a model since they were last taken.
     """
@@ -53,15 +54,19 @@ class PostgresLedger:
             )
 
     async def admit(self, scope: Scope) -> None:
-        if self.daily_budget is None:
+        (row,) = await self.database.fetch(scope, "models.spent_today")
+        budget, tokens = self.daily_budget, row["most_tokens"]
+        if budget is not None and row["spent"] >= budget:
+            spent = f"spent {row['spent']:.4f} of {budget:g} on models"
+        elif tokens is not None and row["tokens"] >= tokens:
+            spent = f"used {row['tokens']:,} of {tokens:,} tokens of models"
+        else:
             return
-        row = (await self.database.fetch(scope, "models.spent_today"))[0]
-        if row["spent"] >= self.daily_budget:
-            raise BudgetSpent(
-                f"tenant {scope.tenant!r} spent {row['spent']:.4f} of {self.daily_budget:g} on"
-                f" models today; extraction continues at midnight UTC, in {row['renewed']:.0f} s",
-                row["renewed"],
-            )
+        raise BudgetSpent(
+            f"tenant {scope.tenant!r} {spent} today; extraction continues at midnight UTC, in"
+            f" {row['renewed']:.0f} s",
+            row["renewed"],
+        )
 
     async def kept_answer(self, scope: Scope, key: bytes) -> str | None:
         rows = await self.database.fetch(scope, "models.answer", {"answer_key": key})

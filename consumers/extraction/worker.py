@@ -23,6 +23,7 @@ from consumers.extraction.leases import (
     fail,
 )
 from consumers.generations.registry import Generation, followed_generations
+from consumers.operations import usage
 from consumers.runtime import logs, wakeups
 from consumers.runtime.health import Health
 from consumers.runtime.task_groups import beside, together
@@ -55,6 +56,9 @@ another's."""
 
 REPORT_SECONDS = 60.0
 """Seconds between two log lines of a worker that follows."""
+
+COUNT_SECONDS = 300.0
+"""Seconds between two counts of what the tenants use."""
 
 TICK_SECONDS, LATE_SECONDS = 1.0, 60.0
 """How often the event loop says that it runs, and how long it may not."""
@@ -135,7 +139,7 @@ class Worker:
         leases = Leases(self.database, self._settings, UserFilter(tenant, user))
         async with (
             wakeups.listening(self.database, "leases.listen") as heard,
-            beside(self._tick, partial(self._report, leases)),
+            beside(self._tick, partial(self._report, leases), self._count),
         ):
             await together(at_once, partial(self._follow, leases, heard))
 
@@ -143,6 +147,17 @@ class Worker:
         while True:
             self.health.beat("event loop", within=LATE_SECONDS)
             await anyio.sleep(TICK_SECONDS)
+
+    async def _count(self) -> None:
+        """Counts what the tenants use; another worker may do so as well."""
+        while True:
+            try:
+                await usage.count_all(self.database)
+            except ExperientialMemoryError as error:
+                if not error.retriable:
+                    raise
+                logger.warning("counting waits: %s", error, extra={"event": "counting_waits"})
+            await anyio.sleep(COUNT_SECONDS)
 
     async def _report(self, leases: Leases) -> None:
         """Logs once a minute what was done since, and how long the oldest user has waited."""

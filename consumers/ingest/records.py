@@ -44,6 +44,9 @@ class Reason(StrEnum):
     CONFLICT = "conflict"
     NO_VALUE = "no_value"
     REFUSED = "refused"
+    UNLISTED_TENANT = "unlisted_tenant"
+    SUSPENDED_TENANT = "suspended_tenant"
+    OVER_QUOTA = "over_quota"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ It is synchronous, as kafka-python's loop is: one connection in the worker's rol
 """
 
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -238,7 +238,12 @@ class IngestStore:
     def _append(self, topic: TopicId, batch: Batch) -> dict[int, Counts]:
         counts = {s.partition: Counts(appended=len(s.accepted)) for s in batch.ranges}
         rejected = [r for s in batch.ranges for r in s.rejected]
-        for n, outcome in self._not_appended(batch):
+        refusals = self._refusals(batch)
+        for entry in batch.accepted if refusals else ():
+            if refusal := refusals.get(entry.incoming.interaction.scope.tenant):
+                counts[entry.record.partition].appended -= 1
+                rejected.append(entry.rejected(*refusal))
+        for n, outcome in self._not_appended(batch, refusals.keys()):
             entry = batch.accepted[n]
             counted = counts[entry.record.partition]
             counted.appended -= 1
@@ -257,14 +262,39 @@ class IngestStore:
         self._set_aside(topic, rejected)
         return counts
 
-    def _not_appended(self, batch: Batch) -> list[tuple[int, Outcome]]:
+    def _refusals(self, batch: Batch) -> dict[str, tuple[Reason, str]]:
+        """Why messages of some tenants become dead letters: a partition waits for no tenant."""
+        if not batch.tenants:
+            return {}
+        asked: Call = ("ingest.not_admitted", {"tenants": batch.tenants})
+        states = {r["tenant_id"]: r["state"] for r in self._connection.run([asked])[0]}
+        limited = [tenant for tenant, state in states.items() if state == "limited"]
+        return {
+            tenant: (reason, f"{_NOT_SERVED[reason]}: {tenant!r}")
+            for tenant, state in states.items()
+            if state != "limited" and (reason := Reason(state))
+        } | self._over_quota(limited)
+
+    def _over_quota(self, tenants: Sequence[str]) -> dict[str, tuple[Reason, str]]:
+        calls: list[Call] = []
+        for tenant in tenants:
+            calls += [self._binding.bind(tenant), ("ingest.over_quota", {"tenant": tenant})]
+        said = [rows[0]["said"] for rows in self._connection.run(calls)[1::2]]
+        found = zip(tenants, said, strict=True)
+        return {tenant: (Reason.OVER_QUOTA, text) for tenant, text in found if text is not None}
+
+    def _not_appended(self, batch: Batch, refused: Collection[str]) -> list[tuple[int, Outcome]]:
         """The numbers of those that were not appended, and the outcome of each."""
-        known = self._append_staged(batch)
+        known = self._append_staged(batch, [t for t in batch.tenants if t not in refused])
         hashes = {n: batch.accepted[n].incoming.content_hash for n in batch.again.values()} | known
-        held = known | {n: hashes[first] for n, first in batch.again.items()}
+        held = known | {
+            n: hashes[first]
+            for n, first in batch.again.items()
+            if batch.accepted[n].incoming.interaction.scope.tenant not in refused
+        }
         return [(n, judged(batch.accepted[n].incoming, held[n])) for n in sorted(held)]
 
-    def _append_staged(self, batch: Batch) -> dict[int, bytes | None]:
+    def _append_staged(self, batch: Batch, tenants: Iterable[str]) -> dict[int, bytes | None]:
         """The content that the log already had under the ids it did not append; None: forgotten."""
         if not batch.rows:
             return {}
@@ -272,7 +302,7 @@ class IngestStore:
         with self._connection.cursor() as cursor, cursor.copy(_COPY) as copy:
             copy.write(batch.rows)
         calls: list[Call] = []
-        for tenant in batch.tenants:
+        for tenant in tenants:
             params = {"tenant": tenant, "session_ttl": self._session_ttl}
             calls += [
                 self._binding.bind(tenant, name="scope.bind_batch"),
@@ -309,6 +339,11 @@ class IngestStore:
         (rows,) = self._connection.run([("ingest.advance", params)])
         return {row["partition"] for row in rows}
 
+
+_NOT_SERVED = {
+    Reason.UNLISTED_TENANT: "this store serves listed tenants only, and this one is not listed",
+    Reason.SUSPENDED_TENANT: "the tenant is suspended",
+}
 
 _COPY = queries.statement("ingest.copy")
 

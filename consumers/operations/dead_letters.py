@@ -1,7 +1,7 @@
 """Lists, shows, redrives and drops dead letters for an operator."""
 
 from base64 import b64decode
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,11 +9,24 @@ from consumers.ingest.mapping import FieldMapping
 from consumers.ingest.reading import Reader
 from consumers.ingest.records import Accepted, Reason
 from memory.database import Database
-from memory.errors import ForgottenId, InteractionConflict
+from memory.errors import (
+    ForgottenId,
+    InteractionConflict,
+    QuotaExceeded,
+    TenantRefused,
+    TenantSuspended,
+    UnlistedTenant,
+)
 from memory.log.interactions import Log
 from memory.settings import Settings
 
 PAGE = 100
+
+_REFUSED: Mapping[type[TenantRefused], Reason] = {
+    UnlistedTenant: Reason.UNLISTED_TENANT,
+    TenantSuspended: Reason.SUSPENDED_TENANT,
+    QuotaExceeded: Reason.OVER_QUOTA,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,9 @@ async def _redriven(
         (receipt,) = await log.append([read.incoming.interaction], read.trace)
     except InteractionConflict as error:
         done.refused.append(f"{letter}: {Reason.CONFLICT}: {error}")
+        return
+    except TenantRefused as error:
+        done.refused.append(f"{letter}: {_REFUSED[type(error)]}: {error}")
         return
     except ForgottenId:
         done.forgotten += 1

@@ -103,7 +103,7 @@ class Status:
     waiting: interactions recorded and not extracted.
     backfill_waiting: those of them that belong to users with only imported history waiting.
     lag_seconds: the longest wait of a user, without backfill and without tenants held back.
-    held_back: interactions that wait in tenants that are paused or throttled.
+    held_back: interactions that wait in tenants that are suspended, paused or throttled.
     tenants: the tenants held back, then those with the longest waits.
     leased: users that a worker holds.
     leases_expired: users whose worker vanished.
@@ -211,7 +211,7 @@ async def read_status(
         backfill_waiting=lag["backfill_waiting"],
         backfill_lag_seconds=waiting.backfill_seconds,
         held_back=waiting.held_back,
-        tenants=waiting.tenants,
+        tenants=tuple(row for row in waiting.tenants if row.users_due or row.held_back),
         leased=lag["leased"],
         leases_expired=lag["leases_expired"],
         sessions=sessions[0]["sessions"],

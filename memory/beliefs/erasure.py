@@ -199,6 +199,7 @@ async def _removed(transaction: Transaction, params: Params, ids: Sequence[str])
 
 async def _tombstoned(transaction: Transaction, params: Params) -> int:
     removed = await transaction.fetch("log.tombstone", params)
+    await transaction.fetch("log.recount", params)
     await transaction.fetch("log.mark_due", params)
     return len(removed)
 

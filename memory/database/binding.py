@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from memory.database import queries
 from memory.database.pipeline import Call, Calls, Rows
 from memory.settings import Settings
 
@@ -22,6 +23,7 @@ class Binding:
     def __init__(self, settings: Settings, role: DatabaseRole, idle: float | None = None) -> None:
         """Ends a transaction whose client is idle for `idle` seconds; unset: as a statement."""
         longest = settings.statement_timeout
+        self._role = role
         self._params = {
             "role": role.value,
             "statement_timeout": _milliseconds(longest),
@@ -31,6 +33,16 @@ class Binding:
     def bind(self, tenant: str = "", user: str = "", name: str = "scope.bind") -> Call:
         """Returns the call that binds a transaction; without names it sees no tenant's rows."""
         return name, {"tenant": tenant, "user": user, **self._params}
+
+    def admission(self, tenant: str, calls: Calls = ()) -> list[Call]:
+        """Returns the call that refuses a client whose tenant is not served, if `calls` need it.
+
+        Workers go on: an operator's jobs concern tenants that are suspended too.
+        """
+        checked = bool(calls) and all(queries.admits_itself(name) for name, _ in calls)
+        if self._role is DatabaseRole.WORKER or checked:
+            return []
+        return [("scope.admit", {"tenant": tenant})]
 
     def alone(self, bind: Call, calls: Calls) -> list[Call]:
         """Returns `calls` as a transaction of their own, which `of` the rows have to go through."""

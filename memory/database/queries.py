@@ -96,6 +96,12 @@ def has_one_plan(name: str) -> bool:
     return "\n-- one plan: " in statement(name)
 
 
+@cache
+def admits_itself(name: str) -> bool:
+    """Returns whether a statement says `-- admits itself: why`: it checks its tenant."""
+    return "\n-- admits itself: " in statement(name)
+
+
 class Numbered(NamedTuple):
     """A statement with `$1`, `$2` and so on in place of names, and the names in that order."""
 

@@ -37,12 +37,16 @@ from memory.errors import (
     NotMigrated,
     PoolExhausted,
     PreparedStatementLost,
+    QuotaExceeded,
     ReadOnlyServer,
     ReadOnlyStore,
     StatementTimeout,
     StoreError,
     StoreExhausted,
     StoreUnavailable,
+    TenantRefused,
+    TenantSuspended,
+    UnlistedTenant,
     UnsupportedPooler,
     WrongDimension,
 )
@@ -73,6 +77,9 @@ _TRANSLATIONS: dict[str, type[ExperientialMemoryError]] = {
     "57": StoreUnavailable,
     "57014": StatementTimeout,
     "58": StoreUnavailable,  # its disk or another part of its system fails
+    "EM001": UnlistedTenant,  # ours, as the functions of `sql/` raise them
+    "EM002": TenantSuspended,
+    "EM003": QuotaExceeded,
 }
 
 _POOLER_NEEDED = (
@@ -141,6 +148,8 @@ def _translate(error: psycopg.Error) -> ExperientialMemoryError:
     if "text search configuration" in message:
         message += "; see MEMORY_LANGUAGE"
     ours = _meaning(error)
+    if issubclass(ours, TenantRefused):
+        message = error.diag.message_primary or message
     if ours is PreparedStatementLost:
         message = f"{message}: {_POOLER_NEEDED}"
     if ours is ReadOnlyServer:
@@ -373,7 +382,9 @@ class StatementRunner(ABC):
         bind = "scope.bind_read" if one_plan else "scope.bind"
         keys = {"tenant": scope.tenant, "user": scope.user}
         bound = [(name, {**keys, **params}) for name, params in calls]
-        return await self._retried(self._binding.bind(**keys, name=bind), bound)
+        admission = self._binding.admission(scope.tenant, calls)
+        rows = await self._retried(self._binding.bind(**keys, name=bind), [*admission, *bound])
+        return rows[len(admission) :]
 
     async def _retried(self, bind: Call, calls: Calls) -> list[Rows]:
         """Runs `_run_bound`, and once more if the connection was dead."""
@@ -512,7 +523,8 @@ class Database(StatementRunner):
         """Runs statements that commit together for `scope`; rolls back if the block raises."""
         with translated():
             async with self._connection() as connection, connection.transaction():
-                await connection.run([self._binding.bind(scope.tenant, scope.user)])
+                bind = self._binding.bind(scope.tenant, scope.user)
+                await connection.run([bind, *self._binding.admission(scope.tenant)])
                 yield Transaction(connection)
 
     @asynccontextmanager

@@ -20,6 +20,7 @@ from memory.errors import (
     InteractionConflict,
     InvalidInput,
     InvalidScope,
+    TenantRefused,
 )
 from memory.language.text import turn_tokens
 from memory.log import envelope
@@ -88,6 +89,7 @@ class Log:
             InvalidInteraction: before anything is written.
             InteractionConflict: some ids are in the log with different content.
             ForgottenId: some ids were forgotten.
+            TenantRefused: the store does not serve a tenant, or it has used up a quota.
         """
         incoming = [envelope.incoming(i) for i in interactions]
         if (
@@ -100,11 +102,23 @@ class Log:
         for item in incoming:
             first.setdefault(item.key, item)
         rows: dict[tuple[str, str, str], DictRow] = {}
+        refused: TenantRefused | None = None
         for scope, group in _by_user(first.values()).items():
-            for row in await self._append_user(scope, group, trace):
+            try:
+                found = await self._append_user(scope, group, trace)
+            except TenantRefused as error:  # which is no matter of the other tenants
+                refused = refused or error
+                continue
+            for row in found:
                 rows[scope.tenant, scope.user, row["interaction_id"]] = row
-        placed = [_with_outcome(item, first[item.key], rows[item.key]) for item in incoming]
+        placed = [
+            _with_outcome(item, first[item.key], rows[item.key])
+            for item in incoming
+            if item.key in rows
+        ]
         _refuse(placed)
+        if refused is not None:
+            raise refused
         return [
             Receipt(
                 row["interaction_id"],

@@ -51,6 +51,23 @@ WITH NO DATA
 -- unscoped: a temporary table
 COPY pg_temp.staged (nth, tenant_id, user_id, %{sent}, content_hash, traceparent, tracestate) FROM STDIN
 
+-- not_admitted --
+-- Those of the given tenants that may not record, or have a quota: why not, or `limited`.
+-- unscoped: the tenants of a batch; names no user
+SELECT n.tenant_id, CASE WHEN s.listed_only AND a.listed_at IS NULL THEN 'unlisted_tenant'
+                         WHEN a.suspended_at IS NOT NULL THEN 'suspended_tenant'
+                         ELSE 'limited' END AS state
+FROM unnest(%(tenants)s::text[]) n(tenant_id)
+CROSS JOIN store_settings s
+LEFT JOIN tenant_admissions a ON a.tenant_id = n.tenant_id
+WHERE s.listed_only AND a.listed_at IS NULL OR a.suspended_at IS NOT NULL
+    OR num_nonnulls(a.interactions_a_day, a.bytes_stored) > 0
+
+-- over_quota --
+-- Which quota the bound tenant has used up; NULL: none.
+-- unscoped: the function counts within the binding
+SELECT quota_exceeded(%(tenant)s) AS said
+
 -- append --
 -- As `log.append`, for many users at once: appends what is staged for the bound tenant, in the order
 -- staged, each at the next place of its session and of its user. A row for each that was not
@@ -87,20 +104,23 @@ WITH incoming AS MATERIALIZED (
 ), of_session AS (
     SELECT user_id, session_id, min(agent_id) AS agent_id, count(*) AS added,
         min(occurred_at) AS started_at, max(occurred_at) AS last_at,
+        sum(interaction_bytes(content, payload)) AS bytes,
         bool_and(starts_with(source, 'import:')) AS imported
     FROM fresh
     GROUP BY user_id, session_id
 ), of_user AS (
-    SELECT user_id, sum(added)::bigint AS added, bool_and(imported) AS imported
+    SELECT user_id, sum(added)::bigint AS added, sum(bytes)::bigint AS bytes,
+        bool_and(imported) AS imported
     FROM of_session
     GROUP BY user_id
 ), writer AS (
-    INSERT INTO users AS u (tenant_id, user_id, position, recorded_at, due_at, backfill)
-    SELECT %(tenant)s, o.user_id, o.added, now(), now(), o.imported
+    INSERT INTO users AS u (tenant_id, user_id, position, bytes, recorded_at, due_at, backfill)
+    SELECT %(tenant)s, o.user_id, o.added, o.bytes, now(), now(), o.imported
     FROM of_user o
     ORDER BY o.user_id
     ON CONFLICT (tenant_id, user_id) DO UPDATE
-        SET position = u.position + excluded.position, recorded_at = now(),
+        SET position = u.position + excluded.position, bytes = u.bytes + excluded.bytes,
+            recorded_at = now(),
             due_at = LEAST(u.due_at, now()),
             backfill = excluded.backfill AND (u.backfill OR u.due_at IS NULL)
     RETURNING u.user_id, u.position

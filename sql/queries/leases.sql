@@ -1,6 +1,7 @@
 -- acquire --
 -- Leases a due user, live or backfill. The tenants take turns, the one after `after` first; of each,
--- the user that has waited longest. A tenant that is paused, or has had its share, is passed over.
+-- the user that has waited longest. A tenant that is suspended or paused, or has had its share, is
+-- passed over.
 -- At most one worker holds a user at a time. `paid`: a throttled tenant pays for all that the user
 -- has waiting. The first of `turns` is where the last round ended, and has its turn at the end of
 -- this one, unless it is the only tenant asked for.
@@ -32,6 +33,7 @@ WITH RECURSIVE turns(tenant_id, round) AS (
         -- A subquery, so that the tenants are asked one by one until one has a user.
         AND (SELECT l.paused_at IS NULL AND l.free_at <= now() FROM extraction_limits l
              WHERE l.tenant_id = t.tenant_id) IS NOT FALSE
+        AND (SELECT a.suspended_at FROM tenant_admissions a WHERE a.tenant_id = t.tenant_id) IS NULL
     LIMIT 1
 ), leased AS (
     UPDATE users u
@@ -56,7 +58,7 @@ FROM leased
 
 -- next --
 -- Seconds until the first of those who wait longest in each tenant can be leased; NULL if nobody
--- waits, or only users of tenants that are paused.
+-- waits, or only users of tenants that are suspended or paused.
 -- unscoped: looks for due users in every tenant
 WITH RECURSIVE turns(backfill, tenant_id) AS (
     SELECT b.backfill, COALESCE(%(tenant)s::text, '') FROM (VALUES (false), (true)) b(backfill)
@@ -82,6 +84,7 @@ WITH RECURSIVE turns(backfill, tenant_id) AS (
     ) w
     WHERE (SELECT l.paused_at IS NULL FROM extraction_limits l
            WHERE l.tenant_id = t.tenant_id) IS NOT FALSE
+        AND (SELECT a.suspended_at FROM tenant_admissions a WHERE a.tenant_id = t.tenant_id) IS NULL
     LIMIT 1000
 )
 SELECT EXTRACT(epoch FROM min(leasable) - now())::float8 AS seconds FROM waiting
@@ -109,16 +112,15 @@ DELETE FROM extraction_limits WHERE tenant_id = %(tenant)s RETURNING tenant_id
 SELECT pg_notify('memory_due', '')
 
 -- by_tenant --
--- What waits in each tenant that has users due, or is paused or throttled: those who wait longest
--- first.
+-- What waits in each tenant that has users due, or that an operator listed, suspended, paused or
+-- throttled: the held back first, then those who wait longest.
 -- unscoped: the operator's view over every tenant; counts only
-SELECT COALESCE(u.tenant_id, l.tenant_id) AS tenant_id, COALESCE(u.users_due, 0) AS users_due,
+SELECT tenant_id, COALESCE(u.users_due, 0) AS users_due,
     COALESCE(u.waiting, 0)::bigint AS waiting, COALESCE(u.lag_seconds, 0)::float8 AS lag_seconds,
-    l.paused_at, l.users_a_minute, l.interactions_a_minute,
-    COALESCE(sum(u.waiting) FILTER (WHERE l.tenant_id IS NOT NULL) OVER (), 0)::bigint AS held_back,
-    COALESCE(max(u.live_seconds) FILTER (WHERE l.tenant_id IS NULL) OVER (), 0)::float8
-        AS live_seconds,
-    COALESCE(max(u.backfill_seconds) FILTER (WHERE l.tenant_id IS NULL) OVER (), 0)::float8
+    l.paused_at, l.users_a_minute, l.interactions_a_minute, a.listed_at, a.suspended_at,
+    COALESCE(sum(u.waiting) FILTER (WHERE h.held) OVER (), 0)::bigint AS held_back,
+    COALESCE(max(u.live_seconds) FILTER (WHERE NOT h.held) OVER (), 0)::float8 AS live_seconds,
+    COALESCE(max(u.backfill_seconds) FILTER (WHERE NOT h.held) OVER (), 0)::float8
         AS backfill_seconds
 FROM (
     SELECT tenant_id, count(*) AS users_due, sum(position - extracted) AS waiting,
@@ -130,8 +132,14 @@ FROM (
     FROM users WHERE due_at IS NOT NULL
     GROUP BY tenant_id
 ) u
-FULL JOIN extraction_limits l ON l.tenant_id = u.tenant_id
-ORDER BY (l.paused_at IS NOT NULL) DESC, (l.tenant_id IS NOT NULL) DESC, lag_seconds DESC, tenant_id
+FULL JOIN (SELECT tenant_id, paused_at, users_a_minute, interactions_a_minute, true AS held
+           FROM extraction_limits) l USING (tenant_id)
+FULL JOIN tenant_admissions a USING (tenant_id)
+CROSS JOIN LATERAL (
+    SELECT l.held IS NOT NULL OR a.suspended_at IS NOT NULL AS held
+) h
+ORDER BY (a.suspended_at IS NOT NULL) DESC, (l.paused_at IS NOT NULL) DESC, h.held DESC,
+    lag_seconds DESC, tenant_id
 LIMIT %(limit)s
 
 -- oldest --
@@ -141,6 +149,8 @@ SELECT EXTRACT(epoch FROM now() - u.due_at)::float8 AS seconds
 FROM users u
 WHERE u.due_at <= now() AND NOT u.backfill
     AND NOT EXISTS (SELECT FROM extraction_limits l WHERE l.tenant_id = u.tenant_id)
+    AND NOT EXISTS (SELECT FROM tenant_admissions a
+                    WHERE a.tenant_id = u.tenant_id AND a.suspended_at IS NOT NULL)
 ORDER BY u.due_at LIMIT 1
 
 -- listen --

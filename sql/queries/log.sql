@@ -1,6 +1,7 @@
 -- append_one --
 -- Appends one interaction that is new, in a statement that binds tenant and user itself. A row of
 -- NULLs: its id is known or forgotten; `append` says which.
+-- admits itself: the procedure checks the tenant
 CALL append_interaction(%(tenant)s, %(user)s, %(session)s, %(agent)s,
     %(private)s, %(id)s, %(digest)s, %(kind)s, %(role)s, %(actor)s, %(content)s, %(payload)s,
     %(occurred_at)s, %(source)s, %(hash)s, %(session_ttl)s, NULL, NULL)
@@ -40,12 +41,13 @@ WITH incoming AS (
     FROM incoming i
     WHERE i.nth NOT IN (SELECT nth FROM known) AND i.nth NOT IN (SELECT nth FROM forgotten)
 ), writer AS (
-    INSERT INTO users AS u (tenant_id, user_id, position, recorded_at, due_at, backfill)
-    SELECT %(tenant)s, %(user)s, count(*), now(), now(),
+    INSERT INTO users AS u (tenant_id, user_id, position, bytes, recorded_at, due_at, backfill)
+    SELECT %(tenant)s, %(user)s, count(*), sum(interaction_bytes(content, payload)), now(), now(),
         bool_and(starts_with(source, 'import:'))
-    FROM fresh HAVING count(*) > 0
+    FROM fresh HAVING CASE WHEN count(*) > 0 THEN check_append(%(tenant)s) END
     ON CONFLICT (tenant_id, user_id) DO UPDATE
-        SET position = u.position + excluded.position, recorded_at = now(),
+        SET position = u.position + excluded.position, bytes = u.bytes + excluded.bytes,
+            recorded_at = now(),
             due_at = LEAST(u.due_at, now()),
             backfill = excluded.backfill AND (u.backfill OR u.due_at IS NULL)
     RETURNING u.position
@@ -237,8 +239,14 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND session_id = %(session)s
 
 -- tombstone --
 -- Deletes interactions and leaves their digests and ordinals behind; a row for each.
-WITH gone AS (
+WITH heavy AS (
+    SELECT COALESCE(sum(interaction_bytes(content, payload)), 0) AS bytes FROM interactions
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND interaction_id = ANY(%(ids)s)
+), gone AS (
     SELECT interaction_id, session_id, ordinal FROM delete_interactions(%(ids)s)
+), lighter AS (
+    UPDATE users SET bytes = bytes - (SELECT h.bytes FROM heavy h)
+    WHERE tenant_id = %(tenant)s AND user_id = %(user)s
 ), kept AS (
     INSERT INTO tombstones (tenant_id, user_id, id_digest, session_id, ordinal)
     SELECT %(tenant)s, %(user)s, sha256(convert_to(interaction_id, 'UTF8')), session_id, ordinal
@@ -301,6 +309,11 @@ SET ordinal = LEAST(g.ordinal, p.ordinal - 1), attempts = 0, error = NULL, set_a
     reread_at = GREATEST(g.reread_at, %(at)s::timestamptz)
 FROM places p
 WHERE g.tenant_id = %(tenant)s AND g.user_id = %(user)s AND g.session_id = p.session_id
+
+-- recount --
+-- Counts what the tenant stores again, if it has a quota of it.
+-- unscoped: the function counts within the binding
+SELECT recount_stored(%(tenant)s)
 
 -- mark_due --
 -- Makes a user due now, even while extraction of it is running.

@@ -15,8 +15,11 @@ SELECT hash FROM prompts WHERE name = %(name)s AND version = %(version)s
 SELECT name, version, hash, text, first_used FROM prompts ORDER BY name, first_used
 
 -- spent_today --
--- What the bound tenant's calls cost since midnight UTC, and seconds until the next.
+-- What the bound tenant's calls cost since midnight UTC, in money and in tokens, its quota of tokens,
+-- and seconds until the next midnight.
 SELECT COALESCE(sum(cost), 0)::float8 AS spent,
+    COALESCE(sum(input_tokens + output_tokens), 0)::bigint AS tokens,
+    (SELECT model_tokens_a_day FROM tenant_admissions WHERE tenant_id = %(tenant)s) AS most_tokens,
     EXTRACT(epoch FROM ((now() AT TIME ZONE 'UTC')::date + 1) - (now() AT TIME ZONE 'UTC'))::float8
         AS renewed
 FROM model_spend

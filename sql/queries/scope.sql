@@ -24,6 +24,11 @@ SELECT set_config('memory.tenant_id', %(tenant)s, true),
        set_config('idle_in_transaction_session_timeout', %(idle_timeout)s, true),
        set_config('plan_cache_mode', 'force_custom_plan', true)
 
+-- admit --
+-- Refuses a tenant that the store does not serve: it comes after every binding of a client.
+-- unscoped: the row belongs to the tenant
+SELECT check_tenant(%(tenant)s)
+
 -- bind_read --
 -- As `bind`, for statements that say `-- one plan`. Without scans their plan is right however the
 -- tables grow; the memory is for reading all of a user's memories at once.
