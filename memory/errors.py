@@ -7,6 +7,7 @@
     │   │   └── NaiveTime
     │   ├── InteractionConflict     an interaction id is in the log with different content
     │   ├── InvalidScope
+    │   ├── SensitiveContent        the tenant's policy refuses what an interaction holds
     │   ├── ForgottenId             the interaction id was forgotten and stays refused
     │   ├── WrongDimension          a vector does not have the dimension of its embedder
     │   ├── InvalidImport           an import file has a bad line
@@ -110,6 +111,20 @@ class InvalidScope(InvalidInput):
 
 class ForgottenId(InvalidInput):
     """The interaction id was forgotten, and stays refused."""
+
+
+class SensitiveContent(InvalidInput):
+    """The tenant's policy refuses a secret or personal data that an interaction holds.
+
+    classes: what it holds of what is refused, by the names that the policy has for them.
+    place: where the first of them is: `content`, `actor`, or a path into `payload`. Neither these
+        nor the message hold the value.
+    """
+
+    def __init__(self, message: str, classes: tuple[str, ...] = (), place: str = "") -> None:
+        super().__init__(message)
+        self.classes = classes
+        self.place = place
 
 
 class WrongDimension(InvalidInput):
