@@ -68,6 +68,7 @@ from memory.errors import (
     UnknownGeneration,
     UnknownInteraction,
     UnknownMemory,
+    UnknownProposal,
     UnknownTopic,
     UnlistedTenant,
     UnsupportedDatabase,
@@ -86,6 +87,12 @@ if TYPE_CHECKING:
     )
     from memory.beliefs.retraction import (
         Revised,
+    )
+    from memory.beliefs.review import (
+        Decision,
+        Example,
+        Proposal,
+        Reviewed,
     )
     from memory.client import (
         AsyncMemoryClient,
@@ -113,6 +120,7 @@ if TYPE_CHECKING:
         Memory,
         MemoryKind,
         ModelTask,
+        Origin,
         Provenance,
         Recall,
         RecalledMemory,
@@ -122,6 +130,7 @@ if TYPE_CHECKING:
         Scope,
         Stance,
         Tier,
+        Trust,
     )
     from memory.recall.reranking import (
         HttpReranker,
@@ -137,6 +146,7 @@ _HOMES = {
     "memory.beliefs.collective": ("CollectiveExplanation",),
     "memory.beliefs.erasure": ("Forgotten",),
     "memory.beliefs.retraction": ("Revised",),
+    "memory.beliefs.review": ("Decision", "Example", "Proposal", "Reviewed"),
     "memory.client": (
         "AsyncMemoryClient",
         "AsyncTaskState",
@@ -159,6 +169,7 @@ _HOMES = {
         "Memory",
         "MemoryKind",
         "ModelTask",
+        "Origin",
         "Provenance",
         "Recall",
         "RecalledMemory",
@@ -168,6 +179,7 @@ _HOMES = {
         "Scope",
         "Stance",
         "Tier",
+        "Trust",
     ),
     "memory.recall.reranking": (
         "HttpReranker",
@@ -197,11 +209,13 @@ __all__ = [
     "ConcurrentWrite",
     "ConfigurationError",
     "Context",
+    "Decision",
     "EmbeddedServerFailed",
     "Embedder",
     "EmbedderMismatch",
     "EmbeddingFailed",
     "Evidence",
+    "Example",
     "ExperientialMemoryError",
     "Explanation",
     "ExtractionFailed",
@@ -237,11 +251,13 @@ __all__ = [
     "NewerSchema",
     "NotApplied",
     "NotMigrated",
+    "Origin",
     "PoolExhausted",
     "Position",
     "PositionLost",
     "PreparedStatementLost",
     "PromptChanged",
+    "Proposal",
     "Provenance",
     "QuotaExceeded",
     "ReadOnlyServer",
@@ -253,6 +269,7 @@ __all__ = [
     "RerankingFailed",
     "RetentionGap",
     "Retraction",
+    "Reviewed",
     "Revised",
     "Role",
     "Scope",
@@ -269,9 +286,11 @@ __all__ = [
     "TenantSuspended",
     "Tier",
     "TopicRecreated",
+    "Trust",
     "UnknownGeneration",
     "UnknownInteraction",
     "UnknownMemory",
+    "UnknownProposal",
     "UnknownTopic",
     "UnlistedTenant",
     "UnsupportedDatabase",

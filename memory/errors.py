@@ -13,6 +13,7 @@
     │   ├── InvalidImport           an import file has a bad line
     │   ├── UnknownMemory           no memory with this id in this scope
     │   ├── UnknownInteraction      no interaction with this id in this user's log
+    │   ├── UnknownProposal         nothing of this user's waits for review under this id
     │   ├── UnknownGeneration       no generation has this name
     │   └── IllegalMove             the generation's state does not allow this move
     ├── TenantRefused               the store does not serve this tenant, or not now
@@ -141,6 +142,10 @@ class UnknownMemory(InvalidInput):
 
 class UnknownInteraction(InvalidInput):
     """No interaction in this user's log has this id, or no longer."""
+
+
+class UnknownProposal(InvalidInput):
+    """Nothing of this user's, or of this tenant's, waits for review under this id."""
 
 
 class UnknownGeneration(InvalidInput):

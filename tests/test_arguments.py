@@ -76,7 +76,7 @@ VALUES: list[Any] = [
 
 SOUND: dict[str, Any] = {
     "scope": ANA, "query": "Where?", "content": "Hello.", "text": "Likes tea", "key": "k",
-    "value": 1, "memory": 1, "interactions": [],
+    "value": 1, "memory": 1, "interactions": [], "proposal": "0" * 32,
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from consumers.cli.options import (
 )
 from consumers.cli.tenants import held
 from consumers.ingest.lag import IngestState, ingest_state
-from consumers.operations.status import ModelDay, Status, read_status
+from consumers.operations.status import MOST_PROPOSALS, ModelDay, Status, read_status
 from consumers.store import operators_view
 from memory.settings import Settings
 
@@ -179,6 +179,13 @@ def _tenant_lines(found: Status) -> Iterator[tuple[str, str]]:
         yield "long-term", f"{count.memories:,} {count.kind} by {count.extractor}"
     for count in found.collective:
         yield "collective", f"{count.memories:,} {count.kind} by {count.extractor}"
+    if found.review.oldest:
+        most = "at least " if found.review.proposals >= MOST_PROPOSALS else ""
+        yield (
+            "review",
+            f"{most}{output.counted(found.review.proposals, 'proposal')} waiting, the oldest since"
+            f" {output.day(found.review.oldest)}; see `memory review list`",
+        )
     for line in _model_lines(found.models):
         yield "models", line
     for quality in found.quality:

@@ -6,7 +6,7 @@ May import `extraction`, `generations`, `store`, `runtime`, `extractors` and `me
 Must never hold a lock on a user for longer than one batch.
 """
 
-from consumers.compaction.policy import Policy, read_policy, write_policy
+from consumers.compaction.policy import Policy, change_policy, read_policy, write_policy
 from consumers.compaction.report import Finding, JobReport, metrics
 from consumers.compaction.running import JOBS, compact
 
@@ -15,6 +15,7 @@ __all__ = [
     "Finding",
     "JobReport",
     "Policy",
+    "change_policy",
     "compact",
     "metrics",
     "read_policy",

@@ -1,5 +1,6 @@
 """A tenant's policy for the jobs: stored in `tenants.policy`, read at the start of each job."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
@@ -46,6 +47,7 @@ class Policy(BaseModel):
     retain_closed_days: after how long former beliefs are purged. None: never.
     summary_tokens: the length of a closed session's summary.
     trust: whose words are trusted how far; see `memory.trust.rules`.
+    review_days: after how long a proposal expires that nobody decided on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,6 +66,7 @@ class Policy(BaseModel):
     retain_closed_days: PositiveInt | None = None
     summary_tokens: PositiveInt = 200
     trust: TrustRules = NO_RULES
+    review_days: PositiveInt = 30
 
 
 async def read_policy(database: Database, tenant: str) -> Policy:
@@ -87,6 +90,23 @@ async def write_policy(database: Database, tenant: str, **wanted: Any) -> Policy
     policy = _checked(tenant, {**kept, **wanted})
     params = {"policy": Jsonb(policy.model_dump(mode="json", exclude_unset=True))}
     await database.fetch(Scope(tenant, NOBODY), "compaction.set_policy", params)
+    return policy
+
+
+async def change_policy(
+    database: Database, tenant: str, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Policy:
+    """Replaces the tenant's policy by what `change` makes of what is set in it, all or nothing.
+
+    Raises:
+        ConfigurationError: the result is no policy; nothing is changed.
+    """
+    scope = Scope(tenant, NOBODY)
+    async with database.transaction(scope) as transaction:
+        rows = await transaction.fetch("compaction.lock_policy", {"tenant": tenant})
+        policy = _checked(tenant, change(dict(rows[0]["policy"])))
+        changed = {"policy": Jsonb(policy.model_dump(mode="json", exclude_unset=True))}
+        await transaction.fetch("compaction.set_policy", {"tenant": tenant, **changed})
     return policy
 
 

@@ -14,6 +14,8 @@ AT_ONCE = 1_000
 async def retain(work: Work) -> None:
     """Purges old interactions, which leave tombstones, and beliefs that ended long ago.
 
+    Proposals that nobody decided on in time are deleted as well.
+
     Age counts from when the log recorded an interaction. Episodes and summaries derived from purged
     interactions go, since they hold their words. Other memories stay without their quotes if the
     policy keeps derived knowledge; otherwise they go as if their sources were forgotten.
@@ -25,6 +27,10 @@ async def retain(work: Work) -> None:
     }
     eraser = Eraser(work.database, work.long_term)
     async for users in work.users():
+        if not work.dry_run:
+            waited = {"users": users, "days": policy.review_days}
+            gone = await work.fetch("review.drop_expired", waited)
+            work.report.count("proposals expired", len(gone))
         if policy.retain_interactions_days is None and policy.retain_closed_days is None:
             continue
         for row in await work.fetch("compaction.expired", {"users": users, **days}):

@@ -12,6 +12,7 @@ from consumers.ingest.lag import IngestState
 from consumers.operations.tenants import TenantLag, what_waits
 from consumers.runtime.tenants import NOBODY
 from extractors.language_model.reasons import Reason
+from memory.beliefs.review import review_days
 from memory.database import Database
 from memory.database.pipeline import Rows
 from memory.errors import BudgetSpent, ExtractionWaits
@@ -25,6 +26,9 @@ MOST_TENANTS = 20
 """Tenants whose lag is shown, and tenants whose newest sessions set aside are looked for."""
 
 MOST_SET_ASIDE = 100
+
+MOST_PROPOSALS = 10_000
+"""Proposals that are counted at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,14 @@ class SetAside:
     attempts: int
     error: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingForReview:
+    """The proposals that nobody decided on: at most `MOST_PROPOSALS`, and since when the oldest."""
+
+    proposals: int = 0
+    oldest: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +123,7 @@ class Status:
     set_aside: the newest of `set_aside_total`.
     sessions_open: sessions whose working memory has not expired.
     ingest: of the configured topic; None if there is none.
+    review: proposals of the tenant's users that wait for a decision.
     quality: of a sample of the tenant's memories, by maker; another sample each time.
     serves: the percentage of users that each serving generation serves.
     position: of the user asked for.
@@ -142,6 +155,7 @@ class Status:
     set_aside: tuple[SetAside, ...]
     set_aside_total: int
     models: ModelDay
+    review: WaitingForReview = WaitingForReview()
     quality: tuple[Quality, ...] = ()
     ingest: IngestState | None = None
     position: Position | None = None
@@ -165,6 +179,7 @@ async def read_status(
     """
     scope = Scope(tenant, user or "-")
     whose = {"user": user or ""}
+    days = await review_days(database, scope)
     (
         sessions,
         long_term,
@@ -173,6 +188,7 @@ async def read_status(
         deferred,
         failures,
         fallbacks,
+        review,
         position,
     ) = await database.fetch_all(
         scope,
@@ -184,6 +200,7 @@ async def read_status(
             ("models.deferred", {**whose, "reasons": [BUDGET, SERVER]}),
             ("models.failures", whose),
             ("models.fallbacks", whose),
+            ("review.count_waiting", {**whose, "days": days, "limit": MOST_PROPOSALS}),
             ("log.position", {}),
         ],
     )
@@ -225,6 +242,7 @@ async def read_status(
             failures=tuple(map(_failures, failures)),
             fallbacks=tuple(Fallbacks(**row) for row in fallbacks),
         ),
+        review=WaitingForReview(**review[0]),
         quality=tuple(await sampled(database, tenant, language)),
         position=position_of(position) if user else None,
     )

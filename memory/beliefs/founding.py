@@ -84,7 +84,7 @@ class Founding:
         return replace(candidate, evidence=evidence)
 
     def proposal(self, candidate: Candidate, made: Provenance) -> bytes | None:
-        """Returns the digest of what a candidate proposes; None if its origin founds it.
+        """Returns a digest of what a candidate proposes, 16 bytes; None if its origin founds it.
 
         `candidate` has its origins. Repetitions by the same voice have one digest, whoever's
         memory they are for: neither user nor interaction counts.
@@ -104,7 +104,7 @@ class Founding:
                 candidate.context,
                 candidate.text if candidate.attribute is None else candidate.value,
             ]
-        )
+        )[:16]
 
     def _origin(self, piece: Evidence, made: Provenance) -> Origin:
         interaction = self._interactions[piece.interaction_id]

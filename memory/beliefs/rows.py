@@ -97,6 +97,11 @@ def evidence_of(row: Mapping[str, Any]) -> Evidence:
     )
 
 
+def candidate_of(said: object) -> Candidate:
+    """Makes a value of the `said` of a stored assertion."""
+    return _CANDIDATE.validate_python(said)
+
+
 def retraction_of(row: Mapping[str, Any]) -> Retraction:
     """Makes a value of a row of `retractions`, or of the same row from JSON."""
     return _RETRACTION.validate_python(row)
@@ -104,7 +109,7 @@ def retraction_of(row: Mapping[str, Any]) -> Retraction:
 
 def assertion_of(row: Mapping[str, Any]) -> Assertion:
     return Assertion(
-        candidate=_CANDIDATE.validate_python(row["candidate"]["said"]),
+        candidate=candidate_of(row["candidate"]["said"]),
         provenance=_PROVENANCE.validate_python(row["provenance"]),
         recorded_at=row["recorded_at"],
         position=row["position"],

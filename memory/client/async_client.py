@@ -24,6 +24,7 @@ from memory.beliefs.retraction import (
     Revised,
     retractions,
 )
+from memory.beliefs.review import Page, Proposal, Reviewed, Reviewer, Verb, proposals
 from memory.beliefs.usage import UsageRecorder
 from memory.bus.freshness import TIMEOUT, Freshness, WaitUntil
 from memory.bus.kafka import KafkaBus
@@ -250,6 +251,7 @@ class AsyncMemoryClient:
         self._remembering = Remembering(self._log, self._long_term, self._applied)
         self._eraser = Eraser(writing, self._long_term)
         self._retractor = Retractor(writing, self._long_term)
+        self._reviewer = Reviewer(writing, self._long_term)
         self._usage = UsageRecorder(self._long_term)
         self._collective = Collective(reading, settings.language)
         state_log = self._log if self.refusal is None else self._read_log
@@ -618,6 +620,61 @@ class AsyncMemoryClient:
     async def retractions(self, scope: Scope, *, limit: int = 100) -> list[Retraction]:
         """Lists the user's retractions, newest first; a restored one says when it was restored."""
         return await retractions(self._connections.reading, scope, limit)
+
+    @checked()
+    async def proposals(
+        self, scope: Scope, *, decided: bool = False, after: str | None = None, limit: int = 100
+    ) -> list[Proposal]:
+        """Lists what waits for review, newest first: what tools, documents and pasted text propose.
+
+        Nothing of it is believed, and no recall or context shows it. What an origin proposes again
+        and again is one proposal. Nothing is listed any more that nobody decided on for the
+        `review_days` of the tenant's policy. With `decided`, proposals with a decision are listed
+        too. `after` is the `cursor` of the last proposal of a page before.
+
+        Raises:
+            InvalidInput: `after` is no cursor.
+        """
+        page = Page(after, limit, decided)
+        return await proposals(self._connections.reading, scope, page)
+
+    @writes("approve")
+    @checked()
+    async def approve(
+        self, scope: Scope, proposal: str, *, by: str = "client", reason: str = ""
+    ) -> Reviewed:
+        """Approves a proposal of the user: it is believed from now on, and so are its repetitions.
+
+        The memory keeps its origin: approving raises no trust. A later decision takes the place of
+        an earlier one.
+
+        Raises:
+            UnknownProposal: nothing of the user's proposes this.
+            InvalidInput: it is no id of a proposal, or `by` or `reason` is too long.
+        """
+        return await self._reviewer.decide(scope, proposal, Verb(True, AuditReason(by, reason)))
+
+    @writes("decline")
+    @checked()
+    async def decline(
+        self, scope: Scope, proposal: str, *, by: str = "client", reason: str = ""
+    ) -> Reviewed:
+        """Declines a proposal of the user, with its repetitions; what was believed of it ends.
+
+        Raises:
+            UnknownProposal, InvalidInput: as `approve`.
+        """
+        return await self._reviewer.decide(scope, proposal, Verb(False, AuditReason(by, reason)))
+
+    @writes("undecide")
+    @checked()
+    async def undecide(self, scope: Scope, proposal: str) -> Reviewed:
+        """Takes the user's decision on a proposal back: it waits for review again.
+
+        Raises:
+            UnknownProposal, InvalidInput: as `approve`.
+        """
+        return await self._reviewer.decide(scope, proposal, Verb(None, AuditReason("client")))
 
     @checked()
     async def history(

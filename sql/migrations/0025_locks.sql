@@ -122,6 +122,7 @@ CREATE FUNCTION delete_derived() RETURNS SETOF bigint
 AS $$
     DELETE FROM assertions WHERE tenant_id = bound_tenant() AND user_id = bound_user();
     DELETE FROM forgotten_beliefs WHERE tenant_id = bound_tenant() AND user_id = bound_user();
+    DELETE FROM review_decisions WHERE tenant_id = bound_tenant() AND user_id = bound_user();
     DELETE FROM generation_progress WHERE tenant_id = bound_tenant() AND user_id = bound_user();
     DELETE FROM memories WHERE tenant_id = bound_tenant() AND user_id = bound_user()
     RETURNING memory_id
@@ -129,6 +130,16 @@ $$;
 COMMENT ON FUNCTION delete_derived IS
     'Deletes all that was derived of the bound user and returns the ids of the memories. '
     'In the database for the reason of delete_memories.';
+
+CREATE FUNCTION delete_review_decision(of_proposal bytea) RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = memory, pg_temp
+AS $$
+    DELETE FROM review_decisions
+    WHERE tenant_id = bound_tenant() AND user_id = bound_user() AND proposal = of_proposal
+$$;
+COMMENT ON FUNCTION delete_review_decision IS
+    'Deletes the bound user''s decision on a proposal. In the '
+    'database for the reason of delete_memories.';
 
 CREATE FUNCTION delete_model_answers() RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = memory, pg_temp
@@ -157,10 +168,10 @@ COMMENT ON FUNCTION delete_blocks IS
     'database for the reason of delete_memories.';
 
 REVOKE EXECUTE ON FUNCTION delete_task_state, delete_sessions, delete_interactions,
-    delete_assertions, delete_memories, delete_derived, delete_model_answers, delete_model_calls,
+    delete_assertions, delete_memories, delete_derived, delete_review_decision, delete_model_answers, delete_model_calls,
     delete_blocks FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION delete_task_state, delete_sessions, delete_interactions,
-    delete_assertions, delete_memories, delete_derived, delete_model_answers, delete_model_calls,
+    delete_assertions, delete_memories, delete_derived, delete_review_decision, delete_model_answers, delete_model_calls,
     delete_blocks TO memory_client, memory_worker;
 ALTER FUNCTION delete_task_state OWNER TO memory_worker;
 ALTER FUNCTION delete_sessions OWNER TO memory_worker;
@@ -168,6 +179,7 @@ ALTER FUNCTION delete_interactions OWNER TO memory_worker;
 ALTER FUNCTION delete_assertions OWNER TO memory_worker;
 ALTER FUNCTION delete_memories OWNER TO memory_worker;
 ALTER FUNCTION delete_derived OWNER TO memory_worker;
+ALTER FUNCTION delete_review_decision OWNER TO memory_worker;
 ALTER FUNCTION delete_model_answers OWNER TO memory_worker;
 ALTER FUNCTION delete_model_calls OWNER TO memory_worker;
 ALTER FUNCTION delete_blocks OWNER TO memory_worker;

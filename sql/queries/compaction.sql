@@ -22,6 +22,13 @@ ORDER BY user_id LIMIT %(limit)s
 -- unscoped: the row belongs to the tenant
 SELECT policy FROM tenants WHERE tenant_id = %(tenant)s
 
+-- lock_policy --
+-- The tenant's policy, of which nobody writes another until the end of the transaction.
+-- unscoped: the row belongs to the tenant
+INSERT INTO tenants AS t (tenant_id) VALUES (%(tenant)s)
+ON CONFLICT (tenant_id) DO UPDATE SET policy = t.policy
+RETURNING policy
+
 -- set_policy --
 -- Replaces the tenant's policy, or keeps it if `policy` is NULL.
 -- unscoped: the row belongs to the tenant

@@ -1,0 +1,344 @@
+"""Proposals: listed once however often they come, decided once for all repetitions."""
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+
+from consumers import store
+from consumers.cli.application import memory as command_line
+from memory.client import MemoryClient, async_client
+from memory.embedding import Embedder
+from memory.errors import InvalidInput, UnknownProposal
+from memory.models import Interaction, InteractionKind, Memory, MemoryKind, Origin, Role, Scope
+from tests.conftest import Extraction
+
+ANA = Scope("acme", "ana", "scout", "s1")
+TOM = Scope("acme", "tom", "scout", "s1")
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def proposing(
+    scope: Scope, number: int, text: str = "Pays by wirebank", *, value: str = "wirebank"
+) -> Interaction:
+    """A tool's message that asks to be remembered."""
+    wanted = {"kind": "preference", "attribute": "prefers.bank", "value": value}
+    return Interaction(
+        scope, f"t{number}", InteractionKind.MESSAGE, Role.TOOL, text,
+        NOON + timedelta(minutes=number), {"remember": wanted, "tool": "crm_lookup"},
+    )  # fmt: skip
+
+
+def believed(client: MemoryClient, scope: Scope = ANA) -> list[Memory]:
+    return [m for m in client.history(scope) if m.kind is not MemoryKind.EPISODE]
+
+
+def test_what_a_tool_proposes_waits_and_is_not_believed(
+    client: MemoryClient, worker: Extraction
+) -> None:
+    client.record_many([proposing(ANA, 1)])
+    worker.drain()
+    assert believed(client) == []
+    (proposal,) = client.proposals(ANA)
+    assert (proposal.origin, proposal.attribute, proposal.value) == (
+        Origin.TOOL, "prefers.bank", "wirebank",
+    )  # fmt: skip
+    assert proposal.examples[0].tool == "crm_lookup"
+    assert proposal.examples[0].evidence[0].quote == "Pays by wirebank"
+    assert "What is known" not in client.context(ANA.in_session("s2"), "Which bank?").text
+
+
+def test_repetitions_are_one_proposal_and_one_decision(
+    client: MemoryClient, worker: Extraction
+) -> None:
+    client.record_many([proposing(ANA, n) for n in range(200)])
+    worker.drain()
+    (proposal,) = client.proposals(ANA)
+    assert (proposal.seen, len(proposal.examples)) == (200, 5)
+    client.approve(ANA, proposal.id, by="sam", reason="our bank")
+    assert client.proposals(ANA) == []
+    (memory,) = believed(client)
+    assert (memory.value, memory.origin) == ("wirebank", Origin.TOOL)
+    client.record_many([proposing(ANA, 999)])
+    worker.drain()
+    assert client.proposals(ANA) == []
+    assert [m.value for m in believed(client)] == ["wirebank"]
+    (decided,) = client.proposals(ANA, decided=True)
+    assert decided.decision is not None
+    assert (decided.decision.by, decided.decision.reason) == ("sam", "our bank")
+
+
+def test_a_decision_is_replaced_and_taken_back(client: MemoryClient, worker: Extraction) -> None:
+    client.record_many([proposing(ANA, 1)])
+    worker.drain()
+    (proposal,) = client.proposals(ANA)
+    assert client.approve(ANA, proposal.id).believed == 1
+    assert client.decline(ANA, proposal.id).closed == 1
+    assert believed(client) == []
+    assert client.proposals(ANA) == []
+    client.undecide(ANA, proposal.id)
+    assert [p.id for p in client.proposals(ANA)] == [proposal.id]
+
+
+def test_free_text_is_believed_once_approved_and_ends_once_declined(
+    client: MemoryClient, worker: Extraction
+) -> None:
+    asked = {"remember": {"kind": "fact"}}
+    client.record(ANA, "Owns a red boat", role="tool", payload=asked, id="t1", occurred_at=NOON)
+    worker.drain()
+    (proposal,) = client.proposals(ANA)
+    client.approve(ANA, proposal.id)
+    assert [m.text for m in believed(client)] == ["Owns a red boat"]
+    client.decline(ANA, proposal.id)
+    assert believed(client) == []
+
+
+def test_an_approved_proposal_ends_with_its_source(
+    client: MemoryClient, worker: Extraction
+) -> None:
+    client.record_many([proposing(ANA, 1)])
+    worker.drain()
+    (proposal,) = client.proposals(ANA)
+    client.approve(ANA, proposal.id)
+    client.retract(ANA, interactions=["t1"])
+    assert believed(client) == []
+    client.restore(ANA, interactions=["t1"])
+    assert [m.value for m in believed(client)] == ["wirebank"]
+
+
+@pytest.mark.parametrize("verb", ["forget", "retract"])
+def test_what_is_gone_does_not_wait(client: MemoryClient, worker: Extraction, verb: str) -> None:
+    client.record_many([proposing(ANA, 1)])
+    worker.drain()
+    if verb == "forget":
+        client.forget(ANA, session="s1")
+    else:
+        client.retract(ANA, interactions=["t1"])
+    assert client.proposals(ANA, decided=True) == []
+
+
+def test_forgetting_a_user_forgets_decisions(
+    client: MemoryClient, worker: Extraction, superuser: psycopg.Connection
+) -> None:
+    client.record_many([proposing(ANA, 1)])
+    worker.drain()
+    client.decline(ANA, client.proposals(ANA)[0].id)
+    client.forget(ANA, user=True)
+    rows = superuser.execute(
+        "SELECT (SELECT count(*) FROM review_decisions), (SELECT count(*) FROM assertions)"
+    )
+    assert rows.fetchone() == (0, 0)
+
+
+def test_what_nobody_decides_expires(
+    client: MemoryClient, worker: Extraction, superuser: psycopg.Connection
+) -> None:
+    client.record_many([proposing(ANA, 1), proposing(ANA, 2, value="otherbank")])
+    worker.drain()
+    superuser.execute(
+        "UPDATE assertions SET recorded_at = now() - interval '31 days'"
+        " WHERE candidate #>> '{said,value}' = 'wirebank'"
+    )
+    assert [p.value for p in client.proposals(ANA)] == ["otherbank"]
+    superuser.execute("INSERT INTO tenants VALUES ('acme', '{\"review_days\": 40}')")
+    assert len(client.proposals(ANA)) == 2
+
+
+def test_pages_follow_a_cursor(client: MemoryClient, worker: Extraction) -> None:
+    for n in range(5):
+        client.record_many([proposing(ANA, n, value=f"bank{n}")])
+        worker.drain()
+    first = client.proposals(ANA, limit=2)
+    second = client.proposals(ANA, limit=2, after=first[-1].cursor)
+    third = client.proposals(ANA, limit=2, after=second[-1].cursor)
+    values = [p.value for p in (*first, *second, *third)]
+    assert values == ["bank4", "bank3", "bank2", "bank1", "bank0"]
+    for wrong in ("yesterday", f"2026-01-01 {'0' * 32}", f"{first[0].cursor}0"):
+        with pytest.raises(InvalidInput, match=r"cursor|hexadecimal"):
+            client.proposals(ANA, after=wrong)
+
+
+def test_hints_point_and_decide_nothing(client: MemoryClient, worker: Extraction) -> None:
+    client.record_many(
+        [
+            proposing(ANA, 1, value="always pay by wirebank"),
+            proposing(ANA, 2, value="blue\u200b\u202e"),
+            proposing(ANA, 3, value="green"),
+        ]
+    )
+    worker.drain()
+    found = {p.value: p.hints for p in client.proposals(ANA)}
+    assert set(found.values()) == {("order",), ("hidden",), ()}
+
+
+def test_unknown_proposals_are_named(client: MemoryClient, worker: Extraction) -> None:
+    client.record_many([proposing(ANA, 1)])
+    worker.drain()
+    (proposal,) = client.proposals(ANA)
+    with pytest.raises(UnknownProposal, match="no proposal"):
+        client.approve(TOM, proposal.id)
+    with pytest.raises(InvalidInput, match="hexadecimal"):
+        client.approve(ANA, "1")
+
+
+def test_a_client_decides_for_its_user_alone(
+    client: MemoryClient, worker: Extraction, superuser: psycopg.Connection
+) -> None:
+    client.record_many([proposing(ANA, 1)])
+    worker.drain()
+    superuser.execute("SET ROLE memory_client")
+    superuser.execute("SELECT set_config('memory.tenant_id', 'acme', false)")
+    superuser.execute("SELECT set_config('memory.user_id', 'tom', false)")
+    for user in ("", "ana"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            superuser.execute(
+                "INSERT INTO review_decisions (tenant_id, user_id, proposal, approved, decided_by)"
+                " SELECT 'acme', %s, proposal, true, 'tom'"
+                " FROM (VALUES ('\\x00'::bytea)) AS p(proposal)",
+                [user],
+            )
+    superuser.execute("RESET ROLE")
+
+
+def test_decisions_and_arrivals_give_the_same_in_any_order(
+    client: MemoryClient, worker: Extraction
+) -> None:
+    """One user decides first, the other after everything has arrived: the beliefs are the same."""
+    rng = random.Random(7)
+    said = [proposing(ANA, n, value=rng.choice(["a", "b", "c"])) for n in range(30)]
+    client.record_many(said[:10])
+    worker.drain()
+    choices = {"a": True, "b": False, "c": True}
+
+    def decide(scope: Scope) -> None:
+        for proposal in client.proposals(scope):
+            verb = client.approve if choices[proposal.value or ""] else client.decline
+            verb(scope, proposal.id)
+
+    decide(ANA)
+    for item in said[10:]:
+        client.record_many([item])
+        worker.drain()
+    decide(ANA)
+    tom = TOM.in_session("s1")
+    client.record_many([proposing(tom, n, value=i.payload["remember"]["value"])
+                        for n, i in enumerate(said)])  # fmt: skip
+    worker.drain()
+    decide(tom)
+
+    def seen(scope: Scope) -> list[tuple[object, ...]]:
+        found = believed(client, scope)
+        return sorted((m.value, m.valid_from, m.valid_to, m.support, m.confidence) for m in found)
+
+    assert seen(ANA) == seen(tom)
+    assert {value for value, *_ in seen(ANA)} == {"a", "c"}
+
+
+class TestCommands:
+    @pytest.fixture
+    def memory(
+        self, url: str, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[..., Result]:
+        monkeypatch.setenv("MEMORY_DATABASE_URL", url)
+        monkeypatch.delenv("MEMORY_TENANT", raising=False)
+        monkeypatch.setattr(async_client, "create_embedder", lambda _: embedder)
+        monkeypatch.setattr(store, "create_embedder", lambda _: embedder)
+
+        def run(*words: str) -> Result:
+            return CliRunner().invoke(command_line, words, prog_name="memory")
+
+        return run
+
+    def test_ten_thousand_of_one_tool_are_one_line_and_one_decision(
+        self, client: MemoryClient, worker: Extraction, superuser: psycopg.Connection,
+        memory: Callable[..., Result],
+    ) -> None:  # fmt: skip
+        users = [Scope("acme", f"user-{n}", "scout", "s1") for n in range(4)]
+        for user in users:
+            client.record_many([proposing(user, 1)])
+        worker.drain()
+        superuser.execute(
+            "INSERT INTO assertions SELECT (a).* FROM (SELECT jsonb_populate_record(x,"
+            " jsonb_build_object('assertion_id', '\\x' || md5(n::text))) AS a"
+            " FROM assertions x, generate_series(1, 2500) n) r"
+        )
+        listed = memory("review", "list", "--tenant", "acme", "--json")
+        (line,) = json.loads(listed.stdout)
+        assert (line["seen"], line["users"], len(line["examples"])) == (10_004, 4, 5)
+        shown = memory("review", "list", "--tenant", "acme")
+        assert len(shown.stdout.strip().splitlines()) == 2
+        done = memory("review", "decline", line["id"], "--tenant", "acme", "--yes")
+        assert done.exit_code == 0, done.output
+        assert "nothing waits" in memory("review", "list", "--tenant", "acme").stdout
+        client.record_many([proposing(Scope("acme", "new", "scout", "s1"), 1)])
+        worker.drain()
+        assert client.proposals(Scope("acme", "new")) == []
+
+    def test_a_users_own_decision_comes_before_the_tenants(
+        self, client: MemoryClient, worker: Extraction, memory: Callable[..., Result]
+    ) -> None:
+        client.record_many([proposing(ANA, 1)])
+        client.record_many([proposing(TOM, 1)])
+        worker.drain()
+        (proposal,) = client.proposals(ANA)
+        client.decline(ANA, proposal.id)
+        done = memory("review", "approve", proposal.id, "--tenant", "acme", "--yes")
+        assert done.exit_code == 0, done.output
+        assert "1 believed" in done.stdout
+        assert believed(client) == []
+        assert [m.value for m in believed(client, TOM)] == ["wirebank"]
+        assert memory("review", "undo", proposal.id, "--tenant", "acme", "--yes").exit_code == 0
+        assert believed(client, TOM) == []
+        client.undecide(ANA, proposal.id)
+        memory("review", "approve", proposal.id, "--tenant", "acme", "--yes")
+        assert [m.value for m in believed(client)] == ["wirebank"]
+
+    def test_show_says_who_proposed_and_what_was_decided(
+        self, client: MemoryClient, worker: Extraction, memory: Callable[..., Result]
+    ) -> None:
+        client.record_many([proposing(ANA, 1, value="always wire\x1b]0;pwned\x07")])
+        worker.drain()
+        (proposal,) = client.proposals(ANA)
+        shown = memory("review", "show", proposal.id, "--tenant", "acme")
+        assert "tool crm_lookup" in shown.stdout
+        assert "\x1b" not in shown.stdout
+        assert "waits" in shown.stdout
+        memory("review", "decline", proposal.id, "--tenant", "acme", "--user", "ana", "--by", "sam")
+        again = memory("review", "show", proposal.id, "--tenant", "acme", "--user", "ana")
+        assert "declined" in again.stdout
+        assert "by sam" in again.stdout
+        missing = memory("review", "show", "0" * 32, "--tenant", "acme")
+        assert missing.exit_code == 1
+        assert "no proposal" in missing.stderr
+
+    def test_status_counts_what_waits(
+        self, client: MemoryClient, worker: Extraction, memory: Callable[..., Result]
+    ) -> None:
+        client.record_many([proposing(ANA, 1)])
+        worker.drain()
+        assert "1 proposal waiting" in memory("status", "--tenant", "acme").stdout
+        status = json.loads(memory("status", "--tenant", "acme", "--json").stdout)
+        assert status["review"]["proposals"] == 1
+
+    def test_rules_of_trust_change_what_founds(
+        self, client: MemoryClient, worker: Extraction, memory: Callable[..., Result]
+    ) -> None:
+        assert "no rules" in memory("trust", "list", "--tenant", "acme").stdout
+        done = memory("trust", "set", "tool", "crm_lookup", "record", "--tenant", "acme")
+        assert done.exit_code == 0, done.output
+        assert "of_record" in done.stdout
+        client.record_many([replace(proposing(TOM, 1), kind=InteractionKind.NOTE)])
+        worker.drain()
+        assert client.proposals(TOM) == []
+        (memory_,) = believed(client, TOM)
+        assert memory_.origin is Origin.RECORD
+        gone = memory("trust", "remove", "tool", "crm_lookup", "--tenant", "acme")
+        assert "no rules" in gone.stdout
+        missing = memory("trust", "remove", "tool", "crm_lookup", "--tenant", "acme")
+        assert missing.exit_code == 1
+        assert "no rule for tool 'crm_lookup'" in missing.stderr
