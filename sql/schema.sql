@@ -97,7 +97,7 @@ CREATE POLICY backup ON generation_progress FOR SELECT TO memory_backup USING (t
 CREATE POLICY client ON generation_progress TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON generation_progress TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON generation_progress TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON generation_progress TO memory_client;
+GRANT INSERT, SELECT ON generation_progress TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON generation_progress TO memory_worker;
 
 -- ======== log
@@ -126,6 +126,9 @@ CREATE TABLE users (
     -- How many leases in a row ran out and were not given back, before the present one. A worker
     -- that dies reports nothing; its lease does.
     abandoned_leases integer NOT NULL DEFAULT 0,
+    -- The size of the user's interactions, content and payload; NULL: recorded before this was
+    -- counted, and not measured yet.
+    bytes bigint,
     CONSTRAINT users_pkey PRIMARY KEY (tenant_id, user_id),
     CONSTRAINT users_tenant_id_check CHECK (tenant_id <> ''::text),
     CONSTRAINT users_user_id_check CHECK (user_id <> ''::text)
@@ -140,7 +143,7 @@ CREATE POLICY holding ON users FOR UPDATE TO memory_worker USING (bound_tenant()
 CREATE POLICY leasing ON users FOR SELECT TO memory_worker USING (bound_tenant() IS NULL);
 CREATE POLICY worker ON users TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON users TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON users TO memory_client;
+GRANT INSERT, SELECT ON users TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON users TO memory_worker;
 CREATE CONSTRAINT TRIGGER notify_due_on_insert AFTER INSERT ON users DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new.due_at IS NOT NULL) EXECUTE FUNCTION notify_channel('memory_due');
 CREATE CONSTRAINT TRIGGER notify_due_on_update AFTER UPDATE ON users DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (old.due_at IS NULL AND new.due_at IS NOT NULL OR new.due_at < old.due_at) EXECUTE FUNCTION notify_channel('memory_due');
@@ -175,7 +178,7 @@ CREATE POLICY backup ON sessions FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON sessions TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON sessions TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON sessions TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON sessions TO memory_client;
+GRANT INSERT, SELECT ON sessions TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON sessions TO memory_worker;
 
 -- What an agent keeps of a session's task, by key.
@@ -194,7 +197,7 @@ CREATE POLICY backup ON task_state FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON task_state TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON task_state TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON task_state TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON task_state TO memory_client;
+GRANT INSERT, SELECT ON task_state TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON task_state TO memory_worker;
 
 -- One immutable event between a user and an agent. No foreign key leads here from evidence or
@@ -248,7 +251,7 @@ CREATE POLICY backup ON interactions FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON interactions TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON interactions TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON interactions TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON interactions TO memory_client;
+GRANT INSERT, SELECT ON interactions TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON interactions TO memory_worker;
 
 -- Each time an interaction was retracted: who said so, why, and until when. A retracted interaction
@@ -272,7 +275,7 @@ CREATE POLICY backup ON retractions FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON retractions TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON retractions TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON retractions TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON retractions TO memory_client;
+GRANT INSERT, SELECT ON retractions TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON retractions TO memory_worker;
 
 -- The ids of interactions that were forgotten, as digests. They stay forgotten when they are
@@ -291,7 +294,7 @@ CREATE POLICY backup ON tombstones FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON tombstones TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON tombstones TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON tombstones TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON tombstones TO memory_client;
+GRANT INSERT, SELECT ON tombstones TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON tombstones TO memory_worker;
 
 -- ======== beliefs
@@ -329,7 +332,7 @@ CREATE POLICY backup ON assertions FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON assertions TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON assertions TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON assertions TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON assertions TO memory_client;
+GRANT INSERT, SELECT ON assertions TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON assertions TO memory_worker;
 
 -- One version of one belief. A belief that changes is closed, and another row takes its place.
@@ -416,7 +419,7 @@ CREATE POLICY backup ON memories FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON memories TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON memories TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON memories TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON memories TO memory_client;
+GRANT INSERT, SELECT ON memories TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON memories TO memory_worker;
 CREATE TRIGGER changes_on_delete AFTER DELETE ON memories REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION record_deleted_memories();
 CREATE TRIGGER changes_on_insert AFTER INSERT ON memories REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION record_inserted_memories();
@@ -452,7 +455,7 @@ CREATE POLICY backup ON evidence FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON evidence TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON evidence TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON evidence TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON evidence TO memory_client;
+GRANT INSERT, SELECT ON evidence TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON evidence TO memory_worker;
 
 -- The vectors of memories. Recall reads those of one embedder and one generation, however many
@@ -475,7 +478,7 @@ CREATE POLICY backup ON embeddings FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON embeddings TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON embeddings TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON embeddings TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON embeddings TO memory_client;
+GRANT INSERT, SELECT ON embeddings TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON embeddings TO memory_worker;
 
 -- How far each generation has read each session; it commits with the memories it made.
@@ -519,7 +522,7 @@ CREATE POLICY client ON session_progress TO memory_client USING (tenant_id = bou
 CREATE POLICY counting ON session_progress FOR SELECT TO memory_worker USING (bound_tenant() IS NULL AND set_aside_at IS NOT NULL);
 CREATE POLICY worker ON session_progress TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON session_progress TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON session_progress TO memory_client;
+GRANT INSERT, SELECT ON session_progress TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON session_progress TO memory_worker;
 
 -- Beliefs a user asked to forget while the messages behind them stay. Replay respects them.
@@ -537,7 +540,7 @@ CREATE POLICY backup ON forgotten_beliefs FOR SELECT TO memory_backup USING (tru
 CREATE POLICY client ON forgotten_beliefs TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON forgotten_beliefs TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON forgotten_beliefs TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON forgotten_beliefs TO memory_client;
+GRANT INSERT, SELECT ON forgotten_beliefs TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON forgotten_beliefs TO memory_worker;
 
 -- When a memory was last of use, and how often.
@@ -555,7 +558,7 @@ CREATE POLICY backup ON memory_usage FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON memory_usage TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON memory_usage TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON memory_usage TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON memory_usage TO memory_client;
+GRANT INSERT, SELECT ON memory_usage TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON memory_usage TO memory_worker;
 
 -- What recall reads of 256 memories at once, where it would read 256 rows. A block says only what
@@ -579,7 +582,7 @@ CREATE POLICY backup ON recall_blocks FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON recall_blocks TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON recall_blocks TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON recall_blocks TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON recall_blocks TO memory_client;
+GRANT INSERT, SELECT ON recall_blocks TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON recall_blocks TO memory_worker;
 
 -- ======== collective
@@ -777,7 +780,7 @@ CREATE POLICY client ON change_cursors TO memory_client USING (tenant_id = bound
 CREATE POLICY publishing ON change_cursors FOR SELECT TO memory_worker USING (bound_tenant() IS NULL);
 CREATE POLICY worker ON change_cursors TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON change_cursors TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON change_cursors TO memory_client;
+GRANT INSERT, SELECT ON change_cursors TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON change_cursors TO memory_worker;
 CREATE CONSTRAINT TRIGGER notify_changes_on_insert AFTER INSERT ON change_cursors DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new.waiting_since IS NOT NULL) EXECUTE FUNCTION notify_channel('memory_changes');
 CREATE CONSTRAINT TRIGGER notify_changes_on_update AFTER UPDATE ON change_cursors DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (old.waiting_since IS NULL AND new.waiting_since IS NOT NULL) EXECUTE FUNCTION notify_channel('memory_changes');
@@ -808,7 +811,7 @@ CREATE POLICY backup ON changes FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON changes TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON changes TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON changes TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON changes TO memory_client;
+GRANT INSERT, SELECT ON changes TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON changes TO memory_worker;
 
 -- ======== bus
@@ -872,7 +875,7 @@ CREATE TABLE dead_letters (
     redriven_at timestamptz,
     CONSTRAINT dead_letters_pkey PRIMARY KEY (cluster_id, topic_id, partition, record_offset),
     CONSTRAINT dead_letters_dead_letter_id_key UNIQUE (dead_letter_id),
-    CONSTRAINT dead_letters_reason_check CHECK (reason = ANY (ARRAY['oversize'::text, 'not_json'::text, 'unknown_version'::text, 'invalid'::text, 'wrong_key'::text, 'future'::text, 'conflict'::text, 'no_value'::text, 'refused'::text]))
+    CONSTRAINT dead_letters_reason_check CHECK (reason = ANY (ARRAY['oversize'::text, 'not_json'::text, 'unknown_version'::text, 'invalid'::text, 'wrong_key'::text, 'future'::text, 'conflict'::text, 'no_value'::text, 'refused'::text, 'unlisted_tenant'::text, 'suspended_tenant'::text, 'over_quota'::text]))
 );
 CREATE INDEX dead_letters_unsent ON dead_letters USING btree (dead_letter_id) WHERE (sent_at IS NULL);
 CREATE INDEX dead_letters_users ON dead_letters USING btree (tenant_id, user_id);
@@ -941,7 +944,7 @@ CREATE POLICY backup ON model_calls FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON model_calls TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON model_calls TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON model_calls TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON model_calls TO memory_client;
+GRANT INSERT, SELECT ON model_calls TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON model_calls TO memory_worker;
 
 -- What was answered to what, so that replay pays only for what changed. Forgetting anything of a
@@ -960,7 +963,7 @@ CREATE POLICY backup ON model_answers FOR SELECT TO memory_backup USING (true);
 CREATE POLICY client ON model_answers TO memory_client USING (tenant_id = bound_tenant() AND user_id = bound_user());
 CREATE POLICY worker ON model_answers TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON model_answers TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON model_answers TO memory_client;
+GRANT INSERT, SELECT ON model_answers TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON model_answers TO memory_worker;
 
 -- The sums over model calls. They say nothing of users and stay when a user is forgotten.
@@ -1057,8 +1060,91 @@ CREATE POLICY client ON review_decisions TO memory_client USING (tenant_id = bou
 CREATE POLICY of_tenant ON review_decisions FOR SELECT TO memory_client USING (tenant_id = bound_tenant() AND user_id = ''::text);
 CREATE POLICY worker ON review_decisions TO memory_worker USING (tenant_id = bound_tenant());
 GRANT SELECT ON review_decisions TO memory_backup;
-GRANT DELETE, INSERT, SELECT, UPDATE ON review_decisions TO memory_client;
+GRANT INSERT, SELECT ON review_decisions TO memory_client;
 GRANT DELETE, INSERT, SELECT, UPDATE ON review_decisions TO memory_worker;
+
+-- ======== locks
+
+-- Who holds a row is just about to notify of its tenant, so others of the tenant need not.
+CREATE TABLE notification_turns (
+    tenant_id text NOT NULL,
+    channel text NOT NULL,
+    CONSTRAINT notification_turns_pkey PRIMARY KEY (tenant_id, channel),
+    CONSTRAINT notification_turns_tenant_id_check CHECK (tenant_id <> ''::text)
+);
+ALTER TABLE notification_turns ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON notification_turns FOR SELECT TO memory_backup USING (true);
+CREATE POLICY notifying ON notification_turns TO memory_worker USING (bound_tenant() IS NULL);
+CREATE POLICY worker ON notification_turns TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON notification_turns TO memory_backup;
+GRANT DELETE, INSERT, SELECT, UPDATE ON notification_turns TO memory_worker;
+
+-- ======== tenants
+
+-- What an operator has set for the whole store: one row.
+CREATE TABLE store_settings (
+    -- Always true: there is one row.
+    only_row boolean NOT NULL DEFAULT true,
+    -- Tenants that nobody has listed are refused.
+    listed_only boolean NOT NULL DEFAULT false,
+    CONSTRAINT store_settings_pkey PRIMARY KEY (only_row),
+    CONSTRAINT store_settings_only_row_check CHECK (only_row)
+);
+GRANT SELECT ON store_settings TO memory_client;
+GRANT SELECT, UPDATE ON store_settings TO memory_worker;
+
+-- Tenants that an operator listed, suspended or gave a quota. No row: none of these.
+CREATE TABLE tenant_admissions (
+    tenant_id text NOT NULL,
+    -- NULL: refused where only listed tenants are served.
+    listed_at timestamptz,
+    -- Nothing of it is read or written since then, and none of its users is leased.
+    suspended_at timestamptz,
+    -- The quota of interactions recorded in a day in UTC; NULL: any number.
+    interactions_a_day bigint,
+    -- The quota of users.bytes, over all its users; NULL: any number.
+    bytes_stored bigint,
+    -- The quota of tokens that language models read and write in a day in UTC; NULL: any number.
+    model_tokens_a_day bigint,
+    CONSTRAINT tenant_admissions_pkey PRIMARY KEY (tenant_id),
+    CONSTRAINT tenant_admissions_bytes_stored_check CHECK (bytes_stored >= 0),
+    CONSTRAINT tenant_admissions_interactions_a_day_check CHECK (interactions_a_day >= 0),
+    CONSTRAINT tenant_admissions_model_tokens_a_day_check CHECK (model_tokens_a_day >= 0),
+    CONSTRAINT tenant_admissions_tenant_id_check CHECK (tenant_id <> ''::text)
+);
+ALTER TABLE tenant_admissions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY admitting ON tenant_admissions FOR SELECT TO memory_worker USING (bound_tenant() IS NULL);
+CREATE POLICY backup ON tenant_admissions FOR SELECT TO memory_backup USING (true);
+CREATE POLICY client ON tenant_admissions FOR SELECT TO memory_client USING (tenant_id = bound_tenant());
+CREATE POLICY worker ON tenant_admissions TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON tenant_admissions TO memory_backup;
+GRANT SELECT ON tenant_admissions TO memory_client;
+GRANT DELETE, INSERT, SELECT, UPDATE ON tenant_admissions TO memory_worker;
+
+-- What each tenant has used, by day: what bills and quotas go by. It names no user, and stays when
+-- one is forgotten.
+CREATE TABLE tenant_usage (
+    tenant_id text NOT NULL,
+    -- In UTC.
+    day date NOT NULL,
+    -- When the day was counted last.
+    counted_at timestamptz NOT NULL,
+    -- How many interactions were ever recorded until then, forgotten ones too.
+    recorded bigint NOT NULL,
+    -- How many of them since the last count of an earlier day.
+    interactions bigint NOT NULL,
+    -- The bytes that the log held then; see users.bytes.
+    bytes bigint NOT NULL,
+    -- How many memories were believed then; NULL: not counted.
+    memories bigint,
+    CONSTRAINT tenant_usage_pkey PRIMARY KEY (tenant_id, day),
+    CONSTRAINT tenant_usage_tenant_id_check CHECK (tenant_id <> ''::text)
+);
+ALTER TABLE tenant_usage ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY backup ON tenant_usage FOR SELECT TO memory_backup USING (true);
+CREATE POLICY worker ON tenant_usage TO memory_worker USING (tenant_id = bound_tenant());
+GRANT SELECT ON tenant_usage TO memory_backup;
+GRANT DELETE, INSERT, SELECT, UPDATE ON tenant_usage TO memory_worker;
 
 -- ======== binding functions
 
@@ -1124,6 +1210,8 @@ CREATE PROCEDURE append_interaction(IN for_tenant text, IN for_user text, IN ses
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_seqscan TO 'off'
 AS $procedure$
+DECLARE
+    size bigint := interaction_bytes(content, payload);
 BEGIN
     IF COALESCE(bound_tenant(), for_tenant) <> for_tenant
         OR COALESCE(bound_user(), for_user) <> for_user THEN
@@ -1140,11 +1228,13 @@ BEGIN
                     AND t.id_digest = digest) THEN
         RETURN;
     END IF;
+    PERFORM check_append(for_tenant);
 
-    INSERT INTO users AS u (tenant_id, user_id, position, recorded_at, due_at, backfill)
-    VALUES (for_tenant, for_user, 1, now(), now(), starts_with(source, 'import:'))
+    INSERT INTO users AS u (tenant_id, user_id, position, bytes, recorded_at, due_at, backfill)
+    VALUES (for_tenant, for_user, 1, size, now(), now(), starts_with(source, 'import:'))
     ON CONFLICT (tenant_id, user_id) DO UPDATE
-        SET position = u.position + 1, recorded_at = now(), due_at = LEAST(u.due_at, now()),
+        SET position = u.position + 1, bytes = u.bytes + excluded.bytes, recorded_at = now(),
+            due_at = LEAST(u.due_at, now()),
             backfill = excluded.backfill AND (u.backfill OR u.due_at IS NULL)
     RETURNING u.position INTO position;
 
@@ -1183,20 +1273,39 @@ AS $function$
                         u.due_at + make_interval(secs => 5 * quiet)) END)
 $function$;
 
--- Notifies the trigger's channel at commit, unless another transaction is just about to: a commit
--- that notifies keeps every other one that does waiting for its write to disk. Who listens looks
--- again a little later, for those that left it to another. In the database because a trigger calls
--- it, whichever way the row was written.
+-- Notifies the trigger's channel at commit, unless another transaction of the tenant is just about
+-- to: a commit that notifies keeps every other one that does waiting for its write to disk. Who
+-- listens looks again a little later, for those that left it to another. In the database because a
+-- trigger calls it, whichever way the row was written; it runs as the worker, since a client must
+-- not hold the row on which another tenant's notification waits.
 CREATE FUNCTION notify_channel()
  RETURNS trigger
  LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'memory', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 BEGIN
-    IF pg_try_advisory_xact_lock(hashtextextended(TG_ARGV[0], 0)) THEN
+    PERFORM FROM notification_turns
+    WHERE tenant_id = NEW.tenant_id AND channel = TG_ARGV[0]
+    FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND AND COALESCE(bound_tenant(), NEW.tenant_id) = NEW.tenant_id THEN
+        IF EXISTS (SELECT FROM notification_turns
+                   WHERE tenant_id = NEW.tenant_id AND channel = TG_ARGV[0]) THEN
+            RETURN NULL;
+        END IF;
+        INSERT INTO notification_turns (tenant_id, channel) VALUES (NEW.tenant_id, TG_ARGV[0])
+        ON CONFLICT DO NOTHING;
+    END IF;
+    -- A full queue would fail the commit, and whoever may connect can fill it.
+    IF pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify(TG_ARGV[0], '');
     END IF;
     RETURN NULL;
 END $function$;
+ALTER FUNCTION notify_channel OWNER TO memory_worker;
+REVOKE EXECUTE ON FUNCTION notify_channel FROM PUBLIC;
 
 -- Whether an interaction was in the log at `believed_at`, counted then, and had occurred by
 -- `as_of`. A time that is not given is now, or any time. In the database because three statements
@@ -1328,22 +1437,10 @@ REVOKE EXECUTE ON FUNCTION encode_member FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION encode_member TO memory_client;
 GRANT EXECUTE ON FUNCTION encode_member TO memory_worker;
 
--- The advisory lock between those who build a user's blocks and those who change memories: one for
--- the users that share a number, so that one transaction never holds many. In the database because
--- triggers take the lock.
-CREATE FUNCTION block_lock_key(tenant_id text, user_id text)
- RETURNS integer
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE
-AS $function$ SELECT hashtext(length(tenant_id) || ':' || tenant_id || user_id) & 63 $function$;
-REVOKE EXECUTE ON FUNCTION block_lock_key FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION block_lock_key TO memory_client;
-GRANT EXECUTE ON FUNCTION block_lock_key TO memory_worker;
-
--- Removes the blocks of memories that came or went. Whoever builds a block has either committed it
--- by then, so that it is seen here, or begins after this transaction ends, and sees what it did. In
--- the database because extraction, forgetting and the jobs all write memories, and none may miss
--- it.
+-- Removes the blocks of memories that came or went. Who changes memories shares the lock of the
+-- user's row, and who builds a block has it alone: the block is either committed by then, so that
+-- it is seen here, or begun after this transaction ends, so that it sees what this did. In the
+-- database because extraction, forgetting and the jobs all write memories, and none may miss it.
 CREATE FUNCTION invalidate_blocks()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1352,12 +1449,18 @@ CREATE FUNCTION invalidate_blocks()
  SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared('recall_blocks'::regclass::oid::int, lock)
-    FROM (SELECT DISTINCT block_lock_key(tenant_id, user_id) AS lock FROM moved) l;
-    DELETE FROM recall_blocks b
-    USING (SELECT DISTINCT tenant_id, user_id, generation, memory_id / 256 AS block FROM moved) m
-    WHERE b.tenant_id = m.tenant_id AND b.user_id = m.user_id AND b.generation = m.generation
-        AND b.block = m.block;
+    PERFORM FROM (SELECT DISTINCT tenant_id, user_id FROM moved) m
+    JOIN users u ON u.tenant_id = m.tenant_id AND u.user_id = m.user_id
+    FOR KEY SHARE OF u;
+    IF has_table_privilege('recall_blocks', 'DELETE') THEN
+        DELETE FROM recall_blocks b
+        USING (SELECT DISTINCT tenant_id, user_id, generation, memory_id / 256 AS block FROM moved) m
+        WHERE b.tenant_id = m.tenant_id AND b.user_id = m.user_id AND b.generation = m.generation
+            AND b.block = m.block;
+    ELSE
+        PERFORM delete_blocks(array_agg(generation), array_agg(block))
+        FROM (SELECT DISTINCT generation, memory_id / 256 AS block FROM moved) m;
+    END IF;
     RETURN NULL;
 END $function$;
 REVOKE EXECUTE ON FUNCTION invalidate_blocks FROM PUBLIC;
@@ -1373,11 +1476,14 @@ CREATE FUNCTION invalidate_block()
  SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared('recall_blocks'::regclass::oid::int,
-        block_lock_key(NEW.tenant_id, NEW.user_id));
-    DELETE FROM recall_blocks
-    WHERE tenant_id = NEW.tenant_id AND user_id = NEW.user_id AND generation = NEW.generation
-        AND block = NEW.memory_id / 256;
+    PERFORM FROM users WHERE tenant_id = NEW.tenant_id AND user_id = NEW.user_id FOR KEY SHARE;
+    IF has_table_privilege('recall_blocks', 'DELETE') THEN
+        DELETE FROM recall_blocks
+        WHERE tenant_id = NEW.tenant_id AND user_id = NEW.user_id AND generation = NEW.generation
+            AND block = NEW.memory_id / 256;
+    ELSE
+        PERFORM delete_blocks(ARRAY[NEW.generation], ARRAY[NEW.memory_id / 256]);
+    END IF;
     RETURN NULL;
 END $function$;
 REVOKE EXECUTE ON FUNCTION invalidate_block FROM PUBLIC;
@@ -1423,8 +1529,8 @@ AS $function$
 DECLARE
     made bigint;
 BEGIN
-    IF NOT pg_try_advisory_xact_lock('recall_blocks'::regclass::oid::int,
-                                     block_lock_key(tenant, owner)) THEN
+    PERFORM FROM users WHERE tenant_id = tenant AND user_id = owner FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
         RETURN false;
     END IF;
     -- Each of these statements sees all that was committed before it began.
@@ -2078,3 +2184,359 @@ $function$;
 REVOKE EXECUTE ON FUNCTION session_seen_by FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION session_seen_by TO memory_client;
 GRANT EXECUTE ON FUNCTION session_seen_by TO memory_worker;
+
+-- ======== locks
+
+-- Deletes one key of a session of the bound user. In the database for the reason of
+-- delete_memories.
+CREATE FUNCTION delete_task_state(of_session text, of_key text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'memory', 'pg_temp'
+AS $function$
+    DELETE FROM task_state
+    WHERE tenant_id = bound_tenant() AND user_id = bound_user() AND session_id = of_session
+        AND key = of_key
+$function$;
+ALTER FUNCTION delete_task_state OWNER TO memory_worker;
+REVOKE EXECUTE ON FUNCTION delete_task_state FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION delete_task_state TO memory_client;
+
+-- Deletes a session of the bound user, or all, with task state and progress. In the database for
+-- the reason of delete_memories.
+CREATE FUNCTION delete_sessions(of_session text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'memory', 'pg_temp'
+AS $function$
+    DELETE FROM task_state
+    WHERE tenant_id = bound_tenant() AND user_id = bound_user()
+        AND (of_session IS NULL OR session_id = of_session);
+    DELETE FROM session_progress
+    WHERE tenant_id = bound_tenant() AND user_id = bound_user()
+        AND (of_session IS NULL OR session_id = of_session);
+    DELETE FROM sessions
+    WHERE tenant_id = bound_tenant() AND user_id = bound_user()
+        AND (of_session IS NULL OR session_id = of_session)
+$function$;
+ALTER FUNCTION delete_sessions OWNER TO memory_worker;
+REVOKE EXECUTE ON FUNCTION delete_sessions FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION delete_sessions TO memory_client;
+
+-- Deletes interactions of the bound user, with their retractions. In the database for the reason of
+-- delete_memories.
+CREATE FUNCTION delete_interactions(ids text[])
+ RETURNS TABLE(interaction_id text, session_id text, ordinal integer)
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'memory', 'pg_temp'
+AS $function$
+    DELETE FROM retractions r
+    WHERE r.tenant_id = bound_tenant() AND r.user_id = bound_user()
+        AND r.interaction_id = ANY(ids);
+    DELETE FROM interactions i
+    WHERE i.tenant_id = bound_tenant() AND i.user_id = bound_user()
+        AND i.interaction_id = ANY(ids)
+    RETURNING i.interaction_id, i.session_id, i.ordinal
+$function$;
+ALTER FUNCTION delete_interactions OWNER TO memory_worker;
+REVOKE EXECUTE ON FUNCTION delete_interactions FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION delete_interactions TO memory_client;
+
+-- Deletes assertions of the bound user, by their ids or their belief keys. In the database for the
+-- reason of delete_memories.
+CREATE FUNCTION delete_assertions(of_generation smallint, ids bytea[], keys bytea[])
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'memory', 'pg_temp'
+AS $function$
+    DELETE FROM assertions
+    WHERE tenant_id = bound_tenant() AND user_id = bound_user() AND generation = of_generation
+        AND (assertion_id = ANY(ids) OR belief_key = ANY(keys))
+$function$;
+ALTER FUNCTION delete_assertions OWNER TO memory_worker;
+REVOKE EXECUTE ON FUNCTION delete_assertions FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION delete_assertions TO memory_client;
+
+-- Deletes the bound user's memories under these belief keys, with evidence and vectors, and returns
+-- their ids. In the database because a client may delete from no table itself: it could lock the
+-- table for everybody. It runs as the worker, held to the bound user.
+CREATE FUNCTION delete_memories(of_generation smallint, keys bytea[])
+ RETURNS SETOF bigint
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'memory', 'pg_temp'
+AS $function$
+    DELETE FROM memories
+    WHERE tenant_id = bound_tenant() AND user_id = bound_user() AND generation = of_generation
+        AND belief_key = ANY(keys)
+    RETURNING memory_id
+$function$;
+ALTER FUNCTION delete_memories OWNER TO memory_worker;
+REVOKE EXECUTE ON FUNCTION delete_memories FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION delete_memories TO memory_client;
+
+-- Deletes all that was derived of the bound user and returns the ids of the memories. In the
+-- database for the reason of delete_memories.
+CREATE FUNCTION delete_derived()
+ RETURNS SETOF bigint
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'memory', 'pg_temp'
+AS $function$
+    DELETE FROM assertions WHERE tenant_id = bound_tenant() AND user_id = bound_user();
+    DELETE FROM forgotten_beliefs WHERE tenant_id = bound_tenant() AND user_id = bound_user();
+    DELETE FROM review_decisions WHERE tenant_id = bound_tenant() AND user_id = bound_user();
+    DELETE FROM generation_progress WHERE tenant_id = bound_tenant() AND user_id = bound_user();
+    DELETE FROM memories WHERE tenant_id = bound_tenant() AND user_id = bound_user()
+    RETURNING memory_id
+$function$;
+ALTER FUNCTION delete_derived OWNER TO memory_worker;
+REVOKE EXECUTE ON FUNCTION delete_derived FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION delete_derived TO memory_client;
+
+-- Deletes the bound user's decision on a proposal. In the database for the reason of
+-- delete_memories.
+CREATE FUNCTION delete_review_decision(of_proposal bytea)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'memory', 'pg_temp'
+AS $function$
+    DELETE FROM review_decisions
+    WHERE tenant_id = bound_tenant() AND user_id = bound_user() AND proposal = of_proposal
+$function$;
+ALTER FUNCTION delete_review_decision OWNER TO memory_worker;
+REVOKE EXECUTE ON FUNCTION delete_review_decision FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION delete_review_decision TO memory_client;
+
+-- Deletes what models answered about the bound user. In the database for the reason of
+-- delete_memories.
+CREATE FUNCTION delete_model_answers()
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'memory', 'pg_temp'
+AS $function$ DELETE FROM model_answers WHERE tenant_id = bound_tenant() AND user_id = bound_user() $function$;
+ALTER FUNCTION delete_model_answers OWNER TO memory_worker;
+REVOKE EXECUTE ON FUNCTION delete_model_answers FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION delete_model_answers TO memory_client;
+
+-- Deletes every model call about the bound user. In the database for the reason of delete_memories.
+CREATE FUNCTION delete_model_calls()
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'memory', 'pg_temp'
+AS $function$ DELETE FROM model_calls WHERE tenant_id = bound_tenant() AND user_id = bound_user() $function$;
+ALTER FUNCTION delete_model_calls OWNER TO memory_worker;
+REVOKE EXECUTE ON FUNCTION delete_model_calls FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION delete_model_calls TO memory_client;
+
+-- Deletes recall blocks of the bound user. In the database for the reason of delete_memories.
+CREATE FUNCTION delete_blocks(generations smallint[], numbers bigint[])
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'memory', 'pg_temp'
+AS $function$
+    DELETE FROM recall_blocks b
+    USING unnest(generations, numbers) AS m(generation, block)
+    WHERE b.tenant_id = bound_tenant() AND b.user_id = bound_user()
+        AND b.generation = m.generation AND b.block = m.block
+$function$;
+ALTER FUNCTION delete_blocks OWNER TO memory_worker;
+REVOKE EXECUTE ON FUNCTION delete_blocks FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION delete_blocks TO memory_client;
+
+-- Lets clients update every column of the tables that they write, but never whose a row is, and
+-- delete nothing: who may update or delete by a right to the whole table may lock the table. Then
+-- keep_no_statistics. In the database because every migration that makes a table, a column or an
+-- index over an expression calls it.
+CREATE PROCEDURE secure_tables()
+ LANGUAGE plpgsql
+ SET search_path TO 'memory', 'pg_temp'
+AS $procedure$
+DECLARE
+    written record;
+BEGIN
+    FOR written IN
+        SELECT c.oid::regclass AS name, string_agg(quote_ident(a.attname), ', ') AS columns
+        FROM pg_class c
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+            AND a.attname NOT IN ('tenant_id', 'user_id')
+        WHERE c.relnamespace = 'memory'::regnamespace AND c.relkind IN ('r', 'p')
+            AND has_table_privilege('memory_client', c.oid, 'INSERT')
+        GROUP BY c.oid
+    LOOP
+        EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON %s FROM memory_client',
+            written.name);
+        EXECUTE format('GRANT UPDATE (%s) ON %s TO memory_client', written.columns, written.name);
+    END LOOP;
+    CALL keep_no_statistics();
+END $procedure$;
+REVOKE EXECUTE ON PROCEDURE secure_tables FROM PUBLIC;
+
+-- ======== tenants
+
+-- What an interaction counts in users.bytes. In the database because five statements count.
+CREATE FUNCTION interaction_bytes(content text, payload jsonb)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$ SELECT (octet_length(content) + octet_length(payload::text))::bigint $function$;
+
+-- Refuses a tenant that the store does not serve, with an SQLSTATE of its own; returns whether it
+-- has a quota of what it records. In the database because the binding of every client goes through
+-- it, and append_interaction.
+CREATE FUNCTION check_tenant(for_tenant text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+DECLARE
+    asked record;
+BEGIN
+    SELECT s.listed_only AND a.listed_at IS NULL AS unlisted, a.suspended_at,
+        num_nonnulls(a.interactions_a_day, a.bytes_stored) > 0 AS limited
+    INTO asked
+    FROM store_settings s LEFT JOIN tenant_admissions a ON a.tenant_id = for_tenant;
+    IF asked.unlisted THEN
+        RAISE SQLSTATE 'EM001' USING MESSAGE = format(
+            'this store serves listed tenants only, and tenant %L is not listed', for_tenant);
+    ELSIF asked.suspended_at IS NOT NULL THEN
+        RAISE SQLSTATE 'EM002' USING MESSAGE = format(
+            'tenant %L is suspended since %s UTC', for_tenant,
+            to_char(asked.suspended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'));
+    END IF;
+    RETURN asked.limited;
+END $function$;
+REVOKE EXECUTE ON FUNCTION check_tenant FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION check_tenant TO memory_client;
+GRANT EXECUTE ON FUNCTION check_tenant TO memory_worker;
+
+-- Counts what the bound tenant has used until now, into the row of the day. In the database because
+-- quota_exceeded calls it for clients, who may not read other users' rows.
+CREATE FUNCTION count_usage(for_tenant text, with_memories boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'memory', 'pg_temp'
+AS $function$
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+    midnight timestamptz := today::timestamp AT TIME ZONE 'UTC';
+    ever bigint;
+    stored bigint;
+    before bigint;
+BEGIN
+    SELECT COALESCE(sum(u.position), 0), COALESCE(sum(u.bytes), 0) INTO ever, stored
+    FROM users u WHERE u.tenant_id = for_tenant;
+    SELECT u.recorded INTO before FROM tenant_usage u
+    WHERE u.tenant_id = for_tenant AND u.day < today ORDER BY u.day DESC LIMIT 1;
+    IF before IS NULL THEN
+        SELECT u.recorded - u.interactions INTO before FROM tenant_usage u
+        WHERE u.tenant_id = for_tenant AND u.day = today;
+    END IF;
+    IF before IS NULL THEN  -- the first count of all
+        SELECT ever - count(*) INTO before
+        FROM users u JOIN interactions i USING (tenant_id, user_id)
+        WHERE u.tenant_id = for_tenant AND u.recorded_at >= midnight AND i.recorded_at >= midnight;
+    END IF;
+    INSERT INTO tenant_usage AS t (tenant_id, day, counted_at, recorded, interactions, bytes,
+        memories)
+    VALUES (for_tenant, today, now(), ever, ever - before, stored,
+        CASE WHEN with_memories THEN
+            (SELECT count(*) FROM memories m
+             WHERE m.tenant_id = for_tenant AND m.believed_to IS NULL) END)
+    ON CONFLICT (tenant_id, day) DO UPDATE
+        SET counted_at = excluded.counted_at, recorded = excluded.recorded,
+            interactions = excluded.interactions, bytes = excluded.bytes,
+            memories = COALESCE(excluded.memories, t.memories);
+END $function$;
+REVOKE EXECUTE ON FUNCTION count_usage FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION count_usage TO memory_worker;
+
+-- Which quota the bound tenant has used up, by a count at most 30 seconds old; NULL: none. In the
+-- database because a client may not read what other users have recorded; it runs as the worker.
+CREATE FUNCTION quota_exceeded(for_tenant text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'memory', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+    quota record;
+    used record;
+BEGIN
+    SELECT a.interactions_a_day, a.bytes_stored INTO quota
+    FROM tenant_admissions a WHERE a.tenant_id = for_tenant;
+    SELECT u.interactions, u.bytes, u.counted_at INTO used
+    FROM tenant_usage u WHERE u.tenant_id = for_tenant AND u.day = today;
+    IF used.interactions >= quota.interactions_a_day THEN
+        RETURN format('tenant %L has recorded %s of %s interactions today; the next day begins at '
+            'midnight UTC', for_tenant, used.interactions, quota.interactions_a_day);
+    ELSIF used.bytes >= quota.bytes_stored THEN
+        RETURN format('tenant %L stores %s of %s bytes', for_tenant, used.bytes,
+            quota.bytes_stored);
+    END IF;
+    -- Who counts is let through, so that the count commits. The others do not wait for it.
+    IF used.counted_at IS NULL THEN
+        PERFORM count_usage(for_tenant, false);
+    ELSIF used.counted_at < now() - interval '30 seconds' THEN
+        PERFORM FROM tenant_usage u
+        WHERE u.tenant_id = for_tenant AND u.day = today AND u.counted_at = used.counted_at
+        FOR UPDATE SKIP LOCKED;
+        IF FOUND THEN
+            PERFORM count_usage(for_tenant, false);
+        END IF;
+    END IF;
+    RETURN NULL;
+END $function$;
+ALTER FUNCTION quota_exceeded OWNER TO memory_worker;
+REVOKE EXECUTE ON FUNCTION quota_exceeded FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION quota_exceeded TO memory_client;
+
+-- Refuses to append for a tenant that the store does not serve, or that has used up a quota;
+-- otherwise true. In the database because append_interaction and log.append call it.
+CREATE FUNCTION check_append(for_tenant text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    exceeded text;
+BEGIN
+    IF check_tenant(for_tenant) THEN
+        exceeded := quota_exceeded(for_tenant);
+        IF exceeded IS NOT NULL THEN
+            RAISE SQLSTATE 'EM003' USING MESSAGE = exceeded;
+        END IF;
+    END IF;
+    RETURN true;
+END $function$;
+REVOKE EXECUTE ON FUNCTION check_append FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION check_append TO memory_client;
+GRANT EXECUTE ON FUNCTION check_append TO memory_worker;
+
+-- Counts the bound tenant again after something was forgotten, if it has a quota of bytes. In the
+-- database because a client may not read other users' rows; it runs as the worker.
+CREATE FUNCTION recount_stored(for_tenant text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'memory', 'pg_temp'
+AS $function$
+BEGIN
+    IF EXISTS (SELECT FROM tenant_admissions a
+               WHERE a.tenant_id = for_tenant AND a.bytes_stored IS NOT NULL) THEN
+        PERFORM count_usage(for_tenant, false);
+    END IF;
+END $function$;
+ALTER FUNCTION recount_stored OWNER TO memory_worker;
+REVOKE EXECUTE ON FUNCTION recount_stored FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION recount_stored TO memory_client;
