@@ -316,9 +316,8 @@ class TestVisibility:
         assert {r["name"] for r in rows} == {
             "register_embedder", "withdraw_support", "forget_dead_letters", "notify_channel",
             "delete_task_state", "delete_sessions", "delete_interactions", "delete_assertions",
-            "delete_memories", "delete_derived", "delete_review_decision", "delete_model_answers", "delete_model_calls",
-            "delete_blocks",
-            "quota_exceeded", "recount_stored",
+            "delete_memories", "delete_derived", "delete_review_decision", "delete_model_answers",
+            "delete_model_calls", "delete_blocks", "quota_exceeded", "recount_stored",
         }  # fmt: skip
 
 

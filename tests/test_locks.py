@@ -56,7 +56,7 @@ def tables(connection: psycopg.Connection) -> list[str]:
     return [name for (name,) in rows]
 
 
-def taken(connection: psycopg.Connection, statement: sql.Composable) -> bool:
+def taken(connection: psycopg.Connection, statement: sql.Composed | sql.SQL) -> bool:
     """Whether the open transaction got what it asked for; it stays open."""
     try:
         with connection.transaction():
@@ -175,7 +175,7 @@ class TestDeleting:
         "delete_task_state('s1', 'task')", "delete_sessions(NULL)",
         "delete_interactions(ARRAY['m1'])", "delete_assertions(1::smallint, ids, keys)",
         "delete_memories(1::smallint, keys)", "delete_derived()", "delete_model_answers()",
-        "delete_model_calls()",
+        "delete_model_calls()", "delete_review_decision('p')",
         "delete_blocks('{1,1}', '{0,1}')",
     )  # fmt: skip
 
@@ -218,6 +218,8 @@ class TestDeleting:
 MORE_ROWS = """
 INSERT INTO model_answers (tenant_id, user_id, answer_key, answer)
 SELECT tenant_id, user_id, 'k', 'a' FROM users;
+INSERT INTO review_decisions (tenant_id, user_id, proposal, approved, decided_by)
+SELECT tenant_id, user_id, 'p', true, 'sam' FROM users;
 INSERT INTO recall_blocks (tenant_id, user_id, generation, block)
 SELECT tenant_id, user_id, 1, 0 FROM users;
 """

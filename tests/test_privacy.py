@@ -10,13 +10,23 @@ import pytest
 
 from memory.client import AsyncMemoryClient, MemoryClient
 from memory.client.async_client import AsyncTaskState
-from memory.errors import InvalidInput, InvalidScope, UnknownInteraction, UnknownMemory
+from memory.errors import (
+    InvalidInput,
+    InvalidScope,
+    UnknownInteraction,
+    UnknownMemory,
+    UnknownProposal,
+)
 from memory.models import Memory, Scope
 
 TOLD = "The bank pays late"
 OWNER = Scope("acme", "ana", "payroll", "closed")
 OTHER = Scope("acme", "ana", "scout", "closed")
 NOBODY = Scope("acme", "ana", None, "closed")
+
+TABLES = (
+    "interactions", "memories", "evidence", "task_state", "retractions", "review_decisions",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,14 @@ class Store:
         """What there is of the user, apart from counters, as the superuser sees it."""
         return [
             self.superuser.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3, 4").fetchall()
-            for table in ("interactions", "memories", "evidence", "task_state", "retractions")
+            for table in (
+                "interactions",
+                "memories",
+                "evidence",
+                "task_state",
+                "retractions",
+                "review_decisions",
+            )
         ]
 
 
@@ -41,7 +58,24 @@ def store(client: MemoryClient, superuser: psycopg.Connection) -> Store:
     client.record(OWNER, TOLD, id="p2", private=True, source="vault")
     client.state.set(OWNER, "task", TOLD)
     client.retract(OWNER, interactions=["p2"], reason=TOLD)
+    superuser.execute(PRIVATE_PROPOSAL)
     return Store(client, memory.id, superuser)
+
+
+PROPOSAL = "ab" * 16
+PRIVATE_PROPOSAL = f"""
+INSERT INTO assertions (tenant_id, user_id, generation, belief_key, assertion_id, position,
+    candidate, provenance, extractor, interaction_ids, recorded_at, origin, proposal)
+SELECT tenant_id, user_id, 1, 'k', 'a', position,
+    jsonb_build_object('agent', agent_id, 'session', session_id, 'ordinal', ordinal,
+        'ordinal_to', ordinal, 'said', jsonb_build_object('kind', 'fact', 'text', content,
+            'occurred_at', occurred_at, 'evidence', jsonb_build_array(jsonb_build_object(
+                'interaction_id', interaction_id, 'quote', content, 'start', 0,
+                'end', length(content), 'occurred_at', occurred_at, 'origin', 'tool')))),
+    '{{"extractor": "test", "extractor_version": "1"}}', 'test', ARRAY[interaction_id], now(),
+    'tool', '\\x{PROPOSAL}'
+FROM interactions WHERE interaction_id = 'p1'
+"""
 
 
 def shows_nothing(read: Callable[[Store, Scope], object]) -> Callable[[Store, Scope], None]:
@@ -63,7 +97,8 @@ def is_unknown(
             call(store, other, private)
         with pytest.raises(error) as missing:
             call(store, other, absent)
-        assert str(hidden.value) == str(missing.value).replace(repr(absent), repr(private))
+        named = PROPOSAL if error is UnknownProposal else private
+        assert str(hidden.value) == str(missing.value).replace(repr(absent), repr(named))
 
     return check
 
@@ -127,6 +162,17 @@ PRIVATE: Mapping[str, Callable[[Store, Scope], None]] = {
     "recall": shows_nothing(lambda s, scope: s.client.recall(scope, "bank")),
     "history": shows_nothing(lambda s, scope: s.client.history(scope, closed=True)),
     "interactions": shows_nothing(lambda s, scope: s.client.interactions(scope)),
+    "proposals": shows_nothing(lambda s, scope: s.client.proposals(scope, decided=True)),
+    **{
+        verb: is_unknown(
+            UnknownProposal,
+            lambda s, scope, one, verb=verb: getattr(s.client, verb)(  # type: ignore[misc]
+                scope, PROPOSAL if one == "p1" else one
+            ),
+            "cd" * 16,
+        )
+        for verb in ("approve", "decline", "undecide")
+    },
     "retractions": shows_nothing(lambda s, scope: s.client.retractions(scope)),
     "explain": is_unknown(UnknownMemory, lambda s, scope, m: s.client.explain(scope, m), 9_999),
     "forget": forgets_nothing,

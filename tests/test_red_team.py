@@ -122,16 +122,16 @@ def test_functions_that_could_tell_are_closed(attack: Query, superuser: psycopg.
         " AND has_function_privilege('memory_client', p.oid, 'EXECUTE') ORDER BY 1"
     ).fetchall()
     assert [name.partition("(")[0] for (name,) in may] == [
-        "append_changes", "append_interaction", "block_contents", "bound_tenant",
-        "bound_user", "build_block", "build_change", "changes_enabled", "collective_key",
-        "collective_value", "delete_assertions", "delete_blocks", "delete_derived",
-        "delete_interactions", "delete_memories", "delete_model_answers", "delete_model_calls",
-        "delete_sessions", "delete_task_state", "encode_member", "forget_dead_letters",
-        "interaction_counted_at", "invalidate_block", "invalidate_blocks", "inverted_index",
-        "leasable_at", "memory_as_json", "memory_held_at", "record_deleted_memories",
-        "record_inserted_memories",
-        "record_updated_memories", "register_embedder", "rollout_bucket", "serving_generation",
-        "store_place", "text_digest", "withdraw_support",
+        "append_changes", "append_interaction", "block_contents", "bound_tenant", "bound_user",
+        "build_block", "build_change", "changes_enabled", "check_append", "check_tenant",
+        "collective_key", "collective_value", "delete_assertions", "delete_blocks",
+        "delete_derived", "delete_interactions", "delete_memories", "delete_model_answers",
+        "delete_model_calls", "delete_review_decision", "delete_sessions", "delete_task_state",
+        "encode_member", "forget_dead_letters", "interaction_bytes", "interaction_counted_at",
+        "invalidate_block", "invalidate_blocks", "inverted_index", "leasable_at", "memory_as_json",
+        "memory_held_at", "quota_exceeded", "record_deleted_memories", "record_inserted_memories",
+        "record_updated_memories", "recount_stored", "register_embedder", "rollout_bucket",
+        "serving_generation", "session_seen_by", "store_place", "text_digest", "withdraw_support",
     ]  # fmt: skip
     assert attack("SELECT withdraw_support()::text") == [("",)]  # says nothing of what it did
 

@@ -239,7 +239,8 @@ class Reviewer:
     async def _once(self, scope: Scope, proposal: bytes, verb: Verb, *, stored: bool) -> Reviewed:
         changes = await self._long_term.changes(scope)
         params = {"proposal": proposal}
-        claims = await self._database.fetch(scope, "review.claims", params)
+        seen = {**params, "agent": scope.agent, "every": not stored}
+        claims = await self._database.fetch(scope, "review.claims", seen)
         if not claims:
             raise UnknownProposal(f"user {scope.user!r} has no proposal {proposal.hex()!r}")
         (row,) = await self._database.fetch(scope, "retraction.now")

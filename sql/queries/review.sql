@@ -33,7 +33,8 @@ CROSS JOIN LATERAL (
     SELECT jsonb_agg(jsonb_build_object('user', x.user_id, 'said', x.candidate -> 'said',
         'interaction', i.interaction_id, 'source', i.source, 'actor', i.actor, 'role', i.role,
         'tool', i.payload ->> 'tool') ORDER BY x.recorded_at DESC, x.position DESC) AS examples
-    FROM (SELECT * FROM held h WHERE h.proposal = g.proposal
+    FROM (SELECT user_id, candidate, recorded_at, position
+          FROM held h WHERE h.proposal = g.proposal
           ORDER BY h.recorded_at DESC, h.position DESC LIMIT 5) x
     LEFT JOIN interactions i ON i.tenant_id = %(tenant)s AND i.user_id = x.user_id
         AND i.interaction_id = x.candidate #>> '{said,evidence,0,interaction_id}'
@@ -52,9 +53,15 @@ LIMIT %(limit)s
 WHERE tenant_id = %(tenant)s AND proposal IS NOT NULL
 
 -- claims --
--- The belief keys under which a proposal stands, of any generation.
-SELECT DISTINCT generation, belief_key FROM assertions
+-- The belief keys under which a proposal stands, of any generation; none that is private to another
+-- agent, unless `every` says so.
+SELECT DISTINCT generation, belief_key FROM assertions a
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND proposal = %(proposal)s
+    AND (%(every)s OR NOT EXISTS (
+        SELECT FROM interactions i
+        WHERE i.tenant_id = a.tenant_id AND i.user_id = a.user_id
+            AND i.interaction_id = ANY(a.interaction_ids)
+            AND i.private AND i.agent_id IS DISTINCT FROM %(agent)s))
 
 -- users_of --
 -- The users of a tenant whom a proposal concerns, after one, in order.
