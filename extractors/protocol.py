@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from memory.models import Candidate, Interaction, InteractionKind, Memory, MemoryKind, Scope
+from memory.trust.rules import NO_RULES, TrustRules
 
 ENTRY_POINT_GROUP = "experiential_memory.extractors"
 
@@ -40,12 +41,14 @@ class LogSlice:
     believed: current memories of the user. For USER readers: those that this extractor made, in any
         version. For KNOWING readers: the `MOST_BELIEVED` newest of the kinds it makes, from any
         extractor, oldest first. For SESSION readers: none.
+    rules: the tenant's rules of trust, for readers that weigh words by whose they are.
     """
 
     scope: Scope
     interactions: Sequence[Interaction]
     before: Sequence[Interaction] = ()
     believed: Sequence[Memory] = ()
+    rules: TrustRules = NO_RULES
 
 
 LOOK_BACK = 12

@@ -152,6 +152,9 @@ _TRUST: Mapping[Origin, Trust] = MappingProxyType(
         Origin.OTHER_AGENT: Trust.UNTRUSTED,
     }
 )
+TRUSTED_ORIGINS = tuple(origin for origin in Origin if _TRUST[origin] >= Trust.TRUSTED)
+"""The origins that found beliefs by themselves."""
+
 _BY_TRUST = {origin: (_TRUST[origin], -place) for place, origin in enumerate(Origin)}
 
 

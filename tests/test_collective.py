@@ -341,7 +341,7 @@ def test_recalled_by_anyone_of_the_tenant_and_explained_without_a_name(
     assert best.text == "What works for platform roles: outreach short (at least 3 recruiters)"
     assert found[0].citations == ()
     assert explained[0].at_least == 3
-    assert explained[0].evidence_kinds == ("message",)
+    assert explained[0].evidence_kinds == ("note",)
     assert "user-" not in str(explained[0])
     assert _ask(settings, url, Scope("southwind", "newcomer"), "outreach platform roles")[0] == ()
 

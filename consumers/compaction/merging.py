@@ -10,6 +10,7 @@ from consumers.compaction.work import Work
 from memory.beliefs.assertions import CONFIDENCE_CEILING
 from memory.database import Transaction
 from memory.errors import ConcurrentWrite
+from memory.models import Origin
 
 NEAR = 0.97
 """The least cosine between two duplicates with different wording."""
@@ -120,7 +121,8 @@ async def _united(work: Work, found: Duplicates, at: dict[str, int]) -> bool:
             values = {"value": found.value, "values": list(found.values)}
             await transaction.fetch("compaction.unite_assertions", {**key, **values})
             await transaction.fetch("compaction.unite_evidence", memories)
-            await transaction.fetch("compaction.unite", {**memories, "ceiling": CONFIDENCE_CEILING})
+            united = {**memories, "ceiling": CONFIDENCE_CEILING, "origins": list(Origin)}
+            await transaction.fetch("compaction.unite", united)
     except ConcurrentWrite:
         work.report.count("left for next time", len(found.older))
         return False

@@ -15,7 +15,6 @@ from memory.trust.rules import KEY, NO_RULES, TrustRules
 
 FAMILIES = (
     "avoids",
-    "instruction",
     "interested_in",
     "learning",
     "prefers",

@@ -20,7 +20,7 @@ from consumers.compaction.work import Work
 from memory.beliefs.collective import counted
 from memory.database import Transaction
 from memory.language.text import estimate_tokens
-from memory.models import PUBLISHABLE_KINDS
+from memory.models import PUBLISHABLE_KINDS, TRUSTED_ORIGINS
 
 NAME_ATTRIBUTES = [
     "called", "name",
@@ -90,6 +90,7 @@ async def _wanted(
         "kinds": list(PUBLISHABLE_KINDS),
         "k": live["k"],
         "untrusted": list(work.policy.untrusted_sources),
+        "trusted": list(TRUSTED_ORIGINS),
         "cooldown": work.policy.cooldown_days,
     }
     groups = await work.fetch("collective.groups", params) if allowed else []

@@ -20,10 +20,12 @@ from extractors.language_model.conflicts import (
 from extractors.language_model.grounding import by_person
 from memory.beliefs.assertions import Assertion, Verdict
 from memory.beliefs.consolidation import Conflict, open_conflicts
+from memory.beliefs.founding import Founding
 from memory.beliefs.rows import assertion_of
 from memory.database import Database
 from memory.log.rows import interaction_of
 from memory.models import Candidate, Evidence, Interaction, Scope, Stance
+from memory.trust.origins import TenantTrust
 
 MOST_KEYS = 100
 """Belief keys read at a time: those with the newest conflicts."""
@@ -43,7 +45,11 @@ class _OpenConflict:
 
 
 async def verdicts(
-    database: Database, resolver: ConflictResolver, scope: Scope, generation: int
+    database: Database,
+    resolver: ConflictResolver,
+    scope: Scope,
+    generation: int,
+    trust: TenantTrust,
 ) -> list[Assertion]:
     """Returns a verdict on each open conflict of the user that can be decided now.
 
@@ -54,9 +60,10 @@ async def verdicts(
     for _, conflicts in groupby(found, key=lambda o: o.agent):
         asked = await _questions(database, scope, list(conflicts))
         resolutions = await resolver.resolve(scope, [question for _, question in asked])
-        for (opened, _), resolution in zip(asked, resolutions, strict=True):
+        for (opened, question), resolution in zip(asked, resolutions, strict=True):
             if resolution:
-                made.append(_asserted(opened, resolution))
+                founding = Founding(trust, {turn.id: turn for turn in question.turns})
+                made.append(_asserted(opened, resolution, founding))
     return made
 
 
@@ -69,7 +76,7 @@ async def _opened(database: Database, scope: Scope, generation: int) -> list[_Op
     asserted: dict[bytes, list[Assertion]] = {key: [] for key in since}
     for row in await database.fetch(scope, "long_term.assertions", {**within, "keys": list(since)}):
         assertion = assertion_of(row)
-        if not assertion.waits:
+        if assertion.verdict or not assertion.waits:  # what was asked is not asked again
             asserted[row["belief_key"]].append(assertion)
     return [
         _OpenConflict(conflict, max(since[key], *(a.recorded_at for a in under)))
@@ -116,26 +123,29 @@ def _newest(claims: Iterable[Assertion]) -> list[Evidence]:
     return [e for quotes in found.values() for e in quotes[:MOST_QUOTES]]
 
 
-def _asserted(opened: _OpenConflict, resolution: Resolution) -> Assertion:
+def _asserted(opened: _OpenConflict, resolution: Resolution, founding: Founding) -> Assertion:
     claims = opened.conflict.claims()
     newest = claims[-1]
     said = newest.candidate
     rests_on = sorted({i for claim in claims for i in claim.interactions})
+    decides = Candidate(
+        said.kind,
+        "",
+        resolution.evidence,
+        said.occurred_at,
+        attribute=said.attribute,
+        subject=said.subject,
+        context=said.context,
+        single_valued=said.single_valued,
+        stance=Stance.SUPPORTS,
+    )
+    decides = founding.with_origins(decides, resolution.made_by)
     return Assertion(
-        Candidate(
-            said.kind,
-            "",
-            resolution.evidence,
-            said.occurred_at,
-            attribute=said.attribute,
-            subject=said.subject,
-            context=said.context,
-            single_valued=said.single_valued,
-            stance=Stance.SUPPORTS,
-        ),
+        decides,
         resolution.made_by,
         recorded_at=opened.since,
         position=max(claim.position for claim in claims),
         agent=newest.agent,
+        proposal=founding.proposal(decides, resolution.made_by),
         verdict=Verdict(opened.conflict.digest, resolution.holds, tuple(rests_on)),
     )

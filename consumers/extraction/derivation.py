@@ -467,7 +467,9 @@ class Derivation:
             return
         trust = await self._long_term.trust.of(lease.scope)
         interactions = [as_recorded(interaction_of(row), trust.notes_since) for row in rows]
-        candidates = await extractor.extract(LogSlice(lease.scope, interactions, believed=believed))
+        candidates = await extractor.extract(
+            LogSlice(lease.scope, interactions, believed=believed, rules=trust.rules)
+        )
         learned_at = _latest(_learned(interactions, believed), newest["reread_at"])
         assertions = asserted(extractor, candidates, interactions, lease.scope, trust)
         plan = await self._plan(
@@ -480,7 +482,8 @@ class Derivation:
 
     async def _resolve(self, lease: Lease, resolver: ConflictResolver) -> None:
         """Asks about conflicts without a verdict, and commits the verdicts."""
-        found = await verdicts(self._database, resolver, lease.scope, self._generation.id)
+        trust = await self._long_term.trust.of(lease.scope)
+        found = await verdicts(self._database, resolver, lease.scope, self._generation.id, trust)
         if found:
             await self._commit(lease, await self._plan(lease, found))
 
@@ -590,6 +593,7 @@ def asserted(
                 session=scope.session,
                 ordinal=min(here, default=None),
                 ordinal_to=max(here, default=None),
+                words=founding.words(candidate),
                 proposal=founding.proposal(candidate, made),
             )
         )

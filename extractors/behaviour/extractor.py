@@ -11,7 +11,7 @@ believed and withdrawn, and `e_values` holds the test. Here beliefs become candi
   withdrawn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from extractors.behaviour.feedback import Offer, read_offers
@@ -19,6 +19,8 @@ from extractors.behaviour.preferences import Direction, InferredPreference, Pref
 from extractors.protocol import LogSlice, Reading
 from memory.models import Candidate, Evidence, Interaction, InteractionKind, MemoryKind, Stance
 from memory.settings import Settings
+from memory.trust.origins import EVERYBODY_TRUSTED, voices
+from memory.trust.rules import NO_RULES, TrustRules
 
 LONGEST_QUOTE = 200
 
@@ -35,23 +37,38 @@ class Behaviour:
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
         """Returns every preference that the user's history shows; a missing one is withdrawn."""
-        return infer(log.interactions)
+        return infer(log.interactions, log.rules)
 
 
 def create(settings: Settings) -> Behaviour:  # noqa: ARG001
     return Behaviour()
 
 
-def infer(interactions: Sequence[Interaction]) -> list[Candidate]:
+def infer(interactions: Sequence[Interaction], rules: TrustRules = NO_RULES) -> list[Candidate]:
     """Returns the preferences that one user's interactions, oldest first, show by now.
 
-    Interactions without readable feedback are ignored.
+    Interactions without readable feedback are ignored. Feedback of tools, agents and others is
+    weighed apart from the user's, each voice by itself, and what it repeats counts once.
     """
-    fold = PreferenceFold()
-    offers = list(read_offers(interactions))
+    found: list[Candidate] = []
+    for voice, said in voices(interactions, rules).items():
+        offers = list(read_offers(said))
+        if voice != EVERYBODY_TRUSTED:
+            offers = _each_once(offers)
+        fold = PreferenceFold()
+        for offer in offers:
+            fold.add(offer)
+        found += [_candidate(belief, offers) for belief in fold.beliefs()]
+    return found
+
+
+def _each_once(offers: Sequence[Offer]) -> list[Offer]:
+    """The first of all offers that are alike but for their time."""
+    first: dict[Hashable, Offer] = {}
     for offer in offers:
-        fold.add(offer)
-    return [_candidate(belief, offers) for belief in fold.beliefs()]
+        items = tuple(frozenset(item.items()) for item in offer.items)
+        first.setdefault((offer.context, items, offer.accepted), offer)
+    return list(first.values())
 
 
 def _candidate(belief: InferredPreference, offers: Sequence[Offer]) -> Candidate:

@@ -10,10 +10,10 @@ The payload of a `feedback` interaction, all keys but `action` optional:
     dwell_seconds  dwell: how long the user stayed with `item`
     context        a condition under which all this happened, such as "backend roles"
 
-A value is a text, a number, true or false (read as yes or no), or a list of those. Give an
-attribute on every item of its kind ("remote": "no" too): items are compared with those that carry
-the same attribute. Feedback that does not fit this contract is ignored, and never stops a user's
-extraction.
+A value is a text of up to five words without a sentence's marks, a number, true or false (read as
+yes or no), or a list of those. Give an attribute on every item of its kind ("remote": "no" too):
+items are compared with those that carry the same attribute. Feedback that does not fit this
+contract is ignored, and never stops a user's extraction.
 
 How actions are read: accept is a yes; reject, skip, retry and rephrase are a no to the item (the
 answer that was retried); choose is a yes to one option against the others; edit is a no to each
@@ -26,6 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from extractors.reading.values import is_value
 from memory.language.text import folded
 from memory.models import Interaction
 
@@ -34,6 +35,7 @@ Item = Mapping[str, frozenset[str]]
 
 LONGEST_NAME = 60
 LONGEST_CONTEXT = 100
+MOST_CONTEXT_WORDS = 10
 MOST_ATTRIBUTES = 50
 MOST_OPTIONS = 100
 DWELLS_FOR_A_MEDIAN = 5
@@ -114,6 +116,8 @@ def _item_id(payload: Mapping[str, Any]) -> str | None:
 
 def _read(interaction: Interaction, dwells: Dwells) -> Offer | None:
     payload = interaction.payload
+    if not _readable_context(payload):  # what holds only somewhere must not hold everywhere
+        return None
     action, item = _action(payload), read_item(payload.get("item"))
     if action == "choose":
         return _choice(interaction, item)
@@ -161,16 +165,21 @@ def _stayed(payload: Mapping[str, Any], dwells: Dwells) -> bool | None:
 
 def _context(payload: Mapping[str, Any]) -> str | None:
     context = payload.get("context")
-    if not isinstance(context, str):
+    if not isinstance(context, str) or not is_value(context, MOST_CONTEXT_WORDS):
         return None
     return " ".join(context.split())[:LONGEST_CONTEXT] or None
+
+
+def _readable_context(payload: Mapping[str, Any]) -> bool:
+    context = payload.get("context")
+    return not isinstance(context, str) or is_value(context, MOST_CONTEXT_WORDS)
 
 
 def read_item(attributes: object) -> Item:
     """Normalises `attributes`: names and values in lower case without surplus space.
 
     It leaves out everything that is not an attribute (a nested object, a text longer than
-    `LONGEST_NAME`).
+    `LONGEST_NAME`, a sentence).
     """
     if not isinstance(attributes, Mapping):
         return {}
@@ -189,7 +198,7 @@ def _normal(value: object) -> str:
         case bool():
             text = "yes" if value else "no"
         case str():
-            text = folded(value)
+            text = folded(value) if is_value(value) else ""
         case int():
             text = str(value)
         case float():

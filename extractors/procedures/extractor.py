@@ -12,8 +12,9 @@ runs without a task label) are mined together:
    each supporting run is a linear extension of one partial order (Mannila & Meek 2000, KDD;
    frequent closed partial orders: Pei et al. 2006, IEEE TKDE 18). Steps that no run orders alike
    are said to go in any order.
-3. Arguments that all supporting runs give with one value belong to the procedure; those whose
-   value varies are the task's parameters, and only their names stay.
+3. Arguments that all supporting runs give with one value belong to the procedure, if it is a number
+   or one word; those whose value varies or says more are the task's parameters, and only their
+   names stay.
 
 "Worked 5 of 6 times" counts the supporting runs among those and the failed ones that tried at least
 half of the steps; a step that failed runs left out is named. `confidence` is (worked + 1) /
@@ -28,9 +29,12 @@ from typing import Any
 
 from extractors.procedures.tool_runs import Call, Run, read_runs
 from extractors.protocol import LogSlice, Reading
+from extractors.reading.values import is_identifier
 from memory.language.text import content_words
-from memory.models import Candidate, Evidence, InteractionKind, MemoryKind
+from memory.models import Candidate, Evidence, Interaction, InteractionKind, MemoryKind, Origin
 from memory.settings import Settings
+from memory.trust.origins import voices
+from memory.trust.rules import TrustRules
 
 MINIMUM_SUPPORT = 3
 MINIMUM_STEPS = 2
@@ -62,7 +66,11 @@ class Procedures:
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
         """Returns every procedure that the user's runs show; a missing one is withdrawn."""
-        return [_candidate(found) for found in mine(read_runs(log.interactions))]
+        return [
+            _candidate(found)
+            for part in _by_agent(log.interactions, log.rules)
+            for found in mine(read_runs(part))
+        ]
 
 
 def create(settings: Settings) -> Procedures:  # noqa: ARG001
@@ -225,12 +233,32 @@ def split_arguments(given: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any],
     varying: list[str] = []
     for name in sorted(set(given[0]).intersection(*given[1:])):
         value = given[0][name]
-        scalar = isinstance(value, str | int | float | bool) and len(str(value)) <= LONGEST_VALUE
-        if scalar and all(arguments[name] == value for arguments in given):
+        if not is_identifier(str(name)):
+            continue
+        if _is_data(value) and all(arguments[name] == value for arguments in given):
             constant[name] = value
         else:
             varying.append(name)
     return constant, varying
+
+
+def _is_data(value: object) -> bool:
+    """Whether a value is short data: a number, or a text of one word."""
+    if isinstance(value, str):
+        return len(value) <= LONGEST_VALUE and is_identifier(value)
+    return isinstance(value, int | float) and len(str(value)) <= LONGEST_VALUE
+
+
+def _by_agent(
+    interactions: Sequence[Interaction], rules: TrustRules
+) -> Iterator[list[Interaction]]:
+    """The log once for each agent that acts in it: its own calls, and all that is no call."""
+    calls = [i for i in interactions if i.kind is InteractionKind.TOOL_CALL]
+    of = {i.id: voice for voice, own in voices(calls, rules).items() for i in own}
+    agents = [voice for voice in dict.fromkeys(of.values()) if voice[0] not in (None, Origin.AGENT)]
+    yield [i for i in interactions if of.get(i.id) not in agents]
+    for agent in agents:
+        yield [i for i in interactions if of.get(i.id, agent) == agent]
 
 
 def _shared_words(runs: Sequence[Run]) -> list[str]:

@@ -9,16 +9,18 @@ Within a session a run starts with the first call, with a call of another `task`
 one before, or, where neither is given, with the first call after a message of the user. A labelled
 task also starts anew where the user spoke and the run's first tool is called again. A result goes
 to the call with its `call_id`, or else to the oldest call of its tool that has none. Payloads that
-do not fit are passed over.
+do not fit are passed over, as are tools whose name is none, and tasks that are sentences.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from extractors.reading.values import is_identifier, is_value
 from memory.models import Interaction, InteractionKind, Role
 
 LONGEST_NAME = 60
+MOST_TASK_WORDS = 8
 
 
 @dataclass(slots=True)
@@ -98,7 +100,7 @@ def read_runs(interactions: Iterable[Interaction]) -> list[Run]:
 
 def _call(interaction: Interaction) -> Call | None:
     tool, arguments = interaction.payload.get("tool"), interaction.payload.get("arguments")
-    if not isinstance(tool, str) or not 0 < len(tool) <= LONGEST_NAME:
+    if not isinstance(tool, str) or len(tool) > LONGEST_NAME or not is_identifier(tool):
         return None
     return Call(interaction, tool, arguments if isinstance(arguments, Mapping) else {})
 
@@ -129,7 +131,7 @@ def _open(session: _Session) -> Run:
 
 
 def _task(label: object) -> str | None:
-    if not isinstance(label, str):
+    if not isinstance(label, str) or not is_value(label.replace("_", " "), MOST_TASK_WORDS):
         return None
     return " ".join(label.replace("_", " ").split())[:LONGEST_NAME] or None
 

@@ -49,6 +49,8 @@ class Assertion:
     ordinal, ordinal_to: first and last ordinal of its evidence in its session.
     kept_as: the id under which it was first stored; it keeps that id if its value was merged into
         another one. None until it is stored.
+    words: a digest of what was said, where saying the same again is no further word: copies of long
+        texts, and an agent's echoes of itself.
     verdict: set if it decides between the claims of others and claims nothing itself.
     proposal: a digest of what it proposes and whose words do so (`founding.proposal_of`), if its
         origin founds no belief by itself.
@@ -64,6 +66,7 @@ class Assertion:
     ordinal: int | None = None
     ordinal_to: int | None = None
     kept_as: bytes | None = field(default=None, compare=False)
+    words: str | None = None
     verdict: Verdict | None = None
     proposal: bytes | None = None
     approved: bool = field(default=False, compare=False)
@@ -83,6 +86,11 @@ class Assertion:
     def origin(self) -> Origin | None:
         """The origin of its least trusted evidence."""
         return least_trusted(e.origin for e in self.candidate.evidence)
+
+    @property
+    def of_record(self) -> bool:
+        """Whether a system of record says it."""
+        return self.origin is Origin.RECORD
 
     @property
     def order(self) -> tuple[object, ...]:
@@ -116,8 +124,24 @@ class Belief:
 
     @property
     def newest(self) -> Assertion:
-        """The assertion that gives the memory its wording."""
-        return self.support[-1]
+        """The assertion that gives the memory its wording: the newest, of a record if any."""
+        return next((a for a in reversed(self.support) if a.of_record), self.support[-1])
+
+    @property
+    def of_record(self) -> bool:
+        """Whether a system of record is among its support."""
+        return any(assertion.of_record for assertion in self.support)
+
+    @property
+    def independent(self) -> int:
+        """How many of its assertions are words of their own, and no copies."""
+        return len(self._independent)
+
+    @property
+    def _independent(self) -> list[Assertion]:
+        """The newest of its assertions in each set of words, in order."""
+        found = {a.words or assertion_id(a): a for a in self.support}
+        return sorted(found.values(), key=lambda a: a.order)
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -179,7 +203,7 @@ class Belief:
     @property
     def confidence(self) -> float:
         """The joint confidence of its assertions."""
-        each = (a.candidate.confidence for a in self.support)
+        each = (a.candidate.confidence for a in self._independent)
         return noisy_or(each, self.newest.candidate.confidence)
 
 

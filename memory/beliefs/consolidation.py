@@ -87,6 +87,10 @@ def timeline(assertions: Iterable[Assertion]) -> tuple[Belief, ...]:
     its end. The next newer event decides: the value it supports takes all the disputed time, and if
     it supports neither, both end.
 
+    What a system of record says is another exception: talk neither ends nor bounds it, whenever it
+    was said. Talk of another value stands beside it, contested by it where it holds to the talk's
+    end; the record is contested by records alone. A newer record ends talk as it ends a record.
+
     A verdict decides only what the rules leave contested, and only for the very conflict it was
     given for: the values it confirms take the time from the others. So the time of the verdict does
     not matter either.
@@ -94,7 +98,7 @@ def timeline(assertions: Iterable[Assertion]) -> tuple[Belief, ...]:
     claims, verdicts = _parted(assertions)
     beliefs, disputed = _folded(claims)
     if disputed and verdicts:
-        for conflict in _conflicts(beliefs):
+        for conflict in _conflicts(b for b in beliefs if not b.of_record):
             if by := verdicts.get(conflict.digest):
                 beliefs = _others(beliefs, conflict.beliefs) + _decided(conflict, by)
     beliefs.sort(key=_when)
@@ -107,7 +111,7 @@ def open_conflicts(assertions: Iterable[Assertion]) -> list[Conflict]:
     """Returns the conflicts that have no verdict yet, in the order of their values."""
     claims, verdicts = _parted(assertions)
     beliefs, disputed = _folded(claims)
-    found = _conflicts(beliefs) if disputed else []
+    found = _conflicts(b for b in beliefs if not b.of_record) if disputed else []
     return sorted((c for c in found if c.digest not in verdicts), key=lambda c: c.values)
 
 
@@ -123,10 +127,11 @@ def _parted(assertions: Iterable[Assertion]) -> tuple[list[Assertion], dict[str,
 def _folded(claims: Iterable[Assertion]) -> tuple[list[Belief], bool]:
     """Folds claims by the rules alone; also returns whether any belief can be contested."""
     beliefs: list[Belief] = []
-    disputed = False
     ordered = sorted(claims, key=lambda a: a.order)
+    disputed = len({a.of_record for a in ordered}) > 1
     for _, moment in groupby(ordered, key=lambda a: a.candidate.occurred_at):
-        said_at_once = list(moment)
+        # A record comes before what is said at the same time, which so is said beside it.
+        said_at_once = sorted(moment, key=lambda a: not a.of_record)
         disputed = disputed or len({a.session for a in said_at_once}) > 1
         for assertion in said_at_once:
             beliefs = _after(beliefs, assertion, said_at_once)
@@ -162,24 +167,79 @@ def _after(
     said = assertion.candidate
     stretch = _stretch(said)
     if said.stance is Stance.CONTRADICTS:
-        struck = [b for b in beliefs if said.value in (None, b.value)]
+        struck = [b for b in beliefs if said.value in (None, b.value) and _yields(b, assertion)]
         return _others(beliefs, struck) + _cut(struck, stretch, assertion)
-    joined = [b for b in beliefs if b.value == said.value and _joins(b, stretch)]
-    belief = _united(joined, stretch, assertion)
-    beliefs = _others(beliefs, joined)
+    backed = [] if assertion.of_record else _of_record(_joined(beliefs, said.value, stretch))
+    if backed:
+        beliefs = _others(beliefs, backed) + [
+            _backing(record, stretch, assertion) for record in backed
+        ]
+        stretch = _beyond(backed, stretch)
+    mine = [b for b in _joined(beliefs, said.value, stretch) if _yields(b, assertion)]
+    held = [] if backed and stretch[0] == stretch[1] else [_united(mine, stretch, assertion)]
+    beliefs = _others(beliefs, mine)
     if said.single_valued:
-        equals = [a for a in said_at_once if _undecided(a, assertion)]
-        rivals = [b for b in beliefs if b.value != said.value and not _rests_on(b, equals)]
+        beliefs = _yielding(beliefs, assertion, held[0] if held else None, said_at_once)
+    return [*beliefs, *held]
+
+
+def _yielding(
+    beliefs: list[Belief],
+    assertion: Assertion,
+    belief: Belief | None,
+    said_at_once: Sequence[Assertion],
+) -> list[Belief]:
+    """The beliefs after other values made room for a single-valued one, held in `belief`."""
+    stretch = _stretch(assertion.candidate)
+    equals = [a for a in said_at_once if _undecided(a, assertion)]
+    rivals = [
+        b
+        for b in beliefs
+        if b.value != assertion.candidate.value
+        and _yields(b, assertion)
+        and not _rests_on(b, equals)
+    ]
+    records = _of_record(rivals)
+    taken = stretch
+    if belief is not None:
         # What nothing said at the same time gainsays has the word on an older dispute as well.
         taken = (stretch[0] if equals else belief.valid_from, belief.valid_to)
-        beliefs = _others(beliefs, rivals) + _cut(rivals, taken, assertion)
-    return [*beliefs, belief]
+    left = _cut(_others(rivals, records), taken, assertion) + _cut(records, stretch, assertion)
+    return _others(beliefs, rivals) + left
+
+
+def _joined(beliefs: Iterable[Belief], value: str | None, stretch: Stretch) -> list[Belief]:
+    return [b for b in beliefs if b.value == value and _joins(b, stretch)]
+
+
+def _backing(record: Belief, stretch: Stretch, by: Assertion) -> Belief:
+    """A belief of record that talk bears out: it may have begun before, and ends as it did."""
+    support = sorted((*record.support, by), key=lambda a: a.order)
+    return replace(record, valid_from=min(record.valid_from, stretch[0]), support=tuple(support))
+
+
+def _beyond(records: Sequence[Belief], stretch: Stretch) -> Stretch:
+    """What talk says beyond the records that it bears out; empty if that is nothing."""
+    start, end = stretch
+    for record in records:
+        bounded = end is None and not record.against
+        if record.valid_to is None or bounded or (end is not None and end <= record.valid_to):
+            return (start, start)
+        start = max(start, record.valid_to)
+    return (start, end)
+
+
+def _yields(belief: Belief, assertion: Assertion) -> bool:
+    """Whether an assertion can end a belief: talk ends no record."""
+    return assertion.of_record or not belief.of_record
 
 
 def _undecided(one: Assertion, other: Assertion) -> bool:
     """Whether two assertions of one event time rival each other, and neither followed the other."""
     said, rival = one.candidate, other.candidate
     supports = said.stance is rival.stance is Stance.SUPPORTS
+    if one.of_record != other.of_record:
+        return False
     return supports and said.value != rival.value and one.session != other.session
 
 
@@ -188,7 +248,8 @@ def _rests_on(belief: Belief, assertions: Sequence[Assertion]) -> bool:
 
 
 def _rivals(belief: Belief, beliefs: Iterable[Belief]) -> tuple[str, ...]:
-    beside = {other.value for other in beliefs if _rival(belief, other)}
+    others = (b for b in beliefs if b.of_record or not belief.of_record)
+    beside = {other.value for other in others if _rival(belief, other)}
     return tuple(sorted(value for value in beside if value is not None))
 
 
@@ -235,8 +296,9 @@ def _joins(belief: Belief, stretch: Stretch) -> bool:
 
 def _united(joined: Sequence[Belief], stretch: Stretch, by: Assertion) -> Belief:
     start, end = stretch
-    if joined and end is None and not joined[-1].against:
-        end = joined[-1].valid_to  # said once, and saying it again without takes nothing back
+    bounding = _of_record(joined) if by.of_record else joined
+    if bounding and end is None and not bounding[-1].against:
+        end = bounding[-1].valid_to  # said once, and saying it again without takes nothing back
     support = {id(a): a for belief in joined for a in belief.support}
     return Belief(
         by.candidate.value,
@@ -244,6 +306,10 @@ def _united(joined: Sequence[Belief], stretch: Stretch, by: Assertion) -> Belief
         end,
         (*sorted(support.values(), key=lambda a: a.order), by),
     )
+
+
+def _of_record(beliefs: Sequence[Belief]) -> list[Belief]:
+    return [belief for belief in beliefs if belief.of_record]
 
 
 def _cut(beliefs: Sequence[Belief], stretch: Stretch, by: Assertion) -> list[Belief]:
@@ -291,7 +357,9 @@ def revise(
 
 
 def _gains(stored: StoredBelief, belief: Belief) -> bool:
-    return stored.memory.support != len(belief.support) or stored.spans != belief.spans
+    kept = stored.memory
+    same = (kept.support, kept.origin) == (belief.independent, belief.origin)
+    return not same or stored.spans != belief.spans
 
 
 def _superseded(belief: Belief, closed: Sequence[Memory]) -> int | None:

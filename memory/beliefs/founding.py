@@ -28,13 +28,16 @@ from memory.models import (
     least_trusted,
     trust_of,
 )
-from memory.trust.origins import SpanOrigins, TenantTrust, origin_of_request
-from memory.trust.rules import rules_of, tool_of
+from memory.trust.origins import SpanOrigins, TenantTrust, origin_of_request, voice_of
+from memory.trust.rules import rules_of
 
 FRESH_SECONDS = 10.0
 """How long a process goes on with a tenant's rules before it reads them again."""
 
 MOST_TENANTS = 1_000
+
+LONG = 60
+"""Characters from which on the same text again is a copy."""
 
 
 class TrustReader:
@@ -96,7 +99,7 @@ class Founding:
         return digest(
             [
                 origin,
-                _voice(self._interactions[said.interaction_id], origin),
+                voice_of(self._interactions[said.interaction_id], origin),
                 candidate.kind,
                 candidate.stance,
                 candidate.attribute,
@@ -105,6 +108,20 @@ class Founding:
                 candidate.text if candidate.attribute is None else candidate.value,
             ]
         )[:16]
+
+    def words(self, candidate: Candidate) -> str | None:
+        """Returns a digest of the texts behind a candidate, if another copy adds nothing to them.
+
+        So it is with long texts, which nobody says twice in the same words, and with agents, which
+        repeat themselves. Spacing does not count.
+        """
+        texts = set()
+        for piece in candidate.evidence:
+            text = " ".join(self._interactions[piece.interaction_id].content.split())
+            if len(text) < LONG and piece.origin not in (Origin.AGENT, Origin.OTHER_AGENT):
+                return None
+            texts.add(text)
+        return digest(sorted(texts)).hex()[:32]
 
     def _origin(self, piece: Evidence, made: Provenance) -> Origin:
         interaction = self._interactions[piece.interaction_id]
@@ -129,14 +146,3 @@ class Founding:
     def _only_acts(self, evidence: Iterable[Evidence]) -> bool:
         kinds = (self._interactions[piece.interaction_id].kind for piece in evidence)
         return all(kind is InteractionKind.TOOL_CALL for kind in kinds)
-
-
-def _voice(interaction: Interaction, origin: Origin) -> str:
-    """The name of whoever said it: the tool, the speaker, the agent or the source."""
-    if origin in (Origin.TOOL, Origin.EXTERNAL):
-        named = tool_of(interaction) or interaction.actor
-    elif origin in (Origin.AGENT, Origin.OTHER_AGENT):
-        named = interaction.actor or interaction.scope.agent
-    else:
-        named = None
-    return named or interaction.source

@@ -217,7 +217,8 @@ def _plan_step(
         plan.evidence += evidence_rows(memory, belief)
         strength: dict[str, Any] = {
             "confidence": belief.confidence,
-            "support": len(belief.support),
+            "support": belief.independent,
+            "origin": belief.origin,
         }
         if memory in plan.memories:
             plan.memories[memory].update(strength)

@@ -69,5 +69,6 @@ class Remembering:
             session=scope.session,
             ordinal=interaction.ordinal,
             ordinal_to=interaction.ordinal,
+            words=founding.words(candidate),
             proposal=founding.proposal(candidate, made),
         )

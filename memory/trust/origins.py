@@ -2,11 +2,13 @@
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, takewhile
 
 from memory.models import (
+    TRUSTED_ORIGINS,
     Interaction,
     InteractionKind,
     Origin,
@@ -97,7 +99,7 @@ class SpanOrigins:
     def of(cls, interaction: Interaction, rules: TrustRules = NO_RULES) -> "SpanOrigins":
         """Reads an interaction; only a person's message has parts of several origins."""
         whole = origin_of(interaction, rules)
-        if whole is not Origin.PERSON:
+        if whole is not Origin.PERSON or interaction.kind is not InteractionKind.MESSAGE:
             return cls(whole, ())
         return cls(whole, spans_of(interaction.content, interaction.role))
 
@@ -118,6 +120,36 @@ def origin_of_request(interaction: Interaction, rules: TrustRules = NO_RULES) ->
     origin = origin_of(interaction, rules)
     trust = trust_of(origin)
     return Origin.QUOTED if trust is not None and trust >= Trust.TRUSTED else origin
+
+
+def voice_of(interaction: Interaction, origin: Origin) -> str:
+    """Returns the name of whoever said it: the tool, the speaker, the agent or the source."""
+    if origin in (Origin.TOOL, Origin.EXTERNAL):
+        named = tool_of(interaction) or interaction.actor
+    elif origin in (Origin.AGENT, Origin.OTHER_AGENT):
+        named = interaction.actor or interaction.scope.agent
+    else:
+        named = None
+    return named or interaction.source
+
+
+Voice = tuple[Origin | None, str]
+"""An origin and the name of whoever speaks; (None, "") is everybody who is trusted."""
+
+EVERYBODY_TRUSTED: Voice = (None, "")
+
+
+def voices(
+    interactions: Iterable[Interaction], rules: TrustRules
+) -> dict[Voice, list[Interaction]]:
+    """Groups interactions by who speaks, in order; those who are trusted are one group."""
+    groups: dict[Voice, list[Interaction]] = {}
+    for interaction in interactions:
+        origin = origin_of(interaction, rules)
+        trusted = origin in TRUSTED_ORIGINS
+        voice = EVERYBODY_TRUSTED if trusted else (origin, voice_of(interaction, origin))
+        groups.setdefault(voice, []).append(interaction)
+    return groups
 
 
 @dataclass(frozen=True, slots=True)

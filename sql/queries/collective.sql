@@ -129,7 +129,8 @@ SELECT attribute FROM found WHERE attribute IS NOT NULL OFFSET 1 LIMIT %(limit)s
 -- whose evidence is nothing but what others have as well (the same event imported twice, a long
 -- text copied) shares one count with them; evidence of sources that are not trusted, of retrieved
 -- content and of private turns counts for nothing, and neither does what a user's own memories
--- conflict with. What was withdrawn lately is not published again, and for twice as long each time, since
+-- conflict with, or what others than the user, the app or a system of record said of the user; an
+-- agent's own acts count for procedures. What was withdrawn lately is not published again, and for twice as long each time, since
 -- each time draws new thresholds.
 -- unscoped: promotion counts over the users of a tenant
 WITH held AS MATERIALIZED (
@@ -148,6 +149,8 @@ WITH held AS MATERIALIZED (
         AND m.believed_to IS NULL AND m.archived_at IS NULL AND m.valid_to IS NULL
         AND m.subject IS NULL AND m.agent_id IS NULL AND m.value IS NOT NULL
         AND length(m.attribute) <= 100 AND m.contested = '{}'
+        AND (m.origin IS NULL OR m.origin = ANY(%(trusted)s)
+            OR (m.kind = 'procedure' AND m.origin = 'agent'))
     ORDER BY m.user_id, k.belief_key, m.memory_id
 ), wide AS MATERIALIZED (
     SELECT belief_key, min(kind) AS kind, min(attribute) AS attribute, min(value) AS value,

@@ -145,22 +145,26 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = ANY(%(older)
 ON CONFLICT DO NOTHING
 
 -- unite --
--- Closes memories in favour of another one, which inherits their support and their time; confidence
--- is the noisy-or of `consolidation`, under its ceiling.
+-- Closes memories in favour of another one, which inherits their support, their time and the least
+-- trusted of their origins; confidence is the noisy-or of `consolidation`, under its ceiling.
 WITH closed AS (
     UPDATE memories SET believed_to = GREATEST(believed_from, now())
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = ANY(%(older)s)
         AND believed_to IS NULL
-    RETURNING memory_id, confidence, support, valid_from
+    RETURNING memory_id, confidence, support, valid_from, origin
 ), sums AS (
     SELECT max(memory_id) AS newest, sum(support) AS support, min(valid_from) AS valid_from,
-        exp(sum(ln(GREATEST(1 - confidence, 1e-9)))) AS doubt
+        exp(sum(ln(GREATEST(1 - confidence, 1e-9)))) AS doubt,
+        CASE WHEN bool_and(origin IS NOT NULL)
+            THEN max(array_position(%(origins)s::text[], origin)) END AS least
     FROM closed
 )
 UPDATE memories m
 SET supersedes = COALESCE(m.supersedes, s.newest), support = m.support + s.support,
     confidence = LEAST(1 - (1 - m.confidence) * s.doubt, GREATEST(%(ceiling)s, m.confidence)),
-    valid_from = LEAST(m.valid_from, s.valid_from)
+    valid_from = LEAST(m.valid_from, s.valid_from),
+    origin = CASE WHEN m.origin IS NOT NULL AND s.least IS NOT NULL THEN
+        (%(origins)s::text[])[GREATEST(array_position(%(origins)s::text[], m.origin), s.least)] END
 FROM sums s
 WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = %(memory)s
     AND s.newest IS NOT NULL

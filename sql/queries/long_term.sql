@@ -193,8 +193,9 @@ WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = r.memo
 
 -- reinforce --
 -- Updates memories that stay as they are and gain evidence.
-UPDATE memories m SET confidence = r.confidence, support = r.support
-FROM jsonb_to_recordset(%(rows)s) AS r(memory_id bigint, confidence real, support int)
+UPDATE memories m SET confidence = r.confidence, support = r.support, origin = r.origin
+FROM jsonb_to_recordset(%(rows)s)
+    AS r(memory_id bigint, confidence real, support int, origin text)
 WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = r.memory_id
 
 -- memory --
