@@ -71,8 +71,9 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        """Whether committing the plan would change no belief."""
-        return not (self.memories or self.closed or self.reinforced or self.retracted)
+        """Whether committing the plan would change no belief and keep no proposal."""
+        changes = self.memories or self.closed or self.reinforced or self.retracted
+        return not (changes or self.assertions)
 
 
 def planned_afresh(
