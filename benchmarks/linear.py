@@ -32,6 +32,7 @@ from typing import Any
 import extractors
 import memory.context
 import memory.language
+import memory.trust
 from extractors.language_model.grounding import ShownTurns
 from extractors.language_model.support import Quoted
 from extractors.prompts.answers import Quote
@@ -42,7 +43,7 @@ from memory.language.turns import TURNS
 from memory.log.envelope import MAX_CONTENT_BYTES
 from memory.models import Interaction, InteractionKind, Role, Scope
 
-ROOMS = (memory.language, memory.context, extractors)
+ROOMS = (memory.language, memory.context, memory.trust, extractors)
 INNER = "extractors.reading.english"
 """Its functions read one sentence. Those that others import read messages, and count."""
 

@@ -20,6 +20,29 @@ KNOWN = {
 }
 """What once took quadratic time or worse."""
 
+FORMS = {
+    "tags": ("", "<a>", ""),
+    "tags of many names": ("", "<a1><b2 c='d'><e-f>", ""),
+    "half tags": ("", "<a ", ""),
+    "comments": ("", "<!--", ""),
+    "marks of templates": ("", "<|im_start|>[INST]<<SYS>>", ""),
+    "quotation marks": ("", '"x. ', ""),
+    "opening marks": ("", "\u201c", ""),
+    "blank lines": ("Here it is:", "\n", "x"),
+    "spaces": ("", " ", "x"),
+    "names": ("", "Tom: x\n", ""),
+    "times": ("", "a, ", "10:01"),
+    "fences": ("", "```\n~~~\n", ""),
+    "citations": ("", "[1]", ""),
+    "backslashes": ("", "\\", "[1]"),
+    "hidden characters": ("", "\u200b\u202e\U000e0041", ""),
+    "introductions": ("", "this:\n", ""),
+    "salutations": ("", "Hi ", ","),
+    "dashes": ("", "-", "original"),
+    "labels": ("", "system ", ":"),
+}
+"""Forms of pasted text, many times over."""
+
 
 def named(reader: Reader) -> str:
     return reader.name
@@ -33,6 +56,7 @@ def test_the_readers_of_every_room_are_found() -> None:
         "extractors.reading.english.messages", "extractors.reading.english.own_words",
         "extractors.statements", "extractors.summaries.extractive", "memory.context.excerpts",
         "memory.language.questions", "memory.language.text", "memory.language.turns",
+        "memory.trust.origins", "memory.trust.spans",
     }  # fmt: skip
 
 
@@ -63,6 +87,18 @@ def test_what_once_took_too_long(attack: str, monkeypatch: pytest.MonkeyPatch) -
     }  # fmt: skip
     slow = [t for r in readers() if r.name in reading and (t := timed(r, 0)).times > MOST_TIMES]
     assert slow == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_are_found_in_linear_time(form: str) -> None:
+    """The largest message of a form takes in proportion to a quarter of it."""
+    start, repeated, end = FORMS[form]
+    (reader,) = (r for r in readers() if r.name == "memory.trust.spans.spans_of")
+    small, large = (
+        min(seconds(reader, linear._sized(start, repeated, end, size)) for _ in range(2))
+        for size in (linear.LARGEST // 8, linear.LARGEST // 2)
+    )
+    assert large <= MOST_TIMES * max(small, linear.LEAST_SECONDS)
 
 
 @pytest.mark.not_quick
