@@ -12,6 +12,8 @@ from memory.database import Database
 from memory.errors import ConfigurationError
 from memory.models import Scope
 from memory.trust.rules import KEY, NO_RULES, TrustRules
+from memory.privacy.findings import Sensitive
+from memory.privacy.policy import Action
 
 FAMILIES = (
     "avoids",
@@ -47,6 +49,8 @@ class Policy(BaseModel):
     summary_tokens: the length of a closed session's summary.
     trust: whose words are trusted how far; see `memory.trust.rules`.
     review_days: after how long a proposal expires that nobody decided on.
+    sensitive: what becomes of secrets and personal data, by class (docs/privacy.md). A class that
+        it does not name is kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +70,7 @@ class Policy(BaseModel):
     summary_tokens: PositiveInt = 200
     trust: TrustRules = NO_RULES
     review_days: PositiveInt = 30
+    sensitive: dict[Sensitive, Action] = Field(default_factory=dict)
 
 
 async def read_policy(database: Database, tenant: str) -> Policy:

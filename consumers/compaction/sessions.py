@@ -17,6 +17,7 @@ from memory.database import Database, Transaction
 from memory.database.pipeline import Params
 from memory.errors import ConcurrentWrite
 from memory.log.rows import interaction_of
+from memory.log.tenant_policies import TenantPolicies
 from memory.models import Scope
 from memory.settings import Settings
 
@@ -123,7 +124,8 @@ async def summary_of(
     """Returns the summary to keep of a closed session; [] if there is nothing to say."""
     params = {"session": scope.session, "after": 0, "limit": LONGEST}
     rows = await database.fetch(scope, "log.read_session", params)
-    interactions = [interaction_of(row) for row in rows]
+    policy = await TenantPolicies(database).of(scope.tenant)
+    interactions = [policy.to_derive(interaction_of(row)) for row in rows]
     if not interactions:
         return []
     if abstractive:

@@ -24,6 +24,7 @@ from memory.beliefs.founding import Founding
 from memory.beliefs.rows import assertion_of
 from memory.database import Database
 from memory.log.rows import interaction_of
+from memory.log.tenant_policies import TenantPolicies
 from memory.models import Candidate, Evidence, Interaction, Scope, Stance
 from memory.trust.origins import TenantTrust
 
@@ -92,7 +93,8 @@ async def _questions(
     """The conflicts that can be asked about: the log still holds a turn for each value."""
     ids = sorted({e.interaction_id for o in found for e in _newest(o.conflict.claims())})
     rows = await database.fetch(scope, "log.read_ids", {"ids": ids}) if ids else []
-    turns = {row["interaction_id"]: interaction_of(row) for row in rows}
+    policy = await TenantPolicies(database).of(scope.tenant)
+    turns = {row["interaction_id"]: policy.to_derive(interaction_of(row)) for row in rows}
     asked = [(opened, _question(opened.conflict, turns)) for opened in found]
     return [(opened, question) for opened, question in asked if question]
 

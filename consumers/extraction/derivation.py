@@ -45,6 +45,7 @@ from memory.explicit_memories import as_recorded
 from memory.language.text import RollingSummary, spoken_lines
 from memory.log.interactions import fallen_out
 from memory.log.rows import interaction_of
+from memory.log.tenant_policies import TenantPolicies
 from memory.models import Candidate, Interaction, InteractionKind, Memory, Provenance, Scope
 from memory.settings import Settings
 from memory.trust.origins import TenantTrust
@@ -171,6 +172,7 @@ class Derivation:
             GenerationMismatch: they are not all installed, or in another version.
         """
         self._database = database
+        self._sensitive = TenantPolicies(database)
         self._long_term = long_term
         self._generation = generation
         self._ledger = PostgresLedger(database, settings.model_daily_budget, generation.id)
@@ -314,16 +316,21 @@ class Derivation:
     async def _extract_session(
         self, lease: Lease, scope: Scope, due: Due, between: Between
     ) -> None:
+        policy = await self._sensitive.of(scope.tenant)
         session = {"session": scope.session}
         before = {**session, "through": due.ordinal, "limit": LOOK_BACK}
         rows = await self._database.fetch(scope, "log.read_before", before)
         trust = await self._long_term.trust.of(scope)
-        look_back = [as_recorded(interaction_of(row), trust.notes_since) for row in reversed(rows)]
+
+        def seen(row: DictRow) -> Interaction:
+            return as_recorded(policy.to_derive(interaction_of(row)), trust.notes_since)
+
+        look_back = [seen(row) for row in reversed(rows)]
         after, fallback = due.ordinal, due.fallback
         while after < due.length:
             more = {**session, "after": after, "limit": BATCH}
             rows = await self._database.fetch(scope, "log.read_session", more)
-            read = [as_recorded(interaction_of(row), trust.notes_since) for row in rows]
+            read = [seen(row) for row in rows]
             through = read[-1].ordinal if len(read) == BATCH else due.length
             through = max(through, read[-1].ordinal if read else 0)
             page = Page(look_back, read, through, after < due.reread_through, after)
@@ -433,12 +440,14 @@ class Derivation:
         found = await self._database.fetch(scope, "log.session", session)
         if not found:  # forgotten meanwhile, which the commit will notice
             return []
+        policy = await self._sensitive.of(scope.tenant)
         after, moved = found[0]["summary_through"], False
         summary = RollingSummary(found[0]["summary"], tuple(found[0]["summary_sources"]))
         while after < through:
             page = {**session, "after": after, "limit": BATCH}
             rows = await self._database.fetch(scope, "log.read_session", page)
-            read = [interaction_of(r) for r in rows if r["ordinal"] <= through]
+            counted = [interaction_of(r) for r in rows if r["ordinal"] <= through]
+            read = [policy.to_derive(interaction) for interaction in counted]
             fallen = fallen_out(read, self._settings.window_tokens)
             if not fallen and read and read[-1].ordinal < through:
                 fallen = read[:-1]  # more follows than a page of next to nothing
@@ -466,7 +475,10 @@ class Derivation:
         if not rows and not believed:
             return
         trust = await self._long_term.trust.of(lease.scope)
-        interactions = [as_recorded(interaction_of(row), trust.notes_since) for row in rows]
+        policy = await self._sensitive.of(lease.scope.tenant)
+        interactions = [
+            as_recorded(policy.to_derive(interaction_of(row)), trust.notes_since) for row in rows
+        ]
         candidates = await extractor.extract(
             LogSlice(lease.scope, interactions, believed=believed, rules=trust.rules)
         )

@@ -30,7 +30,13 @@ from consumers.importing.foreign_formats import (
     read_locomo,
 )
 from consumers.runtime.task_groups import alone
-from memory.errors import ForgottenId, InteractionConflict, InvalidImport, InvalidScope
+from memory.errors import (
+    ForgottenId,
+    InteractionConflict,
+    InvalidImport,
+    InvalidScope,
+    SensitiveContent,
+)
 from memory.log.envelope import from_json
 from memory.models import Interaction, Receipt
 
@@ -58,7 +64,8 @@ class ImportReport:
     """Counts of interactions: new to the log, already there, and refused.
 
     Each of `refused` names the place and the reason: the id has different content in the log, or
-    was forgotten. In a batch with a refused one, new interactions count as already there.
+    was forgotten, or it holds what its tenant refuses. In a batch with a refused one, new
+    interactions count as already there.
     """
 
     accepted: int = 0
@@ -90,6 +97,7 @@ class Recorder(Protocol):
 
         Raises:
             InteractionConflict, ForgottenId: some were refused; the others are in the log.
+        SensitiveContent: one is refused, and nothing was written.
         """
         ...
 
@@ -160,8 +168,8 @@ def _characters(interaction: Interaction) -> int:
 async def _recorded(recorder: Recorder, batch: Sequence[Located]) -> ImportReport:
     try:
         receipts = await recorder.record_many([placed.interaction for placed in batch])
-    except (InteractionConflict, ForgottenId):
-        # The rest of the batch is in the log now; one at a time tells which are not, and where.
+    except (InteractionConflict, ForgottenId, SensitiveContent):
+        # One at a time tells which are refused, and where; the others enter the log once.
         return await _recorded_singly(recorder, batch)
     return _counted(receipts)
 
@@ -171,7 +179,7 @@ async def _recorded_singly(recorder: Recorder, batch: Iterable[Located]) -> Impo
     for placed in batch:
         try:
             report += _counted(await recorder.record_many([placed.interaction]))
-        except (InteractionConflict, ForgottenId) as error:
+        except (InteractionConflict, ForgottenId, SensitiveContent) as error:
             report += ImportReport(refused=(f"{placed}: {error}",))
     return report
 

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     UNLISTED_TENANT = "unlisted_tenant"
     SUSPENDED_TENANT = "suspended_tenant"
     OVER_QUOTA = "over_quota"
+    SENSITIVE = "sensitive"
 
 
 @dataclass(frozen=True, slots=True)

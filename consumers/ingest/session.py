@@ -20,6 +20,7 @@ from consumers.ingest.identity import TopicGuard, identity
 from consumers.ingest.options import IngestOptions
 from consumers.ingest.reading import Reader
 from consumers.ingest.records import Accepted, Reason, Record, record_time
+from consumers.ingest.screening import Screening
 from consumers.ingest.sending import Sender
 from consumers.ingest.store import Batch, Counts, IngestStore, OffsetRange, RowRefused
 from consumers.ingest.stream import OUT_OF_RANGE, out_of_range, recreated, refuse_recreated
@@ -110,6 +111,7 @@ class ConsumerSession:
         self._settings = settings
         self._options = options
         self._reader = Reader(topic.name, options.mapping)
+        self._screening = Screening()
         self._limit = Limit()
         self._told_at = monotonic()
         self._letters = Sender(settings, topic, guard.knows)
@@ -258,6 +260,7 @@ class ConsumerSession:
 
     def _apply(self, batch: Batch) -> Counts:
         began = monotonic()
+        batch = self._screening.screened(self._store, batch)
         try:
             counts = self._commit(batch)
         except RowRefused as error:

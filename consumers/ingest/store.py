@@ -29,6 +29,7 @@ from memory.database.renewal import renewed
 from memory.database.transactions import pool_options
 from memory.errors import PositionLost, StoreError
 from memory.log.interactions import judged
+from memory.privacy.policy import SensitivePolicy
 from memory.settings import Settings
 
 Outcome = Literal["duplicate", "forgotten", "conflict"]
@@ -310,6 +311,21 @@ class IngestStore:
             ]
         rows = self._connection.run(calls)[1::2]
         return {row["nth"]: row["known_hash"] for of_tenant in rows for row in of_tenant}
+
+    def sensitive(self, tenants: Sequence[str]) -> dict[str, SensitivePolicy]:
+        """Returns what tenants want done with secrets and personal data."""
+        calls: list[Call] = []
+        for tenant in tenants:
+            calls += [
+                self._binding.bind(tenant, name="scope.bind_batch"),
+                ("log.sensitive_policy", {"tenant": tenant}),
+            ]
+        with translated(), self._transaction():
+            read = self._connection.run(calls)[1::2]
+        return {
+            tenant: SensitivePolicy.of(rows[0]["actions"] if rows else None)
+            for tenant, rows in zip(tenants, read, strict=True)
+        }
 
     def _set_aside(self, topic: TopicId, rejected: Sequence[Rejected]) -> None:
         by_tenant: dict[str | None, list[dict[str, Any]]] = {}

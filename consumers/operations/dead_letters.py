@@ -13,11 +13,13 @@ from memory.errors import (
     ForgottenId,
     InteractionConflict,
     QuotaExceeded,
+    SensitiveContent,
     TenantRefused,
     TenantSuspended,
     UnlistedTenant,
 )
 from memory.log.interactions import Log
+from memory.log.tenant_policies import TenantPolicies
 from memory.settings import Settings
 
 PAGE = 100
@@ -69,9 +71,10 @@ async def redrive(
     """
     done = Redriven()
     log = Log(database, settings)
+    policies = TenantPolicies(database)
     async for row in _pages(database, letters, reason):
         if row["redriven_at"] is None:
-            await _redriven(database, log, row, mapping, done)
+            await _redriven(database, log, policies, row, mapping, done)
     return done
 
 
@@ -87,7 +90,12 @@ async def _pages(
 
 
 async def _redriven(
-    database: Database, log: Log, row: dict[str, Any], mapping: FieldMapping | None, done: Redriven
+    database: Database,
+    log: Log,
+    policies: TenantPolicies,
+    row: dict[str, Any],
+    mapping: FieldMapping | None,
+    done: Redriven,
 ) -> None:
     letter = row["letter_id"]
     read = Reader(row["topic"], mapping).read(_record(row))
@@ -95,7 +103,11 @@ async def _redriven(
         done.refused.append(f"{letter}: {read.reason}: {read.detail}")
         return
     try:
-        (receipt,) = await log.append([read.incoming.interaction], read.trace)
+        written = await policies.to_write([read.incoming.interaction])
+        (receipt,) = await log.append(written, read.trace)
+    except SensitiveContent as error:
+        done.refused.append(f"{letter}: {Reason.SENSITIVE}: {error}")
+        return
     except InteractionConflict as error:
         done.refused.append(f"{letter}: {Reason.CONFLICT}: {error}")
         return

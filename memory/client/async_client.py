@@ -48,6 +48,7 @@ from memory.language.text import estimate_tokens
 from memory.log.envelope import check_not_ahead
 from memory.log.interactions import Log, Position, settled_call
 from memory.log.plain_json import shown
+from memory.log.tenant_policies import TenantPolicies
 from memory.models import (
     Explanation,
     Interaction,
@@ -99,8 +100,8 @@ class AsyncTaskState:
 
 _OPENED = frozenset({
     "_applied", "_assembler", "_bus", "_collective", "_connections", "_eraser", "_exits",
-    "_freshness", "_log", "_long_term", "_memories", "_pending", "_read_log", "_recaller",
-    "_remembering", "_retractor", "_usage", "state",
+    "_freshness", "_log", "_long_term", "_memories", "_pending", "_policies", "_read_log",
+    "_recaller", "_remembering", "_retractor", "_usage", "state",
 })  # fmt: skip
 """What `open` makes; a client that is not open has none of it."""
 
@@ -248,7 +249,8 @@ class AsyncMemoryClient:
         )
         self._freshness = Freshness(reading)
         self._applied = Freshness(writing)
-        self._remembering = Remembering(self._log, self._long_term, self._applied)
+        self._policies = TenantPolicies(writing)
+        self._remembering = Remembering(self._log, self._long_term, self._applied, self._policies)
         self._eraser = Eraser(writing, self._long_term)
         self._retractor = Retractor(writing, self._long_term)
         self._reviewer = Reviewer(writing, self._long_term)
@@ -257,6 +259,7 @@ class AsyncMemoryClient:
         state_log = self._log if self.refusal is None else self._read_log
         self.state = AsyncTaskState(state_log, self.refusal)
         self._bus = self._given_bus or self._configured_bus(connections.url)
+        self._policies.passes = not isinstance(self._bus, PostgresBus)
 
     def _configured_bus(self, url: str) -> Bus:  # noqa: ARG002 - for a client that appends otherwise
         if self._settings.kafka_servers:
@@ -318,6 +321,7 @@ class AsyncMemoryClient:
             InteractionConflict: the id is in the log with different content. With Kafka, the
                 message becomes a dead letter instead.
             ForgottenId: the id was forgotten. With Kafka, the message is dropped instead.
+            SensitiveContent: the tenant's policy refuses a secret or personal data that it holds.
             BusUnavailable: no acknowledgement in time; record again with the same id.
         """
         interaction = _interaction(
@@ -347,7 +351,7 @@ class AsyncMemoryClient:
         call with the same ids to add the rest.
 
         Raises:
-            InvalidInteraction: before anything is written.
+            InvalidInteraction, SensitiveContent: before anything is written.
             InteractionConflict, ForgottenId: some ids were refused, and the message names them; the
                 others are in the log.
             BusUnavailable: as `record`.
@@ -359,8 +363,9 @@ class AsyncMemoryClient:
     ) -> list[Receipt]:
         for interaction in interactions:
             check_not_ahead(interaction)
-        receipts = await self._bus.publish(interactions, traceparent=traceparent)
-        self._pending.add(interactions, receipts)
+        written = await self._policies.to_write(interactions)
+        receipts = await self._bus.publish(written, traceparent=traceparent)
+        self._pending.add(written, receipts)
         return receipts
 
     @checked()
@@ -479,7 +484,7 @@ class AsyncMemoryClient:
         interaction, a note; with Kafka, it must reach the log within `timeout` seconds.
 
         Raises:
-            InvalidInput: as `record`, or a value without its attribute.
+            InvalidInput, SensitiveContent: as `record`, or a value without its attribute.
             InteractionConflict, ForgottenId: as `record` without Kafka, on either bus.
             NotApplied: the interaction did not reach the log in time; extraction makes the memory
                 when it does.
@@ -499,9 +504,10 @@ class AsyncMemoryClient:
         )
         where = scope if scope.session is not None else scope.in_session(explicit_memories.SESSION)
         note = InteractionKind.NOTE
-        sent = _interaction(
+        asked = _interaction(
             where, text, id, occurred_at, kind=note, payload=payload, private=private
         )
+        (sent,) = await self._policies.to_write([asked])
         (receipt,) = await self._publish([sent], None)
         return await self._remembering.memory(sent, receipt, timeout)
 

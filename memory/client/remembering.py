@@ -8,14 +8,18 @@ from memory.bus.freshness import Freshness
 from memory.errors import ForgottenId, InteractionConflict, InvalidInput
 from memory.log import envelope
 from memory.log.interactions import Log
+from memory.log.tenant_policies import TenantPolicies
 from memory.models import Interaction, Memory, Receipt, Scope
 
 
 class Remembering:
     """Derives the memories that interactions ask for, in one store."""
 
-    def __init__(self, log: Log, long_term: LongTerm, freshness: Freshness) -> None:
+    def __init__(
+        self, log: Log, long_term: LongTerm, freshness: Freshness, policies: TenantPolicies
+    ) -> None:
         self._log = log
+        self._policies = policies
         self._long_term = long_term
         self._freshness = freshness
 
@@ -51,7 +55,8 @@ class Remembering:
 
     async def _asked_for(self, scope: Scope, interaction_id: str) -> Assertion:
         found = await self._log.read_ids(scope, [interaction_id])
-        interaction = found[0] if found else None
+        policy = await self._policies.of(scope.tenant)
+        interaction = policy.to_derive(found[0]) if found else None
         candidate = explicit_memories.candidate_of(interaction) if interaction else None
         if interaction is None or candidate is None or interaction.recorded_at is None:
             raise InvalidInput(

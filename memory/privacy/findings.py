@@ -18,7 +18,7 @@ class Sensitive(StrEnum):
     ADDRESS = "address"
 
     @property
-    def title(self) -> str:
+    def spelled(self) -> str:
         """Its name in a sentence."""
         return self.value.replace("_", " ").replace("api", "API")
 

@@ -48,9 +48,17 @@ def masked(interaction: Interaction, wanted: Collection[Sensitive]) -> Interacti
     return _changed(interaction, _masking(wanted), wanted) if wanted else interaction
 
 
-def masked_value(value: Any, wanted: Collection[Sensitive]) -> Any:
-    """Returns any JSON value with what its texts hold of the wanted classes masked."""
-    return _value(value, _masking(wanted), "value", "", wanted)
+def masked_value(value: Any, wanted: Collection[Sensitive], names: Collection[str] = ()) -> Any:
+    """Returns any JSON value with what its texts hold of the wanted classes masked.
+
+    names: texts that stay as they are, since they say whose it is.
+    """
+    change = _masking(wanted)
+
+    def change_others(text: str, place: str, key: str) -> str:
+        return text if text in names else change(text, place, key)
+
+    return _value(value, change_others, "value", "", wanted)
 
 
 def _masking(wanted: Collection[Sensitive]) -> Change:

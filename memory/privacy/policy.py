@@ -56,6 +56,11 @@ class SensitivePolicy:
     def __bool__(self) -> bool:
         return bool(self.masked)
 
+    @property
+    def never_written(self) -> frozenset[Sensitive]:
+        """The classes that the store must not hold, not even in the copy of a dead letter."""
+        return self.refused | self.masked_in_log
+
     def to_write(self, interaction: Interaction) -> Interaction:
         """Returns what may be written of an interaction.
 
@@ -88,4 +93,4 @@ def _refusal(interaction: Interaction, refused: Sequence[Found]) -> SensitiveCon
 
 
 def _article(sensitive: Sensitive) -> str:
-    return f"{'an' if sensitive.title[0] in 'aAe' else 'a'} {sensitive.title}"
+    return f"{'an' if sensitive.spelled[0] in 'aAe' else 'a'} {sensitive.spelled}"

@@ -327,3 +327,15 @@ UPDATE users SET change_seq = change_seq + 1, forget_seq = forget_seq + 1
 WHERE tenant_id = %(tenant)s AND user_id = %(user)s
     AND (%(from_seq)s::bigint IS NULL OR change_seq = %(from_seq)s)
 RETURNING change_seq
+
+-- sensitive_policy --
+-- What a tenant wants done with secrets and personal data, by class; no row: it has no policy.
+-- unscoped: a policy belongs to the tenant
+SELECT policy->'sensitive' AS actions FROM tenants WHERE tenant_id = %(tenant)s
+
+-- read_all --
+-- A page of a user's log, whatever counts in it, oldest first; `after` is a position.
+SELECT %{interaction} FROM interactions
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND position > %(after)s
+ORDER BY position
+LIMIT %(limit)s

@@ -65,8 +65,8 @@ FROM (
         AND m.memory_id = a.memory_id
     CROSS JOIN LATERAL (
         SELECT count(*) AS quotes,
-            count(*) FILTER (WHERE i.retracted_at IS NULL AND e.quote
-                = substr(i.content, e.start_offset + 1, e.end_offset - e.start_offset)) AS standing,
+            count(*) FILTER (WHERE i.retracted_at IS NULL AND repeats(e.quote,
+                substr(i.content, e.start_offset + 1, e.end_offset - e.start_offset))) AS standing,
             count(*) FILTER (WHERE i.interaction_id IS NULL AND e.quote = '' AND EXISTS (
                 SELECT FROM tombstones t
                 WHERE t.tenant_id = m.tenant_id AND t.user_id = m.user_id

@@ -183,7 +183,8 @@ LEFT JOIN interactions i ON i.tenant_id = e.tenant_id AND i.user_id = e.user_id
     AND i.interaction_id = e.interaction_id
 WHERE e.tenant_id = %(tenant)s AND e.user_id = ANY(%(users)s)
     AND CASE WHEN i.interaction_id IS NOT NULL
-             THEN e.quote <> substr(i.content, e.start_offset + 1, e.end_offset - e.start_offset)
+             THEN NOT repeats(e.quote,
+                substr(i.content, e.start_offset + 1, e.end_offset - e.start_offset))
              ELSE e.quote <> '' OR NOT EXISTS (
                 SELECT FROM tombstones t
                 WHERE t.tenant_id = e.tenant_id AND t.user_id = e.user_id

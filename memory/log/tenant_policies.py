@@ -1,0 +1,73 @@
+"""Reads tenants' policies on secrets and personal data, and applies them to what is written."""
+
+import asyncio
+from collections.abc import Sequence
+from time import monotonic
+
+from memory.database import Database
+from memory.errors import StoreUnavailable
+from memory.models import Interaction, Scope
+from memory.privacy.policy import KEEPS_ALL, SensitivePolicy
+
+POLICY_SECONDS = 10.0
+"""A change of a policy takes effect within this time in every process."""
+
+_NOBODY = "-"
+MOST_TENANTS = 10_000
+
+
+class TenantPolicies:
+    """The policies of one store's tenants, each kept for `POLICY_SECONDS`.
+
+    passes: whether what is written is looked at once more before it enters the log. Then messages
+        go out as they are while a tenant's policy was never read and cannot be read.
+    """
+
+    def __init__(self, database: Database, *, passes: bool = False) -> None:
+        self.passes = passes
+        self._database = database
+        self._known: dict[str, tuple[float, SensitivePolicy]] = {}
+        self._reading = asyncio.Lock()  # who comes first goes on first: the order of the log
+
+    async def of(self, tenant: str) -> SensitivePolicy:
+        """Returns the policy of a tenant; the last one known while the store is away.
+
+        Raises:
+            StoreUnavailable: none is known yet.
+        """
+        known = self._known.get(tenant)
+        if known and monotonic() < known[0]:
+            return known[1]
+        async with self._reading:
+            known = self._known.get(tenant)
+            if not known or monotonic() >= known[0]:
+                known = self._keep(tenant, await self._read(tenant, known and known[1]))
+            return known[1]
+
+    async def to_write(self, interactions: Sequence[Interaction]) -> Sequence[Interaction]:
+        """Returns what may be written of interactions of any tenants.
+
+        Raises:
+            SensitiveContent: one holds what its tenant refuses.
+            StoreUnavailable: as `of`.
+        """
+        policies = [await self.of(interaction.scope.tenant) for interaction in interactions]
+        if not any(policies):
+            return interactions
+        pairs = zip(policies, interactions, strict=True)
+        return [policy.to_write(interaction) for policy, interaction in pairs]
+
+    async def _read(self, tenant: str, last: SensitivePolicy | None) -> SensitivePolicy:
+        try:
+            rows = await self._database.fetch(Scope(tenant, _NOBODY), "log.sensitive_policy")
+        except StoreUnavailable:
+            if last is None and not self.passes:
+                raise
+            return last or KEEPS_ALL
+        return SensitivePolicy.of(rows[0]["actions"] if rows else None)
+
+    def _keep(self, tenant: str, policy: SensitivePolicy) -> tuple[float, SensitivePolicy]:
+        if len(self._known) >= MOST_TENANTS:
+            self._known.clear()
+        self._known[tenant] = known = monotonic() + POLICY_SECONDS, policy
+        return known
