@@ -42,6 +42,7 @@ from memory.context.assembly import (
     Shares,
     TokenEstimator,
 )
+from memory.database import Database
 from memory.embedding import Embedder, create_embedder
 from memory.errors import InvalidInput
 from memory.language.text import estimate_tokens
@@ -249,7 +250,8 @@ class AsyncMemoryClient:
         )
         self._freshness = Freshness(reading)
         self._applied = Freshness(writing)
-        self._policies = TenantPolicies(writing)
+        self._bus = self._given_bus or self._configured_bus(connections.url)
+        self._policies = self._policies_of(writing)
         self._remembering = Remembering(self._log, self._long_term, self._applied, self._policies)
         self._eraser = Eraser(writing, self._long_term)
         self._retractor = Retractor(writing, self._long_term)
@@ -258,13 +260,15 @@ class AsyncMemoryClient:
         self._collective = Collective(reading, settings.language)
         state_log = self._log if self.refusal is None else self._read_log
         self.state = AsyncTaskState(state_log, self.refusal)
-        self._bus = self._given_bus or self._configured_bus(connections.url)
-        self._policies.passes = not isinstance(self._bus, PostgresBus)
 
     def _configured_bus(self, url: str) -> Bus:  # noqa: ARG002 - for a client that appends otherwise
         if self._settings.kafka_servers:
             return KafkaBus(self._settings)
         return PostgresBus(self._log)
+
+    def _policies_of(self, writing: Database) -> TenantPolicies:
+        """Reads the policies where the log is written; what goes past it is looked at again."""
+        return TenantPolicies(writing, passes=not isinstance(self._bus, PostgresBus))
 
     async def close(self) -> None:
         """Disconnects. The embedded server stops when its last process ends.

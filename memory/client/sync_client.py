@@ -11,11 +11,12 @@ from memory.client.async_client import AsyncMemoryClient, AsyncTaskState
 from memory.client.lifetime import State, warn_if_open
 from memory.client.portal import Portal
 from memory.context.assembly import TokenEstimator
-from memory.database import DatabaseRole
+from memory.database import Database, DatabaseRole
 from memory.database.blocking import BlockingDatabase
 from memory.embedding import Embedder
 from memory.language.text import estimate_tokens
 from memory.log.interactions import Log
+from memory.log.tenant_policies import TenantPolicies
 from memory.recall.reranking import Reranker
 from memory.settings import Settings
 
@@ -105,6 +106,9 @@ class _Client(AsyncMemoryClient):
             return super()._configured_bus(url)
         self.appending = BlockingDatabase(self._settings, url, DatabaseRole.CLIENT)
         return PostgresBus(Log(self.appending, self._settings))
+
+    def _policies_of(self, writing: Database) -> TenantPolicies:
+        return TenantPolicies(self.appending) if self.appending else super()._policies_of(writing)
 
     def _close_appending(self) -> None:
         if self.appending:

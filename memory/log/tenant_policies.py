@@ -1,10 +1,9 @@
 """Reads tenants' policies on secrets and personal data, and applies them to what is written."""
 
-import asyncio
 from collections.abc import Sequence
 from time import monotonic
 
-from memory.database import Database
+from memory.database.transactions import StatementRunner
 from memory.errors import StoreUnavailable
 from memory.models import Interaction, Scope
 from memory.privacy.policy import KEEPS_ALL, SensitivePolicy
@@ -23,11 +22,10 @@ class TenantPolicies:
         go out as they are while a tenant's policy was never read and cannot be read.
     """
 
-    def __init__(self, database: Database, *, passes: bool = False) -> None:
-        self.passes = passes
+    def __init__(self, database: StatementRunner, *, passes: bool = False) -> None:
         self._database = database
+        self._passes = passes
         self._known: dict[str, tuple[float, SensitivePolicy]] = {}
-        self._reading = asyncio.Lock()  # who comes first goes on first: the order of the log
 
     async def of(self, tenant: str) -> SensitivePolicy:
         """Returns the policy of a tenant; the last one known while the store is away.
@@ -38,11 +36,11 @@ class TenantPolicies:
         known = self._known.get(tenant)
         if known and monotonic() < known[0]:
             return known[1]
-        async with self._reading:
-            known = self._known.get(tenant)
-            if not known or monotonic() >= known[0]:
-                known = self._keep(tenant, await self._read(tenant, known and known[1]))
-            return known[1]
+        if known:  # who comes meanwhile need not wait
+            self._keep(tenant, known[1])
+        policy = await self._read(tenant, known[1] if known else None)
+        self._keep(tenant, policy)
+        return policy
 
     async def to_write(self, interactions: Sequence[Interaction]) -> Sequence[Interaction]:
         """Returns what may be written of interactions of any tenants.
@@ -61,13 +59,12 @@ class TenantPolicies:
         try:
             rows = await self._database.fetch(Scope(tenant, _NOBODY), "log.sensitive_policy")
         except StoreUnavailable:
-            if last is None and not self.passes:
+            if last is None and not self._passes:
                 raise
             return last or KEEPS_ALL
         return SensitivePolicy.of(rows[0]["actions"] if rows else None)
 
-    def _keep(self, tenant: str, policy: SensitivePolicy) -> tuple[float, SensitivePolicy]:
+    def _keep(self, tenant: str, policy: SensitivePolicy) -> None:
         if len(self._known) >= MOST_TENANTS:
             self._known.clear()
-        self._known[tenant] = known = monotonic() + POLICY_SECONDS, policy
-        return known
+        self._known[tenant] = monotonic() + POLICY_SECONDS, policy
