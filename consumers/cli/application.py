@@ -48,6 +48,7 @@ COMMANDS = {  # each in the module of its name, and its line in `memory --help`
     "retire": "Remove a generation and all its memories.",
     "trust": "Say whose words an interaction is, and how far it is trusted.",
     "tenants": "Show what waits in each tenant; pause or throttle one.",
+    "scan": "Count the secrets and personal data in a tenant's log.",
     "topics": "Create the Kafka topics, or print the schema of their messages.",
     "store": "Show or renew the identity of the store.",
     "migrate": "Migrate the database to this release.",

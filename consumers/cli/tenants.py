@@ -12,6 +12,7 @@ from rich.text import Text
 
 from consumers.cli import output
 from consumers.cli.options import configured, example, json_option, run
+from consumers.cli.tenant_policy import policy_command
 from consumers.operations import tenants, usage
 from consumers.operations.tenants import Quota, Tenant, TenantLag, Throttle, Waiting
 from consumers.operations.usage import DayUsed, Used
@@ -35,6 +36,7 @@ named = click.argument("tenant")
         "memory tenants pause acme",
         "memory tenants throttle acme --interactions 600",
         "memory tenants resume acme",
+        "memory tenants policy acme --sensitive payment_card=mask",
     ),
 )
 def tenants_command() -> None:
@@ -212,6 +214,9 @@ def usage_command(
 
     found = _change(used)
     output.answer(found, as_json, lambda: _used(found))
+
+
+tenants_command.add_command(policy_command)
 
 
 def _changed(change: Callable[[Database], Awaitable[object]], as_json: bool, done: str) -> None:
