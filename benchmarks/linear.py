@@ -32,7 +32,11 @@ from typing import Any
 import extractors
 import memory.context
 import memory.language
+<<<<<<< HEAD
 import memory.trust
+=======
+import memory.privacy
+>>>>>>> 04df649 (Hold the recognisers to linear time)
 from extractors.language_model.grounding import ShownTurns
 from extractors.language_model.support import Quoted
 from extractors.prompts.answers import Quote
@@ -43,7 +47,11 @@ from memory.language.turns import TURNS
 from memory.log.envelope import MAX_CONTENT_BYTES
 from memory.models import Interaction, InteractionKind, Role, Scope
 
+<<<<<<< HEAD
 ROOMS = (memory.language, memory.context, memory.trust, extractors)
+=======
+ROOMS = (memory.language, memory.context, memory.privacy, extractors)
+>>>>>>> 04df649 (Hold the recognisers to linear time)
 INNER = "extractors.reading.english"
 """Its functions read one sentence. Those that others import read messages, and count."""
 
@@ -51,8 +59,12 @@ OF_THE_PACKAGE = {
     "extractors.language_model.asking.shipped",
     "extractors.language_model.prompts.parsed",
     "extractors.reading.english.lexicon.any_of",
+    "memory.privacy.checksums.luhn",
+    "memory.privacy.checksums.mod_11_10",
+    "memory.privacy.checksums.mod_97",
+    "memory.privacy.checksums.verhoeff",
 }
-"""Functions whose text is a part of this package, and no message."""
+"""Functions whose text is a part of this package or a short number, and no message."""
 
 LEAST_SECONDS = 0.02
 MOST_TIMES = 6.0

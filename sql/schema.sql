@@ -601,6 +601,7 @@ CREATE TABLE tenants (
     secret bytea NOT NULL DEFAULT uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()),
     CONSTRAINT tenants_pkey PRIMARY KEY (tenant_id),
     CONSTRAINT tenants_policy_valid CHECK (jsonb_typeof(policy) = 'object'::text AND COALESCE((policy ->> 'k'::text)::integer, 5) >= 2 AND COALESCE((policy ->> 'jitter'::text)::integer, 0) >= 0 AND COALESCE((policy ->> 'jitter'::text)::integer, 0) <= 1000),
+    CONSTRAINT tenants_sensitive_valid CHECK (NOT policy ? 'sensitive'::text OR jsonb_typeof(policy -> 'sensitive'::text) = 'object'::text AND NOT jsonb_path_exists(policy, '$."sensitive".*?(((@ != "keep" && @ != "mask") && @ != "mask_in_log") && @ != "refuse")'::jsonpath)),
     CONSTRAINT tenants_tenant_id_check CHECK (tenant_id <> ''::text)
 );
 ALTER TABLE tenants ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
@@ -875,7 +876,7 @@ CREATE TABLE dead_letters (
     redriven_at timestamptz,
     CONSTRAINT dead_letters_pkey PRIMARY KEY (cluster_id, topic_id, partition, record_offset),
     CONSTRAINT dead_letters_dead_letter_id_key UNIQUE (dead_letter_id),
-    CONSTRAINT dead_letters_reason_check CHECK (reason = ANY (ARRAY['oversize'::text, 'not_json'::text, 'unknown_version'::text, 'invalid'::text, 'wrong_key'::text, 'future'::text, 'conflict'::text, 'no_value'::text, 'refused'::text, 'unlisted_tenant'::text, 'suspended_tenant'::text, 'over_quota'::text]))
+    CONSTRAINT dead_letters_reason_check CHECK (reason = ANY (ARRAY['oversize'::text, 'not_json'::text, 'unknown_version'::text, 'invalid'::text, 'wrong_key'::text, 'future'::text, 'conflict'::text, 'no_value'::text, 'refused'::text, 'unlisted_tenant'::text, 'suspended_tenant'::text, 'over_quota'::text, 'sensitive'::text]))
 );
 CREATE INDEX dead_letters_unsent ON dead_letters USING btree (dead_letter_id) WHERE (sent_at IS NULL);
 CREATE INDEX dead_letters_users ON dead_letters USING btree (tenant_id, user_id);
@@ -2540,3 +2541,16 @@ END $function$;
 ALTER FUNCTION recount_stored OWNER TO memory_worker;
 REVOKE EXECUTE ON FUNCTION recount_stored FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION recount_stored TO memory_client;
+
+-- ======== sensitive content
+
+-- Whether a quote is what was said, each of its masked characters being any one. In the database
+-- because the jobs compare all quotes with the log there.
+CREATE FUNCTION repeats(quote text, said text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+    SELECT quote = said OR position('•' IN quote) > 0 AND said LIKE
+        replace(replace(replace(replace(quote, '\', '\\'), '%', '\%'), '_', '\_'), '•', '_')
+$function$;

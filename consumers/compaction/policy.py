@@ -11,9 +11,9 @@ from consumers.runtime.tenants import NOBODY
 from memory.database import Database
 from memory.errors import ConfigurationError
 from memory.models import Scope
-from memory.trust.rules import KEY, NO_RULES, TrustRules
 from memory.privacy.findings import Sensitive
 from memory.privacy.policy import Action
+from memory.trust.rules import KEY, NO_RULES, TrustRules
 
 FAMILIES = (
     "avoids",
