@@ -32,11 +32,8 @@ from typing import Any
 import extractors
 import memory.context
 import memory.language
-<<<<<<< HEAD
-import memory.trust
-=======
 import memory.privacy
->>>>>>> 04df649 (Hold the recognisers to linear time)
+import memory.trust
 from extractors.language_model.grounding import ShownTurns
 from extractors.language_model.support import Quoted
 from extractors.prompts.answers import Quote
@@ -47,11 +44,7 @@ from memory.language.turns import TURNS
 from memory.log.envelope import MAX_CONTENT_BYTES
 from memory.models import Interaction, InteractionKind, Role, Scope
 
-<<<<<<< HEAD
-ROOMS = (memory.language, memory.context, memory.trust, extractors)
-=======
-ROOMS = (memory.language, memory.context, memory.privacy, extractors)
->>>>>>> 04df649 (Hold the recognisers to linear time)
+ROOMS = (memory.language, memory.context, memory.privacy, memory.trust, extractors)
 INNER = "extractors.reading.english"
 """Its functions read one sentence. Those that others import read messages, and count."""
 

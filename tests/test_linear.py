@@ -56,12 +56,9 @@ def test_the_readers_of_every_room_are_found() -> None:
         "extractors.reading.english.messages", "extractors.reading.english.own_words",
         "extractors.statements", "extractors.summaries.extractive", "memory.context.excerpts",
         "memory.language.questions", "memory.language.text", "memory.language.turns",
-<<<<<<< HEAD
-        "memory.trust.origins", "memory.trust.spans",
-=======
         "memory.privacy.contact", "memory.privacy.credentials", "memory.privacy.national_ids",
         "memory.privacy.passwords", "memory.privacy.payment", "memory.privacy.scanning",
->>>>>>> 04df649 (Hold the recognisers to linear time)
+        "memory.trust.origins", "memory.trust.spans",
     }  # fmt: skip
 
 

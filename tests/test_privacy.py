@@ -83,31 +83,7 @@ def shows_nothing(read: Callable[[Store, Scope], object]) -> Callable[[Store, Sc
         assert TOLD in repr(read(store, OWNER))
         assert TOLD not in repr(read(store, other))
 
-<<<<<<< HEAD
     return check
-=======
-    def test_what_holds_nothing_is_the_same_object(self) -> None:
-        plain = said("I like Lisbon.", payload={"n": [1, 2.5, None, True, "x", 12345]})
-        assert masked(plain, ALL) is plain
-
-    def test_places_hold_no_value(self) -> None:
-        places = {f.place for f in found(said(payload={"to": {"ann@example.com": PASSWORD}}), ALL)}
-        assert "content" in places
-        assert not any("ann@" in place for place in places)
-
-    def test_a_refusal_names_class_and_place_and_no_value(self) -> None:
-        with pytest.raises(SensitiveContent) as raised:
-            policy(**dict.fromkeys(["password"], "refuse")).to_write(
-                said("Hello", payload=ARGUMENTS)
-            )
-        assert raised.value.classes == ("password",)
-        assert raised.value.place == "payload.auth.password"
-        assert PASSWORD not in str(raised.value)
-
-    def test_the_strictest_policies_hide_what_the_log_held_before(self) -> None:
-        for action in ("mask", "mask_in_log", "refuse"):
-            assert CARD not in policy(payment_card=action).to_derive(said()).content
->>>>>>> 04df649 (Hold the recognisers to linear time)
 
 
 def is_unknown(

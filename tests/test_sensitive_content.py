@@ -114,7 +114,9 @@ class TestInteractions:
 
     def test_a_refusal_names_class_and_place_and_no_value(self) -> None:
         with pytest.raises(SensitiveContent) as raised:
-            policy(password="refuse").to_write(said("Hello", payload=ARGUMENTS))
+            policy(**dict.fromkeys(["password"], "refuse")).to_write(
+                said("Hello", payload=ARGUMENTS)
+            )
         assert raised.value.classes == ("password",)
         assert raised.value.place == "payload.auth.password"
         assert PASSWORD not in str(raised.value)
