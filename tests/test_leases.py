@@ -480,10 +480,12 @@ class TestFollowing:
         looks = 0
         acquire = Leases.acquire
 
-        async def looking(self: Leases, quiet: float) -> Lease | None:
+        async def looking(
+            self: Leases, quiet: float, passed_over: Sequence[str] = ()
+        ) -> Lease | None:
             nonlocal looks
             looks += 1
-            return await acquire(self, quiet)
+            return await acquire(self, quiet, passed_over)
 
         monkeypatch.setattr(Leases, "acquire", looking)
         async with self.following(Worker(store, WordEmbedder(), [Verbatim()], settings)):

@@ -102,11 +102,22 @@ class TestTurns:
         await tenants.pause(store, "acme")
         assert leased_by(superuser) == ("birch-1", True)
 
+    async def test_can_pass_over_tenants_which_have_users_that_wait(
+        self, async_client: AsyncMemoryClient, leases: Leases
+    ) -> None:
+        await recorded(async_client, [*people("acme", 2), *people("birch", 1)])
+        lease = await leases.acquire(QUIET, ["acme"])
+        assert lease is not None
+        assert lease.scope.tenant == "birch"
+        assert await leases.acquire(QUIET, ["acme"]) is None
+        assert await leases.seconds_until_due(QUIET, 30.0, ["acme", "birch"]) == 30.0
+        assert await turns(leases, 2) == ["acme", "acme"]
+
 
 def leased_by(connection: psycopg.Connection) -> tuple[str, bool]:
     """The tenant whose user a worker leases, and whether it read fewer than 50 rows for it."""
-    params = {"tenant": None, "user": None, "after": "", "backfill": False, "quiet": QUIET,
-              "full": 100, "lease": 60.0}  # fmt: skip
+    turns = {"tenant": None, "user": None, "after": "", "backfill": False}
+    params = {**turns, "passed_over": list[str](), "quiet": QUIET, "full": 100, "lease": 60.0}
     with connection.transaction(force_rollback=True):
         connection.execute("SET LOCAL ROLE memory_worker")
         connection.execute("SET LOCAL plan_cache_mode TO force_custom_plan")

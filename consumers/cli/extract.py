@@ -18,6 +18,7 @@ from consumers.cli.options import (
     stopping_at_signals,
 )
 from consumers.extraction.derivation import ExtractionReport
+from consumers.extraction.lanes import loops
 from consumers.extraction.leases import Upgraded, UserFilter, retry_set_aside
 from consumers.extraction.leases import upgrade as make_due
 from consumers.extraction.worker import AT_ONCE
@@ -127,7 +128,7 @@ async def _extract(
 ) -> None:
     began = monotonic()
     # Each worker commits on one connection and renews its lease on another.
-    pooled = settings.model_copy(update={"pool_max": max(settings.pool_max, 2 * workers)})
+    pooled = settings.model_copy(update={"pool_max": max(settings.pool_max, 2 * loops(workers))})
     waiting = None if follow or whose != UserFilter() else await _waiting(settings)
     with output.progress("extracting", "interactions", waiting) as advance:
         opening = partial(open_worker, pooled, lambda so_far: advance(so_far.interactions))

@@ -5,7 +5,7 @@ its lease in the same statement or transaction. So a worker whose lease was take
 nothing, however slow it is.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,18 +83,20 @@ class Leases:
         self._served = {False: "", True: ""}  # the tenant whose turn was last, live and backfill
         self._unsent_releases: list[tuple[Scope, Params]] = []
 
-    async def acquire(self, quiet: float) -> Lease | None:
+    async def acquire(self, quiet: float, passed_over: Sequence[str] = ()) -> Lease | None:
         """Leases the next due user that was quiet for `quiet` seconds; None if there is none.
 
         Live users come before backfill, except for every `BACKFILL_EVERY`th lease, so that neither
         waits for ever. Tenants take turns, so that none waits for all users of another.
+
+        `passed_over`: tenants whose turn it is not; if there are any, backfill waits as well.
         """
         await self._settle()
         self._acquired += 1
         backfill_first = self._acquired % BACKFILL_EVERY == 0
-        for backfill in (backfill_first, not backfill_first):
+        for backfill in (False,) if passed_over else (backfill_first, not backfill_first):
             params = {
-                **self._turns(quiet),
+                **self._turns(quiet, passed_over),
                 "backfill": backfill,
                 "after": self._served[backfill],
                 "lease": self._settings.lease,
@@ -104,9 +106,12 @@ class Leases:
                 return lease_of(Scope(row["tenant_id"], row["user_id"]), row)
         return None
 
-    async def seconds_until_due(self, quiet: float, longest: float) -> float:
+    async def seconds_until_due(
+        self, quiet: float, longest: float, passed_over: Sequence[str] = ()
+    ) -> float:
         """Returns the seconds until a user can be leased, as far as known, up to `longest`."""
-        (row,) = await self._database.fetch_system("leases.next", self._turns(quiet))
+        turns = self._turns(quiet, passed_over)
+        (row,) = await self._database.fetch_system("leases.next", turns)
         return longest if row["seconds"] is None else min(longest, row["seconds"])
 
     async def lag_seconds(self) -> float | None:
@@ -122,9 +127,10 @@ class Leases:
             return None
         return round(rows[0]["seconds"], 1) if rows else 0.0
 
-    def _turns(self, quiet: float) -> dict[str, object]:
+    def _turns(self, quiet: float, passed_over: Sequence[str]) -> dict[str, object]:
         users = {"tenant": self._users.tenant, "user": self._users.user}
-        return {**users, "quiet": quiet, "full": FULL_BATCH}
+        turns = {"passed_over": list(passed_over), "quiet": quiet, "full": FULL_BATCH}
+        return {**users, **turns}
 
     @asynccontextmanager
     async def renewing(self, lease: Lease) -> AsyncIterator[None]:

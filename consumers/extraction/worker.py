@@ -6,15 +6,17 @@ nothing.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import entry_points
+from itertools import count
 from math import inf
 from time import monotonic
 
 import anyio
 
 from consumers.extraction.derivation import Derivation, ExtractionReport, Yielded, is_trouble
+from consumers.extraction.lanes import Lanes, Slot, loops
 from consumers.extraction.leases import (
     FIRST_RETRY,
     Lease,
@@ -22,6 +24,7 @@ from consumers.extraction.leases import (
     UserFilter,
     fail,
 )
+from consumers.extraction.reading_apart import Processes, read_apart
 from consumers.generations.registry import Generation, followed_generations
 from consumers.operations import usage
 from consumers.runtime import logs, wakeups
@@ -104,6 +107,7 @@ class Worker:
         self.database = database
         self.long_term = LongTerm(database, embedder, settings.language)
         self.extractors = extractors
+        self._processes = Processes()
         self._resolver = resolver
         self._settings = settings
         self._progress = progress
@@ -137,11 +141,13 @@ class Worker:
         When it is stopped from outside, it releases its users at once.
         """
         leases = Leases(self.database, self._settings, UserFilter(tenant, user))
+        lanes, numbers = Lanes(at_once), count(1)
         async with (
             wakeups.listening(self.database, "leases.listen") as heard,
             beside(self._tick, partial(self._report, leases), self._count),
         ):
-            await together(at_once, partial(self._follow, leases, heard))
+            following = partial(self._follow, leases, lanes, heard, numbers)
+            await together(loops(at_once), following)
 
     async def _tick(self) -> None:
         while True:
@@ -178,20 +184,25 @@ class Worker:
                 extra={"event": "extracting", "figures": figures},
             )
 
-    async def _follow(self, leases: Leases, heard: Wakeups) -> None:
+    async def _follow(
+        self, leases: Leases, lanes: Lanes, heard: Wakeups, numbers: Iterator[int]
+    ) -> None:
+        loop, slot = f"users {next(numbers)}", Slot()
         quiet, trouble, woken = self._settings.debounce, 0, False
-        loop = f"users {anyio.get_current_task().id:x}"
         while True:
+            self.health.end(loop)
+            await lanes.ready(slot)
             self.health.beat(loop, within=USER_SECONDS)
-            expected = heard.expected()
+            expected, passed_over = heard.expected(), lanes.passed_over(slot)
             try:
-                while lease := await leases.acquire(quiet):
+                if lease := await leases.acquire(quiet, passed_over):
                     self.health.works()
-                    await self._work(leases, lease)
-                    self.health.beat(loop, within=USER_SECONDS)
+                    async with lanes.working(slot, lease.scope.tenant):
+                        await self._work(leases, lease)
                     trouble = 0
+                    continue
                 longest = wakeups.SETTLE_SECONDS if woken else wakeups.POLL_SECONDS
-                seconds_until_due = await leases.seconds_until_due(quiet, longest)
+                seconds_until_due = await leases.seconds_until_due(quiet, longest, passed_over)
             except ExperientialMemoryError as error:
                 if not error.retriable:
                     raise
@@ -281,7 +292,7 @@ class Worker:
             self.database,
             self.long_term,
             generation,
-            self.extractors,
+            read_apart(self.extractors, self._processes),
             self._settings,
             done,
             lambda _: self._progress(self.done),

@@ -1,7 +1,7 @@
 -- acquire --
 -- Leases a due user, live or backfill. The tenants take turns, the one after `after` first; of each,
 -- the user that has waited longest. A tenant that is suspended or paused, or has had its share, is
--- passed over.
+-- passed over, and so are those in `passed_over`.
 -- At most one worker holds a user at a time. `paid`: a throttled tenant pays for all that the user
 -- has waiting. The first of `turns` is where the last round ended, and has its turn at the end of
 -- this one, unless it is the only tenant asked for.
@@ -30,6 +30,7 @@ WITH RECURSIVE turns(tenant_id, round) AS (
         FOR UPDATE SKIP LOCKED
     ) w
     WHERE (%(tenant)s::text IS NOT NULL OR t.round > 0 OR t.tenant_id > %(after)s)
+        AND t.tenant_id <> ALL(%(passed_over)s::text[])
         -- A subquery, so that the tenants are asked one by one until one has a user.
         AND (SELECT l.paused_at IS NULL AND l.free_at <= now() FROM extraction_limits l
              WHERE l.tenant_id = t.tenant_id) IS NOT FALSE
@@ -58,7 +59,7 @@ FROM leased
 
 -- next --
 -- Seconds until the first of those who wait longest in each tenant can be leased; NULL if nobody
--- waits, or only users of tenants that are suspended or paused.
+-- waits, or only users of tenants that are suspended, paused or passed over.
 -- unscoped: looks for due users in every tenant
 WITH RECURSIVE turns(backfill, tenant_id) AS (
     SELECT b.backfill, COALESCE(%(tenant)s::text, '') FROM (VALUES (false), (true)) b(backfill)
@@ -82,8 +83,9 @@ WITH RECURSIVE turns(backfill, tenant_id) AS (
         ORDER BY u.due_at
         LIMIT 1000
     ) w
-    WHERE (SELECT l.paused_at IS NULL FROM extraction_limits l
-           WHERE l.tenant_id = t.tenant_id) IS NOT FALSE
+    WHERE t.tenant_id <> ALL(%(passed_over)s::text[])
+        AND (SELECT l.paused_at IS NULL FROM extraction_limits l
+             WHERE l.tenant_id = t.tenant_id) IS NOT FALSE
         AND (SELECT a.suspended_at FROM tenant_admissions a WHERE a.tenant_id = t.tenant_id) IS NULL
     LIMIT 1000
 )
