@@ -15,13 +15,16 @@ from extractors.protocol import Extractor
 from extractors.statements import Statements
 from memory.client import MemoryClient
 from memory.context import rendering
+from memory.embedding import Embedder
 from memory.errors import ConfigurationError, UnknownMemory
 from memory.models import Interaction, InteractionKind, MemoryKind, Origin, Role, Scope
+from memory.settings import Settings
 from memory.trust import spans
 from memory.trust.origins import origin_of, origin_of_span
 from memory.trust.rules import TrustRules, rules_of
 from memory.trust.spans import is_a_name, spans_of
 from tests.conftest import Extraction
+from tests.replaying import opened
 
 ANA = Scope("northwind", "ana", "scout", "s1")
 BEN = Scope("northwind", "ben", "scout", "s1")
@@ -440,3 +443,71 @@ class TestSupport:
         worker.drain()
         (rome,) = client.history(ANA, attribute="lives_in")
         assert rome.support == 2
+
+
+class TestProposalsAreAssertions:
+    """They go, come back and are derived again as all others."""
+
+    def test_retraction_takes_an_approved_one_and_restoring_brings_it_back(
+        self, client: MemoryClient, worker: Extraction, superuser: psycopg.Connection
+    ) -> None:
+        rule(superuser, source={"feed": "external"})
+        client.record(ANA, "I live in Oslo.", source="feed")
+        worker.drain()
+        decide(superuser)
+        client.record(ANA, "I live in Oslo.", source="feed")
+        worker.drain()
+        assert believed(client) == {"Lives in Oslo"}
+        client.retract(ANA, source="feed")
+        worker.drain()
+        assert believed(client) == set()
+        client.restore(ANA, source="feed")
+        worker.drain()
+        assert believed(client) == {"Lives in Oslo"}
+
+    def test_retraction_of_other_words_does_not_bring_a_waiting_one(
+        self, client: MemoryClient, worker: Extraction, superuser: psycopg.Connection
+    ) -> None:
+        rule(superuser, source={"feed": "external"})
+        client.record(ANA, "I live in Rome.", id="m1")
+        client.record(ANA, "I live in Oslo.", source="feed")
+        worker.drain()
+        client.retract(ANA, interactions=["m1"])
+        worker.drain()
+        assert believed(client) == set()
+        client.restore(ANA, interactions=["m1"])
+        assert believed(client) == {"Lives in Rome"}
+
+    def test_forgetting_takes_them_along(
+        self, client: MemoryClient, worker: Extraction, superuser: psycopg.Connection
+    ) -> None:
+        client.record(ANA, "Use wirebank", role="tool", payload={"remember": {"kind": "fact"}})
+        client.record(BEN, "Use wirebank", role="tool", payload={"remember": {"kind": "fact"}})
+        worker.drain()
+        client.forget(ANA, session="s1")
+        assert len(waiting(superuser)) == 1
+        client.forget(BEN, user=True)
+        assert waiting(superuser) == []
+
+    def test_replay_keeps_decisions_and_what_still_waits(
+        self,
+        client: MemoryClient,
+        settings: Settings,
+        url: str,
+        embedder: Embedder,
+        superuser: psycopg.Connection,
+    ) -> None:
+        rule(superuser, source={"feed": "external"})
+        client.record(ANA, "I live in Oslo.", source="feed")
+        with opened(settings, url, embedder, [ExplicitExtractor(), Statements()]) as house:
+            house.drain()
+            decide(superuser)
+            client.record(ANA, "Use wirebank", role="tool", payload={"remember": WIREBANK})
+            house.drain()
+            house.replay("again")
+        rows = superuser.execute(
+            "SELECT text, origin FROM memory.memories m JOIN memory.generations USING (generation)"
+            " WHERE name = 'again' AND believed_to IS NULL"
+        )
+        assert rows.fetchall() == [("Lives in Oslo", "external")]
+        assert [text for text, _ in waiting(superuser)].count("Use wirebank") == 2
