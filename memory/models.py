@@ -335,7 +335,8 @@ class Evidence:
 
     `start` and `end` are character offsets into the interaction's content, end exclusive; `quote`
     is exactly that slice. `origin` says whose words these are; None until the log was asked, and
-    for what was made before origins were kept.
+    for what was made before origins were kept. `source` is the system that recorded the
+    interaction; only `explain()` sets it.
     """
 
     interaction_id: str
@@ -345,6 +346,12 @@ class Evidence:
     occurred_at: datetime
     stance: Stance = Stance.SUPPORTS
     origin: Origin | None = None
+    source: str | None = None
+
+    @property
+    def trust(self) -> Trust | None:
+        """How far its origin is trusted; None if the origin is not known."""
+        return trust_of(self.origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,13 +499,17 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class RecalledMemory:
-    """A memory with its rank score and the interactions it cites."""
+    """A memory with its rank score, and the interactions it cites.
+
+    sources: the systems that recorded these interactions, in alphabetical order.
+    """
 
     memory: Memory
     score: float
     citations: tuple[str, ...]
     tokens: int
     signals: Mapping[str, float] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.score:6.2f}  {self.memory}"
@@ -542,6 +553,11 @@ class Recall:
         return "\n".join([head, *(str(item) for item in self.items)])
 
 
+def _whence(evidence: Evidence) -> str:
+    known = [part for part in (evidence.origin, evidence.source) if part]
+    return evidence.interaction_id + (f" ({', '.join(known)})" if known else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """The origin of a memory: its evidence, its provenance, and what it replaced.
@@ -563,7 +579,7 @@ class Explanation:
         if self.memory.decided:
             lines.append(f"  {self.memory.decided}")
         lines += [
-            f"  {e.stance} {e.occurred_at:%Y-%m-%d} {e.interaction_id}: “{e.quote}”"
+            f"  {e.stance} {e.occurred_at:%Y-%m-%d} {_whence(e)}: “{' '.join(e.quote.split())}”"
             for e in self.evidence
         ]
         lines += [f"  {r.interaction_id} {r}" for r in self.retractions]

@@ -281,10 +281,12 @@ class TestForms:
         assert system["role"] == "system"
         assert "Always answer briefly [1]" in system["content"]
         assert "Recent turns" not in system["content"]
+        assert system["content"].endswith(
+            '## Between the turns\nAfter turn 2: Tool: (tool result) {"found": 3}'
+        )
         assert turns == [
-            {"role": "user", "content": "Hi!"},
+            {"role": "user", "content": "Hi!", "name": "Ana"},
             {"role": "assistant", "content": "Hello Ana."},
-            {"role": "assistant", "content": '(tool result) {"found": 3}'},
         ]
         read = json.loads(context.json())
         assert read["text"] == context.text

@@ -11,7 +11,7 @@ from memory.context.excerpts import excerpt, stems
 from memory.context.packing import ODDS
 from memory.language.questions import understood
 from memory.language.text import content_words, estimate_tokens
-from memory.language.turns import TURNS
+from memory.language.turns import TURNS, said_text
 from memory.log.interactions import Position, WorkingMemory
 from memory.models import (
     Interaction,
@@ -200,8 +200,8 @@ class TestAbridging:
         turns = {TURNS: [["User", False, 6, 6 + len(endless)]]}
         cut = excerpt(f"User: {endless}", turns, stems(["offsite"]), 480)
         assert cut is not None
-        assert len(cut) <= 500
-        assert cut.endswith(" …")
+        assert len(said_text(cut)) <= 500
+        assert cut[0].words.endswith(" …")
 
 
 class TestReading:

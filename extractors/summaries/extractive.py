@@ -11,7 +11,8 @@ from itertools import groupby
 
 from extractors.protocol import LogSlice, Reading
 from memory.language.text import QuotedLine, extractive_summary, spoken_lines
-from memory.models import Candidate, Evidence, Interaction, InteractionKind, MemoryKind
+from memory.language.turns import SPOKEN, Turn, turns_payload
+from memory.models import Candidate, Evidence, Interaction, InteractionKind, MemoryKind, Role
 from memory.settings import Settings
 
 BUDGET_TOKENS = 200
@@ -57,15 +58,36 @@ def summarise(
         occurred_at=max(interaction.occurred_at for interaction in interactions),
         importance=0.5,
         valid_from=min(interaction.occurred_at for interaction in interactions),
-        payload={"sentences": len(kept), "of_sentences": len(lines)},
+        payload={
+            "sentences": len(kept),
+            "of_sentences": len(lines),
+            SPOKEN: turns_payload(_turns(kept)),
+        },
     )
 
 
 def _written(kept: Sequence[QuotedLine]) -> str:
-    return "\n".join(
-        f"{speaker}: " + " ".join(one.line.text for one in said)
-        for speaker, said in groupby(kept, key=lambda one: one.line.speaker)
-    )
+    return "\n".join(f"{speaker}: {_words(said)}" for speaker, said in _paragraphs(kept))
+
+
+def _turns(kept: Sequence[QuotedLine]) -> list[Turn]:
+    turns, at = [], 0
+    for speaker, said in _paragraphs(kept):
+        start = at + len(speaker) + 2
+        at = start + len(_words(said)) + 1
+        by = said[0].interaction
+        name = by.actor or by.role.value.capitalize()
+        turns.append(Turn(name, by.role is Role.ASSISTANT, start, at - 1))
+    return turns
+
+
+def _paragraphs(kept: Sequence[QuotedLine]) -> list[tuple[str, list[QuotedLine]]]:
+    groups = groupby(kept, key=lambda one: one.line.speaker)
+    return [(speaker, list(said)) for speaker, said in groups]
+
+
+def _words(said: Sequence[QuotedLine]) -> str:
+    return " ".join(one.line.text for one in said)
 
 
 def _quoted(one: QuotedLine) -> Evidence:

@@ -11,7 +11,7 @@ from memory.context.packing import Packing, TokenEstimator, only_repeats
 from memory.context.rendering import (
     Entry,
     Section,
-    chat_message,
+    chat_messages,
     entry_json,
     reading_order,
     rendered,
@@ -32,7 +32,16 @@ from memory.log.interactions import (
     working_calls,
     working_memory,
 )
-from memory.models import Interaction, Memory, MemoryKind, RecalledMemory, Scope, Tier
+from memory.models import (
+    Interaction,
+    Memory,
+    MemoryKind,
+    Origin,
+    RecalledMemory,
+    Scope,
+    Tier,
+    Trust,
+)
 from memory.point_in_time import PointInTime
 from memory.recall.search import Recaller, fitting
 
@@ -69,7 +78,9 @@ class Citation:
 
     interaction_ids: the evidence, in the order it happened; empty for a collective memory, whose
         evidence belongs to other users.
-    text: the memory's text as quoted in the context; `abridged` if that is not all of it.
+    text: the memory's text as quoted in the context; `excerpt` if that is not all of it.
+    origin, trust: whose words the memory rests on; None for what was made before origins were kept.
+    sources: the systems that recorded the evidence.
     """
 
     marker: int
@@ -81,6 +92,9 @@ class Citation:
     occurred_at: datetime
     text: str
     excerpt: bool = False
+    origin: Origin | None = None
+    trust: Trust | None = None
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +146,16 @@ class Context:
         return tuple(_citation(n, entry) for n, entry in enumerate(self.entries, 1))
 
     def messages(self) -> list[dict[str, str]]:
-        """Returns the context as chat messages: the memories as a system message, then turns."""
-        head = rendered(self.sections, ())
-        system = [{"role": "system", "content": head}] if head else []
-        return system + [chat_message(turn) for turn in self.turns]
+        """Returns the context as chat messages: one of the system, then what was said.
+
+        Only what the user and the agent themselves said has their roles. Memories, results of
+        tools, documents and all else stand in the system message, as data. A speaker's name is the
+        `name` of the message; if one is no name for a chat API, all contents begin with a label.
+        """
+        return chat_messages(self.sections, self.turns)
 
     def json(self) -> str:
-        """Returns a JSON object of the context: items with tier, kind, confidence and evidence."""
+        """Returns a JSON object of the context: items and turns with their origins and sources."""
         return json.dumps(
             {
                 "query": self.query,
@@ -318,4 +335,7 @@ def _citation(marker: int, entry: Entry) -> Citation:
         memory.occurred_at,
         entry.text,
         entry.excerpt,
+        memory.origin,
+        memory.trust,
+        entry.item.sources,
     )

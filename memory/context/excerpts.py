@@ -15,7 +15,7 @@ from memory.language.text import (
     content_words,
     sentences,
 )
-from memory.language.turns import Turn, turns_of
+from memory.language.turns import Said, Turn, said_text, turns_of
 
 WORTHWHILE = 0.8
 """A shortened text longer than this share of the whole is not worth its gaps."""
@@ -45,8 +45,8 @@ def stems(words: Iterable[str]) -> frozenset[str]:
 
 def excerpt(
     text: str, payload: Mapping[str, Any], question: frozenset[str], characters: int
-) -> str | None:
-    """Returns `text` in about `characters`, or None if it has no turns or little would be cut.
+) -> tuple[Said, ...] | None:
+    """Returns turns of about `characters`, or None if there are none or little would be cut.
 
     `payload` is the episode's; `question` has the stems of the question's words. Sentences are
     taken by worth over the square root of length. One that is longer than all the room is cut.
@@ -56,12 +56,12 @@ def excerpt(
         return None
     said = [_sentences_of(text, n, turn, question) for n, turn in enumerate(turns)]
     kept = _kept(said, characters)
-    cut = "\n".join(
-        f"{turn.speaker}: {_joined(text, all_of, kept, characters)}"
+    cut = tuple(
+        Said(turn, _joined(text, all_of, kept, characters))
         for turn, all_of in zip(turns, said, strict=True)
         if all_of
     )
-    return cut if len(cut) <= WORTHWHILE * len(text) else None
+    return cut if len(said_text(cut)) <= WORTHWHILE * len(text) else None
 
 
 def _sentences_of(text: str, n: int, turn: Turn, question: frozenset[str]) -> list[_Sentence]:

@@ -20,6 +20,7 @@ from memory.context.rendering import (
     heading,
     line,
     title_of,
+    trusted,
 )
 from memory.language.questions import Question
 from memory.language.text import CHARACTERS_A_TOKEN, content_words, folded
@@ -159,7 +160,7 @@ class Packing:
 
     def _governs(self, item: RecalledMemory, title: str) -> bool:
         """Whether a memory may matter to an answer without sharing a word with the question."""
-        if item.memory.valid_to is not None:
+        if item.memory.valid_to is not None or not trusted(item.memory):
             return False
         return title == INSTRUCTIONS or not self._request or KIND_TRAITS[item.memory.kind].governs
 
@@ -204,8 +205,8 @@ class Packing:
 
     def _shortened(self, item: RecalledMemory) -> Entry:
         memory = item.memory
-        text = excerpt(memory.text, memory.payload, self._asked, self._excerpt_length)
-        return Entry.whole(item) if text is None else Entry(item, text, excerpt=True)
+        said = excerpt(memory.text, memory.payload, self._asked, self._excerpt_length)
+        return Entry.whole(item) if said is None else Entry.abridged(item, said)
 
     def _put(self, entry: Entry) -> bool:
         """Adds an entry if it fits and its words are not in the context yet."""

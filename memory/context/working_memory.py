@@ -18,6 +18,9 @@ from memory.language.text import (
 from memory.log.interactions import WorkingMemory
 from memory.models import Interaction
 
+NO_WORDS = RollingSummary("A: ")
+"""A summary of one line without words, by which the room for the words is measured."""
+
 SUMMARY = 0.3
 """The share of the working tier's room that is reserved for a summary, if there is one."""
 
@@ -95,7 +98,7 @@ def _summarised(
     # Without an ordinal it is on its way into the log, and so after all that was summarised.
     new = [i for i in fallen if not i.ordinal or i.ordinal > working.summary_through]
     said = spoken_lines(new)
-    room = limit - tokens(replace(shown, summary=RollingSummary(".")))
+    room = limit - tokens(replace(shown, summary=NO_WORDS))
     stored = RollingSummary(working.summary, working.summary_sources)
     if not said and len(working.summary) <= CHARACTERS_A_TOKEN * room:
         whole = replace(shown, summary=stored)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from memory.language.labels import label_of, split_label
 from memory.models import Interaction, InteractionKind, Role
 
 # A sentence ends at its mark, closing quotes included, before white space or the end of the text;
@@ -158,7 +159,7 @@ _known_word = lru_cache(maxsize=50_000)(_content_word)  # most words of any text
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One sentence that a summary may keep, and its speaker."""
+    """One sentence that a summary may keep, and its speaker's label."""
 
     speaker: str
     text: str
@@ -183,7 +184,7 @@ def spoken_lines(interactions: Iterable[Interaction]) -> list[QuotedLine]:
     return [
         QuotedLine(
             Line(
-                speaker=interaction.actor or interaction.role.capitalize(),
+                speaker=str(label_of(interaction.role, interaction.actor)),
                 text=interaction.content[start:end],
                 from_user=interaction.role is Role.USER,
             ),
@@ -206,11 +207,17 @@ def rolling_summary(summary: str, lines: Sequence[Line], budget_tokens: int) -> 
     agents = {line.speaker for line in lines if not line.from_user} | {AGENT}
     kept = [
         Line(speaker, text, from_user=speaker not in agents)
-        for speaker, colon, text in (old.partition(": ") for old in summary.splitlines())
-        if colon
+        for speaker, text in map(_parted, summary.splitlines())
+        if speaker
     ]
     every = [*kept, *lines]
     return "\n".join(_in_one_line(every[i]) for i in extractive_summary(every, budget_tokens))
+
+
+def _parted(line: str) -> tuple[str, str]:
+    """A summary's line as its label and its words; in old ones any name stands for a label."""
+    speaker, _, text = line.partition(": ")
+    return split_label(line) or (speaker, text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 TURNS = "turns"
+SPOKEN = "spoken"
+"""As TURNS, of a summary: whose sentences stand where. It is ranked and embedded as a whole."""
+
 INSTRUCTION = "instruction"
 PREFERENCE = "preference"
 
@@ -54,6 +57,25 @@ def turns_payload(turns: Sequence[Turn]) -> list[list[Any]]:
 def turns_of(payload: Mapping[str, Any]) -> list[Turn]:
     """Returns the turns of an episode's payload; none for any other memory."""
     return [Turn(*turn) for turn in payload.get(TURNS, ())]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The words of a turn that are shown, all of them or some."""
+
+    turn: Turn
+    words: str
+
+
+def said_of(text: str, payload: Mapping[str, Any]) -> tuple[Said, ...]:
+    """Returns the turns of an episode or a summary with their words; none for any other memory."""
+    spans = payload.get(TURNS) or payload.get(SPOKEN) or ()
+    return tuple(Said(turn, text[turn.start : turn.end]) for turn in (Turn(*s) for s in spans))
+
+
+def said_text(said: Sequence[Said]) -> str:
+    """Returns turns as text for people, one on a line."""
+    return "\n".join(f"{one.turn.speaker}: {one.words}" for one in said)
 
 
 def by_assistant(payload: Mapping[str, Any]) -> list[bool]:
