@@ -80,6 +80,7 @@ async def pages(
         "user": scope.user,
         "names": False,
         "memories": chosen,
+        "soon": None,
         "lexemes": list(scores.rarity),
     }
     found = await to_thread.run_sync(_pages, url, {**params, "vector": params["vector"].to_text()})

@@ -81,7 +81,7 @@ class TestNothingIsLeft:
         assert await state_of(opened) == fresh
         await opened.fetch(ANA, "log.set_state", STATE)
         assert await state_of(opened) == fresh
-        await opened.fetch(ANA, "recall.details", {"memories": [], "lexemes": []})
+        await opened.fetch(ANA, "recall.details", {"memories": [], "lexemes": [], "soon": None})
         assert await state_of(opened) == fresh
         await opened.fetch_system("embedders.live")
         assert await state_of(opened) == fresh

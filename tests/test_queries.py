@@ -234,7 +234,7 @@ HOT: dict[str, dict[str, Any]] = {
         "vector": "[" + ",".join(["0.125"] * 64) + "]", "embedder_id": 1, "agent": None,
         "only_agent": False, "kinds": None, "by_row": False, "names": True, "generation": None,
     },
-    "recall.details": {"memories": [1, 2, 3], "lexemes": ["migrat"]},
+    "recall.details": {"memories": [1, 2, 3], "lexemes": ["migrat"], "soon": None},
 }  # fmt: skip
 
 APPENDED = append_one_params(incoming(SAID), 3600.0)

@@ -28,6 +28,7 @@ from memory.models import (
 )
 
 _CANDIDATE = TypeAdapter(Candidate)
+_OF_THE_LOG: dict[str, Any] = {"evidence": {"__all__": {"source"}}}
 _PROVENANCE = TypeAdapter(Provenance)
 _VERDICT = TypeAdapter(Verdict | None)
 _RETRACTION = TypeAdapter(Retraction)
@@ -94,6 +95,7 @@ def evidence_of(row: Mapping[str, Any]) -> Evidence:
         row["occurred_at"],
         Stance(row["stance"]),
         origin_of(row),
+        row.get("source"),
     )
 
 
@@ -207,7 +209,7 @@ def evidence_rows(memory_id: int, belief: Belief) -> list[dict[str, Any]]:
 
 
 def assertion_row(key: bytes, assertion: Assertion) -> dict[str, Any]:
-    said = _CANDIDATE.dump_python(assertion.candidate, mode="json")
+    said = _CANDIDATE.dump_python(assertion.candidate, mode="json", exclude=_OF_THE_LOG)
     return {
         "belief_key": key.hex(),
         "assertion_id": assertion_id(assertion).hex(),

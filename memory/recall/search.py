@@ -7,6 +7,7 @@ reads the best. `memory.recall.ranking` then orders them by all signals.
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from math import inf
 from time import monotonic
 
@@ -50,6 +51,9 @@ SHARED_PART = 0.2
 
 COLLECTIVE_THEN = 200
 """Collective memories that are searched for those that existed at a past time."""
+
+AHEAD = timedelta(days=1)
+"""How far the clock of an event may be ahead; what lies further has not happened yet."""
 
 NOTHING: Params = {}
 
@@ -230,14 +234,15 @@ class Recaller:
         scores = Scores.of(scored[0])
         chosen = pool(scores, search.question, *sizes)
         ids = scores.ids[chosen.at].tolist()
-        params = {"memories": ids, "lexemes": list(scores.rarity)}
+        soon = datetime.now(UTC) + AHEAD if search.at is None else None
+        params = {"memories": ids, "lexemes": list(scores.rarity), "soon": soon}
         found = await self._database.fetch(scope, "recall.details", params) if ids else []
-        by_id = {row["memory_id"]: row for row in found}
+        by_id = {row["memory_id"]: _as_of_now(row) for row in found if not row["said_ahead"]}
         if search.at is not None and ids:
             stood = {"memories": ids, **search.at.params}
             for row in await self._database.fetch(scope, "past.details", stood):
                 by_id[row["memory_id"]] |= row
-        # A memory forgotten between the two statements is left out.
+        # What was forgotten between the two statements, or has not happened yet, is left out.
         kept = [n for n, memory in enumerate(ids) if memory in by_id]
         rows = [by_id[ids[n]] for n in kept]
         return rows, signals(search.question, scores, chosen.only(kept), rows)
@@ -273,6 +278,11 @@ class Recaller:
         self._names.move_to_end(key)
         if len(self._names) > KNOWN_NAMES:
             self._names.popitem(last=False)
+
+
+def _as_of_now(row: DictRow) -> DictRow:
+    """A memory's row without an end that only what has not happened yet gave it."""
+    return {**row, "valid_to": None} if row["ended_ahead"] else row
 
 
 def blended(
@@ -318,4 +328,5 @@ def _recalled(row: DictRow, score: float, values: Floats) -> RecalledMemory:
         tuple(row["interaction_ids"] or ()),
         row["tokens"],
         dict(zip(SIGNALS, values.tolist(), strict=True)),
+        tuple(source for source in row["sources"] or () if source is not None),
     )

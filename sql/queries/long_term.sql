@@ -222,11 +222,12 @@ ORDER BY valid_from DESC, memory_id DESC
 LIMIT 1
 
 -- evidence --
--- The evidence for and against a memory, in the order it happened.
-SELECT interaction_id, start_offset, end_offset, quote, stance, occurred_at, recorded_at, origin
-FROM evidence
-WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = %(memory)s
-ORDER BY occurred_at, interaction_id, start_offset
+-- The evidence for and against a memory, in the order it happened, with what recorded it.
+SELECT interaction_id, e.start_offset, e.end_offset, e.quote, e.stance, e.occurred_at, e.recorded_at,
+    e.origin, i.source
+FROM evidence e LEFT JOIN interactions i USING (tenant_id, user_id, interaction_id)
+WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND e.memory_id = %(memory)s
+ORDER BY e.occurred_at, interaction_id, e.start_offset
 
 -- history --
 -- A user's memories, newest belief first: current ones, or with `all` also closed ones, each with

@@ -110,22 +110,32 @@ AND memory_held_at(memories, %(as_of)s, %(believed_at)s)
 
 -- details --
 -- Memories in full, with the interactions that speak for them in the order they happened, and where
--- each lexeme of the question stands in them: `held`, as a tsvector is written. Evidence is always of
+-- each lexeme of the question stands in them: `held`, as a tsvector is written. `sources` are the
+-- systems that recorded the interactions; `said_ahead` and `ended_ahead` say that all that speaks for
+-- or against a memory lies after the time `soon`, if one is given. Evidence is always of
 -- a memory that is there; the join is FULL since it then is never made row by row, which the planner
 -- would choose, as it expects a single row of each.
 -- one plan: planning takes as long as reading
 WITH cited AS MATERIALIZED (
     SELECT memory_id, array_agg(interaction_id ORDER BY occurred_at, interaction_id)
-        AS interaction_ids
-    FROM evidence
+            FILTER (WHERE stance = 'supports') AS interaction_ids,
+        array_agg(DISTINCT (
+            SELECT i.source FROM interactions i
+            WHERE i.tenant_id = %(tenant)s AND i.user_id = %(user)s
+                AND i.interaction_id = e.interaction_id
+            LIMIT 1
+        )) FILTER (WHERE stance = 'supports') AS sources,
+        min(occurred_at) FILTER (WHERE stance = 'supports') > %(soon)s::timestamptz AS said_ahead,
+        min(occurred_at) FILTER (WHERE stance = 'contradicts') > %(soon)s AS ended_ahead
+    FROM evidence e
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = ANY(%(memories)s)
-        AND stance = 'supports'
     GROUP BY memory_id
 )
 SELECT memory_id, kind, text, attribute, value, subject, context, single_valued, agent_id,
     session_id, confidence, importance, support, tokens, payload, occurred_at, valid_from, valid_to,
     believed_from, believed_to, supersedes, contested, extractor, extractor_version, prompt,
-    prompt_version, prompt_hash, model, origin, interaction_ids, length(lexemes) AS words,
+    prompt_version, prompt_hash, model, origin, interaction_ids, sources, said_ahead, ended_ahead,
+    length(lexemes) AS words,
     ts_filter(setweight(lexemes, 'A', %(lexemes)s::text[]), '{a}')::text AS held
 FROM (
     SELECT memory_id, kind, text, attribute, value, subject, context, single_valued, agent_id,
