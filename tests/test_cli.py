@@ -17,6 +17,8 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 import consumers.store
 import memory.client.async_client
@@ -24,6 +26,7 @@ from consumers.cli import output
 from consumers.cli.application import COMMANDS, exit_code
 from consumers.cli.application import memory as command_line
 from extractors.protocol import Extractor, LogSlice, Reading
+from memory.client import MemoryClient
 from memory.embedding import Embedder
 from memory.errors import (
     ConcurrentWrite,
@@ -34,7 +37,7 @@ from memory.errors import (
     NotMigrated,
     StoreError,
 )
-from memory.models import Candidate, InteractionKind, MemoryKind
+from memory.models import Candidate, InteractionKind, MemoryKind, Scope
 from tests.conftest import Verbatim
 
 RunCommand = Callable[..., Result]
@@ -606,6 +609,40 @@ def test_a_terminal_gets_no_control_characters() -> None:
     assert output.plain("a\x1b[2Jb\x07\x9bc\n\td") == "a\ufffd[2Jb\ufffd\ufffdc\n\td"
     assert output.label("acme\nerror: all is lost\x1b") == "acme\ufffderror: all is lost\ufffd"
     assert output.one_line("one\n two\x00", 6) == "one t…"
+
+
+CONTROLLING = "\x1b]0;x\x07\x1b[2J\x9b1m\u202e\u2066\U000e0041\u2028\u200b\x85"
+
+
+def test_no_command_can_print_what_controls_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    def shown() -> Table:
+        table = Table(title=CONTROLLING)
+        table.add_column(CONTROLLING)
+        table.add_row(Text(f"wirebank{CONTROLLING}"))
+        return table
+
+    output.answer({}, False, shown)
+    output.answer({"text": CONTROLLING}, True, shown)
+    output.say(CONTROLLING)
+    out, err = capsys.readouterr()
+    assert not set(CONTROLLING) - set("]0;x[2J1m") & set(out + err)
+    assert "wirebank" in out
+    assert json.loads(out.splitlines()[-1]) == {"text": CONTROLLING}
+
+
+def test_recall_and_explain_say_whose_words_they_rest_on(
+    run: RunCommand, client: MemoryClient
+) -> None:
+    memory = client.remember(Scope("northwind", "ana", session="s1"), "Likes dogs")
+    who = ("--tenant", "northwind", "--user", "ana", "--json")
+    (item,) = json.loads(run("recall", "dogs", *who).stdout)["items"]
+    assert (item["memory"]["origin"], item["memory"]["trust"]) == ("app", "trusted")
+    assert item["sources"] == ["client"]
+    explained = json.loads(run("explain", str(memory.id), *who).stdout)
+    (evidence,) = explained["evidence"]
+    assert (evidence["origin"], evidence["trust"], evidence["source"]) == (
+        "app", "trusted", "client"
+    )  # fmt: skip
 
 
 def test_progress_draws_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,14 @@ class TestALine:
         assert datetime.fromisoformat(time).microsecond % 1000 == 0
         assert rest == [f"ERROR two lines tenant='acme' trace='{TRACE}'"]
 
+    @pytest.mark.parametrize("form", LogFormat)
+    def test_controls_no_terminal(self, stderr: Stderr, form: LogFormat) -> None:
+        logs.to_stderr(form, stream=stderr)
+        ours.warning("%s", "a\x1b[2J\x9b1m\u202e\U000e0041b")
+        written = stderr.getvalue()
+        assert not set("\x1b\x9b\u202e\U000e0041") & set(written)
+        assert len(written.splitlines()) == 1
+
     def test_of_a_driver_is_folded_in_at_debug(self, stderr: Stderr) -> None:
         for verbose, seen in ((False, []), (True, ["debug", "debug"])):
             logs.to_stderr(LogFormat.JSON, verbose=verbose, stream=stderr)

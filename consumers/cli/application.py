@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -14,6 +13,7 @@ import click
 
 from consumers.cli.exit_codes import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_UNAVAILABLE
 from consumers.runtime import logs
+from consumers.runtime.terminal import plain, printable_json
 from memory.errors import ConfigurationError, ExperientialMemoryError
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 if find_spec("rich") is None:  # it is imported late, but missed early
     raise ModuleNotFoundError("No module named 'rich'", name="rich")
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 COMMANDS = {  # each in the module of its name, and its line in `memory --help`
     "demo": "Run a sample through the whole system.",
@@ -124,11 +123,11 @@ def _report(error: Exception, message: str, given: Sequence[str]) -> None:
     # Looked up in the words themselves: after a usage error nothing has been parsed.
     if "--json" in given:
         document = {"error": {"type": type(error).__name__, "message": line}}
-        click.echo(json.dumps(document, ensure_ascii=False))
+        click.echo(printable_json(json.dumps(document, ensure_ascii=False)))
     elif logs.as_json():
         logger.error("%s", line, extra={"event": "failed", "figures": {"error": logs.named(error)}})
     else:
-        click.echo(f"error: {_CONTROL.sub(chr(0xFFFD), line)}", err=True)
+        click.echo(f"error: {plain(line)}", err=True)
 
 
 EPILOG = """\b

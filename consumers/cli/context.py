@@ -77,9 +77,9 @@ def context_command(
     output.warn_of_stale(found.fresh, found.waited, "memory ingest")
     form = form or ("json" if as_json else "text")
     if form == "json":
-        click.echo(found.json())
+        output.say_json(found.json())
     elif form == "messages":
-        click.echo(json.dumps(found.messages(), ensure_ascii=False))
+        output.say_json(json.dumps(found.messages(), ensure_ascii=False))
     else:
         click.echo(output.for_stdout(found.text))
         output.say(output.cited(found))

@@ -54,7 +54,7 @@ def explain_command(
     if user is None:
         raise click.UsageError("Missing option '--user'.", click.get_current_context())
     found = run(partial(_explain, **past), configured(), Scope(tenant, user, agent), memory)
-    output.answer(found, as_json, lambda: output.explained(found))
+    output.answer(output.explanation_json(found), as_json, lambda: output.explained(found))
 
 
 async def _explain(settings: Settings, scope: Scope, memory: int, **past: Any) -> Explanation:

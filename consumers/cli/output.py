@@ -3,15 +3,15 @@
 import json
 import logging
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 import click
 from pydantic_core import to_jsonable_python
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,18 +20,20 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from consumers.extraction.derivation import ExtractionReport
 from consumers.runtime import logs
+from consumers.runtime.terminal import plain, printable_json
 from memory.context.assembly import Context
+from memory.context.rendering import origin_json
 from memory.models import Evidence, Explanation, Memory, Recall
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)  # what a command says is for whoever called it
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 QUOTE_CHARACTERS = 300
 PIPED_WIDTH = 120
 
@@ -39,17 +41,32 @@ PIPED_WIDTH = 120
 def answer(document: object, as_json: bool, shown: Callable[[], RenderableType]) -> None:
     """Prints `document` as JSON, or else the result of `shown`, to stdout."""
     if as_json:
-        click.echo(json.dumps(to_jsonable_python(document), ensure_ascii=False))
+        say_json(json.dumps(to_jsonable_python(document), ensure_ascii=False))
     else:
         console().print(shown())
 
 
 def console(*, stderr: bool = False) -> Console:
     """Returns a console that prints text as it is: brackets in a memory are not markup."""
-    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    made = SafeConsole(stderr=stderr, markup=False, highlight=False, emoji=False)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = PIPED_WIDTH
     return made
+
+
+class SafeConsole(Console):
+    """A console on which only its own styles control the terminal, whatever text it is given."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else plain(text), style, control)
+
+
+def say_json(document: str) -> None:
+    """Prints a JSON document to stdout."""
+    click.echo(printable_json(document))
 
 
 def say(message: str) -> None:
@@ -64,11 +81,6 @@ def warn_of_stale(fresh: bool, waited: float, missing: str) -> None:
     """Warns on stderr if an answer does not reflect the receipt it waited for."""
     if not fresh:
         say(f"not fresh after {waited:.1f} s; is `{missing}` running?")
-
-
-def plain(text: str) -> str:
-    """Removes control characters, so that users' text cannot control the terminal."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def label(text: str) -> str:
@@ -116,7 +128,28 @@ def held(memory: Memory) -> str:
 
 def quoted(evidence: Evidence) -> str:
     said = one_line(evidence.quote, QUOTE_CHARACTERS)
-    return f"{day(evidence.occurred_at)} {plain(evidence.interaction_id)}: “{said}”"
+    known = ", ".join(part for part in (evidence.origin, evidence.source) if part)
+    whence = f" ({label(known)})" if known else ""
+    return f"{day(evidence.occurred_at)} {label(evidence.interaction_id)}{whence}: “{said}”"
+
+
+def recall_json(found: Recall) -> dict[str, Any]:
+    """Returns an answer as JSON values, with the trust of each memory."""
+    document: dict[str, Any] = to_jsonable_python(found)
+    for item, shown in zip(found.items, document["items"], strict=True):
+        shown["memory"].update(origin_json(item.memory.origin))
+    return document
+
+
+def explanation_json(explanation: Explanation) -> dict[str, Any]:
+    """Returns an explanation as JSON values, with the trust of each memory and its evidence."""
+    document: dict[str, Any] = to_jsonable_python(explanation)
+    for name in ("memory", "supersedes", "superseded_by"):
+        if memory := getattr(explanation, name):
+            document[name].update(origin_json(memory.origin))
+    for evidence, shown in zip(explanation.evidence, document["evidence"], strict=True):
+        shown.update(origin_json(evidence.origin))
+    return document
 
 
 def recalled(found: Recall) -> RenderableType:
@@ -168,7 +201,10 @@ def explained(explanation: Explanation) -> RenderableType:
     believed = f"from {memory.believed_from:%Y-%m-%d %H:%M}" if memory.believed_from else ""
     ended = f" to {memory.believed_to:%Y-%m-%d %H:%M}" if memory.believed_to else ""
     grid.add_row("believed", believed + ended)
-    grid.add_row("made by", by)
+    grid.add_row("made by", plain(by))
+    if memory.origin and memory.trust is not None:
+        trust = memory.trust.name.lower().replace("_", " ")
+        grid.add_row("origin", f"{memory.origin.replace('_', ' ')}, {trust}")
     for evidence in explanation.evidence:
         grid.add_row(evidence.stance.value, quoted(evidence))
     for retraction in explanation.retractions:

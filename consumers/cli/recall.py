@@ -79,7 +79,7 @@ def recall_command(
     )
     found = run(ask, configured(), scope, query)
     output.warn_of_stale(found.fresh, found.waited, "memory extract")
-    output.answer(found, as_json, lambda: output.recalled(found))
+    output.answer(output.recall_json(found), as_json, lambda: output.recalled(found))
 
 
 async def _recall(settings: Settings, scope: Scope, query: str, **asked: Any) -> Recall:

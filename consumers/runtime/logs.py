@@ -17,6 +17,7 @@ from traceback import extract_tb
 from types import TracebackType
 from typing import Any, TextIO
 
+from consumers.runtime.terminal import plain, printable_json
 from memory.optional import extra
 
 OURS = ("memory", "extractors", "consumers")
@@ -179,7 +180,7 @@ class _TextLines(logging.Formatter):
         ]
         if self._verbose and error:
             parts.append(f"({' > '.join(frames(error))})")
-        return " ".join(parts)
+        return plain(" ".join(parts))
 
 
 def _json_lines() -> logging.Formatter:
@@ -188,6 +189,9 @@ def _json_lines() -> logging.Formatter:
 
     class JsonLines(JsonFormatter):
         """One object for each record."""
+
+        def format(self, record: logging.LogRecord) -> str:
+            return printable_json(super().format(record))
 
         def add_fields(
             self,
