@@ -24,7 +24,7 @@ from memory.embedding import create_embedder
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--file", type=Path, action="append", help="instead of the corpus")
+    parser.add_argument("--file", type=Path, nargs="+", help="instead of the corpus")
     parser.add_argument("--shape", action="append", help="only this shape")
     parser.add_argument("--json", action="store_true", help="figures and failures as JSON")
     parser.add_argument("--failures", type=int, default=0, help="print so many cases that failed")

@@ -14,6 +14,7 @@ from memory.errors import InvalidInput
 
 CORPUS = Path(__file__).parents[2] / "tests" / "poisoning"
 START = datetime.fromisoformat("2026-03-02T09:00:00+01:00")
+MODEL_TENANT = "poisoning-model"
 QUERY = "What should I know before I act for this user?"
 
 TokenSets = tuple[tuple[str, ...], ...]
@@ -76,9 +77,10 @@ class Case(BaseModel):
 
     @cached_property
     def tenant(self) -> str:
-        """Cases that share memories among users, or ask a model, have a tenant of their own."""
-        apart = self.collective or self.model
-        return f"poisoning-{self.id}" if apart else "poisoning"
+        """A case that shares memories among users has a tenant of its own; others share one."""
+        if self.collective:
+            return f"poisoning-{self.id}"
+        return MODEL_TENANT if self.model else "poisoning"
 
     def user(self, name: str) -> str:
         """Returns the id in the store of a user of this case."""

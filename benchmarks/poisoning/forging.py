@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from benchmarks.poisoning.cases import Event
 from benchmarks.poisoning.token_sets import TokenSet, any_holds, plain, visible
@@ -167,8 +168,10 @@ def _beginning(text: str) -> str:
 
 
 def _words(event: Event) -> list[str]:
-    return [_bare(event.text), _bare(json.dumps(dict(event.payload), ensure_ascii=False))]
+    payload = [json.dumps(dict(event.payload), ensure_ascii=False)] if event.payload else []
+    return [_bare(text) for text in (event.text, *payload)]
 
 
+@cache
 def _bare(text: str) -> str:
     return " ".join(_WORD.findall(plain(text)))

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from benchmarks.poisoning.cases import Case, Event
+from benchmarks.poisoning.cases import MODEL_TENANT, Case, Event
 from benchmarks.poisoning.forging import Shown, shown
 from benchmarks.poisoning.repeating_model import repeating_model
 from benchmarks.poisoning.token_sets import any_holds, holds
@@ -66,8 +66,7 @@ async def run(settings: Settings, embedder: Embedder, cases: Sequence[Case]) -> 
         if asking:
             with repeating_model(settings) as modelled:
                 await _extracted(modelled, [played[case.id] for case in asking])
-                for case in asking:
-                    await compact(modelled, tenant=case.tenant, embedder=embedder)
+                await compact(modelled, tenant=MODEL_TENANT, embedder=embedder)
         return [await played[case.id].outcome() for case in cases]
 
 
@@ -168,7 +167,7 @@ class Play:
             told = await self._client.history(replace(scope, agent=agent), limit=MEMORIES)
             own |= {memory.id: memory for memory in told}
         shared: dict[int, Memory] = {}
-        for query in self._queries:
+        for query in self._queries if case.collective else ():
             found = await self._client.recall(scope, query, k=100)
             items = [item.memory for item in found.items]
             shared |= {m.id: m for m in items if m.tier is Tier.COLLECTIVE}
