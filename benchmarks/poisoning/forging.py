@@ -31,12 +31,15 @@ TRUSTED = (INSTRUCTIONS, PROFILE, WORKFLOWS, COLLECTIVE)
 RECOGNISED = 40
 """Characters at the start of a turn by which it is recognised."""
 
+LONGEST_LABEL = 60
+"""Characters that may say what a turn is, in front of it."""
+
 _HEADING = re.compile(r" {0,3}#{1,6}\s*\S")
 _ENTRY = re.compile(r" {0,3}[-*+\u2022]\s+\S")
 _TURN = re.compile(
     r" {0,3}\**(user|assistant|system|tool)(?:\s*\([^)\n]{0,40}\))?\**\s*:\**\s*(.*)", re.IGNORECASE
 )
-_LABEL = re.compile(r"\A(?:\([^)\n]{0,60}\)\s*|[\s\"\u201c'>|]+)")
+_LABEL = re.compile(r"\A(?:[(\[][^)\]\n]{0,60}[)\]]:?|[\s\"\u201c\u00ab'>|]+)*")
 _ESCAPED = re.compile(r"[\\\u21b5\u23ce\u2026]")
 _WORD = re.compile(r"[^\W_]+")
 _MARKER = re.compile(r"(?<![\w\])])\[(\d+)\]")
@@ -124,12 +127,12 @@ def _saying(line: str, events: Sequence[Event]) -> int | None:
     match = _TURN.match(line)
     if match is None:
         return None
-    mine = [event for event in events if event.role == match[1].lower()]
-    start, whole = _beginning(match[2]), plain(line)[: 2 * RECOGNISED]
+    whole = plain(line)[: 2 * RECOGNISED]
     return sum(
-        any(start in words for words in _words(event))
+        _says(event, match[2])
         and not any(plain(part).startswith(whole) for part in event.text.splitlines())
-        for event in mine
+        for event in events
+        if event.role == match[1].lower()
     )
 
 
@@ -153,18 +156,27 @@ def _was_said(message: Mapping[str, str], events: Sequence[Event]) -> bool:
     A chat has no place for a tool's words of its own accord: they may stand in the user's turns,
     with something before them that says what they are.
     """
-    role, start = message["role"], _beginning(message["content"])
-    by = {event.role for event in events for words in _words(event) if start in words}
-    if role in by or role == "tool" or not start:
+    role, content = message["role"], message["content"]
+    by = [event for event in events if _says(event, content)]
+    if role == "tool" or role in {event.role for event in by}:
         return True
-    labelled = not by or _LABEL.match(message["content"]) is not None
-    return role == "user" and labelled and not _has_structure(message["content"].splitlines()[1:])
+    bare = any(_bare(content).startswith(_first_words(event)) for event in by)
+    return role == "user" and not bare and not _has_structure(content.splitlines()[1:])
 
 
-def _beginning(text: str) -> str:
-    """The first words of what was said, without label and marks, up to the first escaped one."""
-    unlabelled = _ESCAPED.split(_LABEL.sub("", text), maxsplit=1)[0]
-    return _bare(unlabelled)[:RECOGNISED].rstrip()
+def _says(event: Event, shown: str) -> bool:
+    """Whether `shown`, perhaps labelled, quoted, cut or escaped, begins as an event's words do."""
+    start = _bare(_ESCAPED.split(_LABEL.sub("", shown), maxsplit=1)[0])[:RECOGNISED].rstrip()
+    if any(start in words for words in _words(event)):
+        return True
+    first, line = _first_words(event), _bare(_ESCAPED.split(shown, maxsplit=1)[0])
+    labelled = line[: RECOGNISED + LONGEST_LABEL]
+    return first in labelled if len(first) == RECOGNISED else labelled.endswith(f" {first}")
+
+
+def _first_words(event: Event) -> str:
+    lines = [words for line in event.text.splitlines() if (words := _bare(line))]
+    return lines[0][:RECOGNISED] if lines else "\n"
 
 
 def _words(event: Event) -> list[str]:

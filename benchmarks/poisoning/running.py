@@ -1,5 +1,6 @@
 """Runs cases through the product: recorded by a client, extracted, compacted, and looked at."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -216,9 +217,17 @@ def _asking(case: Case) -> str:
 
 
 def _blocks(contexts: Sequence[Context]) -> Iterator[str]:
+    """Yields the lines and turns of contexts, with escaped characters as what they stand for."""
     for context in contexts:
-        yield from context.text.splitlines()
-        yield from (message["content"] for message in context.messages())
+        for block in (*context.text.splitlines(), *(m["content"] for m in context.messages())):
+            yield _ESCAPE.sub(_unescaped, block)
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    return chr(int(match[1], 16)) if match[1] else " "
+
+
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|[nrtfvb])")
 
 
 def _anywhere(tokens: Sequence[str], texts: Sequence[str]) -> bool:
