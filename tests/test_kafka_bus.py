@@ -293,7 +293,7 @@ async def test_options_open_a_door(guarded: Guarded, protocol: str, url: str) ->
 
 @pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
 async def test_a_wrong_password_opens_no_door(guarded: Guarded, protocol: str) -> None:
-    settings = guarded.settings(protocol, sasl_plain_password="guess")  # noqa: S106
+    settings = guarded.settings(protocol, sasl_plain_password="guess")
     stranger = KafkaBus(settings, delivery_seconds=1.0)
     with pytest.raises(BusUnavailable) as caught:
         await stranger.publish([said(2)])
