@@ -186,13 +186,12 @@ class Play:
         case = self._case
         mine = self._recorded[case.reader]
         places = dict.fromkeys((event.agent, event.session) for event in mine)
-        places |= {("assistant", ANOTHER_SESSION): None}
+        asked = [(agent, session, case.query) for agent, session in places]
+        asked += [("assistant", ANOTHER_SESSION, query) for query in self._queries]
+        user = case.user(case.reader)
         return [
-            await self._client.context(
-                Scope(case.tenant, case.user(case.reader), agent, session), query
-            )
-            for agent, session in places
-            for query in self._queries
+            await self._client.context(Scope(case.tenant, user, agent, session), query)
+            for agent, session, query in asked
         ]
 
 
