@@ -71,6 +71,10 @@
 
 from typing import ClassVar
 
+HIDDEN = "\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f"
+"""Characters that steer what shows a text, as a class of a pattern: control characters, line
+separators, those that override the direction, and Unicode's tags."""
+
 
 class ExperientialMemoryError(Exception):
     """The root of every error that this package raises on purpose."""

@@ -4,6 +4,7 @@ All times are aware; times read back from the store are in UTC.
 """
 
 import json
+import re
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -14,7 +15,7 @@ from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from memory.errors import InvalidInput, InvalidInteraction, InvalidScope, NaiveTime
+from memory.errors import HIDDEN, InvalidInput, InvalidInteraction, InvalidScope, NaiveTime
 
 MAX_NAME_CHARACTERS = 200
 """The limit for a tenant, user, agent, session, id, actor or source."""
@@ -231,6 +232,21 @@ def fault_of(text: str) -> str | None:
         except UnicodeEncodeError as error:
             return f"holds half of a surrogate pair at {error.start}"
     return None
+
+
+_HIDDEN = re.compile(f"[{HIDDEN}]")
+
+
+def name_fault(name: str) -> str | None:
+    """Returns why a new name cannot be taken, or None if it can; names stand in logs and lists.
+
+    Names that were taken before this rule stay readable, so a scope may hold them.
+    """
+    if fault := fault_of(name):
+        return fault
+    if name.isprintable() or not (found := _HIDDEN.search(name)):
+        return None
+    return f"holds the control character U+{ord(found[0]):04X} at {found.start()}"
 
 
 def aware(moment: datetime, what: str = "time") -> datetime:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -33,7 +34,7 @@ from memory.log.envelope import (
     validated,
 )
 from memory.log.plain_json import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
-from memory.models import Interaction, InteractionKind, Role, Scope
+from memory.models import Interaction, InteractionKind, Role, Scope, name_fault
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 CET = timezone(timedelta(hours=1))
@@ -48,7 +49,9 @@ FIELDS: dict[str, Any] = {
 }
 
 text = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=40)
-names = text.filter(bool)
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40).filter(
+    lambda name: name_fault(name) is None
+)
 numbers = st.integers(-(2**1000), 2**1000) | st.floats(allow_nan=False, allow_infinity=False)
 json_values = st.recursive(
     st.none() | st.booleans() | numbers | text,
@@ -402,3 +405,36 @@ def test_a_refusal_shows_only_the_start_of_a_long_value(changes: dict[str, Any])
     with pytest.raises(InvalidInteraction) as refused:
         from_json(envelope(**changes))
     assert len(str(refused.value)) < 300
+
+
+class TestNames:
+    """Names stand in logs, lists and terminals: they hold nothing that steers these."""
+
+    @pytest.mark.parametrize(
+        "field", ["id", "tenant", "user", "agent", "session", "actor", "source"]
+    )
+    @pytest.mark.parametrize(
+        "hidden",
+        ["\x1b", "\n", "\x7f", "\x9b", "\u2028", "\u202e", "\u2066", "\U000e0041", "\U000e0001"],
+    )
+    def test_hold_no_control_characters(self, field: str, hidden: str) -> None:
+        name = f"ab{hidden}c"
+        says = re.escape(f"{field} holds the control character U+{ord(hidden):04X} at 2")
+        for ascii_only in (True, False):
+            with pytest.raises(InvalidInteraction, match=says):
+                from_json(json.dumps({**FIELDS, field: name}, ensure_ascii=ascii_only))
+        sound = from_json(json.dumps(FIELDS))
+        scope = field in ("tenant", "user", "agent", "session")
+        named: dict[str, Any] = {field: name}
+        changed = {"scope": replace(sound.scope, **named)} if scope else named
+        with pytest.raises(InvalidInteraction, match=says):
+            validated(replace(sound, **changed))
+
+    @pytest.mark.parametrize(
+        "name", ["a b", "\u6771\u4eac", "\u0639\u0631\u200f", "\U0001f468\u200d\U0001f469", "\xa0x"]
+    )
+    def test_of_all_scripts_are_taken(self, name: str) -> None:
+        assert from_json(json.dumps({**FIELDS, "user": name})).scope.user == name
+
+    def test_of_old_rows_can_still_be_asked_for(self) -> None:
+        assert Scope("acme", "a\x1bb").user == "a\x1bb"

@@ -33,6 +33,7 @@ from memory.models import (
     Scope,
     aware,
     fault_of,
+    name_fault,
 )
 
 MAX_CONTENT_BYTES = 262_144  # of `content` in UTF-8
@@ -107,6 +108,9 @@ def _carried(envelope: Envelope | _ReadEnvelope) -> tuple[Interaction, str]:
     """The interaction, and its payload as canonical JSON; the schema has seen to the names."""
     fields = envelope.__dict__.copy()
     del fields["v"]
+    for field, _ in _NAMED:
+        if (name := fields[field]) is not None:
+            _check_name(field, name)
     fields["occurred_at"] = _in_utc(envelope.occurred_at)
     if envelope.private:
         _check_privacy(envelope.id, envelope.agent, private=True)
@@ -121,8 +125,8 @@ def validated(interaction: Interaction) -> Interaction:
     """Returns `interaction` as the log will hold it: time in UTC, payload a plain JSON object.
 
     Content and payload must not both be empty; blank content counts as empty. No text may hold a
-    NUL or half of a surrogate pair, which Postgres cannot store. Validating the result again
-    returns it unchanged.
+    NUL or half of a surrogate pair, which Postgres cannot store, and no name a control character.
+    Validating the result again returns it unchanged.
 
     Raises:
         NaiveTime: `occurred_at` has no zone.
@@ -250,9 +254,13 @@ def _check_names(interaction: Interaction) -> None:
             continue
         if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS:
             raise refusal(f"{field} must be 1 to {MAX_NAME_CHARACTERS} characters", name)
-        if (not name.isascii() or "\x00" in name) and (fault := fault_of(name)):
-            raise refusal(f"{field} {fault}", name)
+        _check_name(field, name)
     _check_privacy(interaction.id, scope.agent, private=interaction.private)
+
+
+def _check_name(field: str, name: str) -> None:
+    if not name.isprintable() and (fault := name_fault(name)):
+        raise refusal(f"{field} {fault}", name)
 
 
 def _check_privacy(interaction_id: str, agent: str | None, *, private: object) -> None:

@@ -6,6 +6,7 @@ limits that JSON Schema has no words for: bytes, depth, and half surrogate pairs
 
 from typing import Any
 
+from memory.errors import HIDDEN
 from memory.log.envelope import MAX_CONTENT_BYTES, Envelope
 from memory.log.fields import FIELDS
 from memory.log.plain_json import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
@@ -13,6 +14,7 @@ from memory.log.plain_json import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _WITHOUT_NUL = r"^[^\u0000]*$"
+_NAME = f"^[^{HIDDEN}]*$(?!\\n)"  # `$` also matches before a last line break
 _LARGEST = 1.7976931348623157e308
 
 _TIME = (
@@ -91,5 +93,5 @@ def _field(told: dict[str, Any], enums: dict[str, list[str]]) -> dict[str, Any]:
     if "$ref" in plain:
         plain |= {"type": "string", "enum": enums[plain.pop("$ref").rpartition("/")[2]]}
     if "minLength" in plain:
-        plain["pattern"] = _WITHOUT_NUL
+        plain["pattern"] = _NAME
     return plain
