@@ -579,3 +579,12 @@ async def test_importing_a_foreign_file_again_doubles_nothing(
     second = await import_interactions(recorder, reader(tmp_path / "file.json"))
     assert first.accepted > 0
     assert second == ImportReport(accepted=0, duplicates=first.accepted)
+
+
+def test_a_time_years_ahead_is_refused_by_place_after_all_before_it(tmp_path: Path) -> None:
+    ahead = replace(an_interaction(2), occurred_at=datetime(2999, 1, 1, tzinfo=UTC))
+    path = a_jsonl(tmp_path / "chat.jsonl", [to_json(an_interaction(1)), to_json(ahead)])
+    recorder = RecorderInMemory()
+    with pytest.raises(InvalidImport, match=r"line 2: occurred_at must be at most 3,653 days"):
+        anyio.run(import_interactions, recorder, read(path))
+    assert [i.id for i in recorder.log.values()] == ["ana-1"]

@@ -37,7 +37,7 @@ from memory.errors import (
     InvalidScope,
     SensitiveContent,
 )
-from memory.log.envelope import from_json
+from memory.log.envelope import check_not_ahead, from_json
 from memory.models import Interaction, Receipt
 
 BATCH_SIZE = 2_000
@@ -151,6 +151,8 @@ def _next_batch(source: Iterator[Located], size: int) -> Batch:
     characters = 0
     try:
         for placed in islice(source, size):
+            with refusing(placed.path, placed.place):
+                check_not_ahead(placed.interaction)
             batch.append(placed)
             characters += _characters(placed.interaction)
             if characters >= BATCH_CHARACTERS:
