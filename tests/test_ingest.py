@@ -458,6 +458,33 @@ class TestOverlap:
         assert ingest.done == Counts(appended=3)
         assert len(stream.log()) == 3
 
+    def test_a_table_left_on_a_shared_connection_stops_nothing(
+        self, stream: Stream, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As by another client of a pooler."""
+        stream.send(*numbered(3))
+        opened = IngestStore.open
+
+        def shared(*given: Any) -> IngestStore:
+            store = opened(*given)
+            store._connection.execute("SET ROLE memory_worker")
+            store._connection.execute("CREATE TEMPORARY TABLE staged (unlike int)")
+            store._connection.execute("RESET ROLE")
+            return store
+
+        monkeypatch.setattr(IngestStore, "open", shared)
+        stream.drain()
+        assert len(stream.log()) == 3
+
+    def test_a_name_with_control_characters_is_a_dead_letter(self, stream: Stream) -> None:
+        odd = {**json.loads(to_json(said("odd"))), "session": "mon\u202eday"}
+        stream.send({"value": json.dumps(odd).encode(), "key": key_of(ANA)}, said("sound"))
+        stream.drain()
+        assert [name for name, *_ in stream.log()] == ["sound"]
+        (letter,) = stream.rows("SELECT reason, detail FROM dead_letters")
+        assert letter["reason"] == "invalid"
+        assert "session holds the control character U+202E at 3" in letter["detail"]
+
 
 @contextmanager
 def few_at_once(records: int) -> Iterator[None]:

@@ -299,7 +299,7 @@ class IngestStore:
         """The content that the log already had under the ids it did not append; None: forgotten."""
         if not batch.rows:
             return {}
-        self._connection.run([("ingest.stage", {})])
+        self._connection.run([("ingest.unstage", {}), ("ingest.stage", {})])
         with self._connection.cursor() as cursor, cursor.copy(_COPY) as copy:
             copy.write(batch.rows)
         calls: list[Call] = []

@@ -38,6 +38,11 @@ GROUP BY topic_id
 DELETE FROM partition_offsets
 WHERE cluster_id = %(cluster)s AND topic = %(topic)s AND topic_id <> %(topic_id)s
 
+-- unstage --
+-- Deletes a table that somebody left on the connection: a pooler hands one to many.
+-- unscoped: a temporary table
+DROP TABLE IF EXISTS pg_temp.staged
+
 -- stage --
 -- Holds a batch for `append`, until its commit; private to the connection.
 -- unscoped: a temporary table
