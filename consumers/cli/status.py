@@ -238,10 +238,11 @@ def _model_lines(models: ModelDay) -> Iterator[str]:
             at = f", until {models.resumes_at:%Y-%m-%d %H:%M} UTC" if models.resumes_at else ""
             yield f"{output.counted(sessions, 'session')} waiting for {what}{at}"
     for failed in models.failures:
+        explained = f" ({failed.reason}); {failed.advice}" if failed.advice else ""
         yield (
             f"{output.label(failed.model)} gave no usable answer to"
-            f" {output.counted(failed.calls, 'call')} in the last day: {failed.meaning}"
-            f" ({failed.reason}); {failed.advice}"
+            f" {output.counted(failed.calls, 'call')} in the last day:"
+            f" {output.label(failed.meaning)}{explained}"
         )
     for part in models.fallbacks:
         yield (

@@ -65,7 +65,8 @@ class WaitingForReview:
 class ModelFailures:
     """Calls of a model in the last day that brought no usable answer, for one reason.
 
-    meaning: the reason in words; advice: what an operator can do.
+    meaning: the reason in words; advice: what an operator can do. A reason that only another
+        release knows is its own meaning, and there is no advice.
     """
 
     model: str
@@ -286,6 +287,8 @@ def _models(spent: float, budget: float | None, deferred: Rows) -> ModelDay:
 
 
 def _failures(row: DictRow) -> ModelFailures:
+    if row["reason"] not in set(Reason):  # of another release
+        return ModelFailures(**row, meaning=row["reason"], advice="")
     reason = Reason(row["reason"])
     return ModelFailures(**row, meaning=reason.meaning, advice=reason.advice)
 
