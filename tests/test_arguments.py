@@ -17,8 +17,8 @@ from click.testing import CliRunner
 
 from consumers.cli import application
 from consumers.cli.exit_codes import EXIT_CONFIGURATION
-from consumers.cli.output import plain
 from consumers.importing import files
+from consumers.runtime.terminal import plain
 from memory import (
     ConfigurationError,
     ExperientialMemoryError,

@@ -25,6 +25,7 @@ import memory.client.async_client
 from consumers.cli import output
 from consumers.cli.application import COMMANDS, exit_code
 from consumers.cli.application import memory as command_line
+from consumers.runtime.terminal import plain
 from extractors.protocol import Extractor, LogSlice, Reading
 from memory.client import MemoryClient
 from memory.embedding import Embedder
@@ -606,7 +607,7 @@ def test_a_follower_ends_in_good_order_when_told_to(
 
 
 def test_a_terminal_gets_no_control_characters() -> None:
-    assert output.plain("a\x1b[2Jb\x07\x9bc\n\td") == "a\ufffd[2Jb\ufffd\ufffdc\n\td"
+    assert plain("a\x1b[2Jb\x07\x9bc\n\td") == "a\ufffd[2Jb\ufffd\ufffdc\n\td"
     assert output.label("acme\nerror: all is lost\x1b") == "acme\ufffderror: all is lost\ufffd"
     assert output.one_line("one\n two\x00", 6) == "one t…"
 

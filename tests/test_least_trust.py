@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import psycopg
 import pytest
@@ -34,7 +35,7 @@ TRUST = [
     {Origin.QUOTED, Origin.EXTERNAL, Origin.DOCUMENT, Origin.OTHER_AGENT},
 ]  # fmt: skip
 
-VOICES = {
+VOICES: dict[Origin, dict[str, Any]] = {
     Origin.RECORD: {"source": "crm"},
     Origin.PERSON: {},
     Origin.APP: {"role": Role.SYSTEM},

@@ -165,8 +165,7 @@ class TestSpans:
         assert spans_of("", Role.USER) == ()
 
     def test_our_own_headings_are_those_that_contexts_have(self) -> None:
-        sections = (*rendering._OF_MEMORIES, rendering.STATE, rendering.EARLIER, rendering.TURNS)
-        assert sections == spans.HEADINGS
+        assert rendering.TITLES == spans.HEADINGS
 
     def test_names_are_no_sentences(self) -> None:
         assert all(

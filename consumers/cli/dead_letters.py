@@ -20,6 +20,7 @@ from consumers.cli.options import (
 from consumers.ingest.mapping import FieldMapping, read_mapping
 from consumers.ingest.records import Reason
 from consumers.operations.dead_letters import Redriven, redrive
+from consumers.runtime.terminal import plain
 from consumers.store import operators_view, worker_database
 from memory.settings import Settings
 
@@ -165,7 +166,7 @@ def _grid(shown: dict[str, Any]) -> RenderableType:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
     for name, value in shown.items():
-        grid.add_row(name, output.plain(str(value))[:SHOWN_BYTES])
+        grid.add_row(name, plain(str(value))[:SHOWN_BYTES])
     return grid
 
 

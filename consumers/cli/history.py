@@ -21,6 +21,7 @@ from consumers.cli.options import (
     tenant_option,
     user_option,
 )
+from consumers.runtime.terminal import plain
 from memory.client import AsyncMemoryClient
 from memory.models import Memory, MemoryKind, Scope
 from memory.settings import Settings
@@ -89,7 +90,7 @@ def _table(found: list[Memory]) -> RenderableType:
             memory.kind.value,
             output.held(memory),
             _span(memory.believed_from, memory.believed_to),
-            Text(output.plain(f"{text}{noted}{ended}")),
+            Text(plain(f"{text}{noted}{ended}")),
         )
     return table
 

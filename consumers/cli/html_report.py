@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from html import escape
 
-from consumers.cli.output import plain
 from consumers.replay.comparison import (
     Comparison,
     Difference,
@@ -14,6 +13,7 @@ from consumers.replay.comparison import (
     measures,
     spell,
 )
+from consumers.runtime.terminal import plain
 from memory.models import MemoryKind
 
 TEXT_CHARACTERS = 2_000

@@ -16,6 +16,7 @@ from consumers.cli.options import (
     json_option,
     run,
 )
+from consumers.runtime.terminal import plain
 from consumers.store import operators_view
 from extractors.language_model.prompts import Prompt, prompts
 from memory.database.pipeline import Rows
@@ -97,7 +98,7 @@ def _states_table(found: Sequence[PromptState]) -> RenderableType:
 def show_command(name: str, version: str | None, as_json: bool) -> None:
     """Print the file of a prompt."""
     source = _shipped(name).source if version is None else _stored(name, version)
-    output.answer({"name": name, "source": source}, as_json, lambda: Text(output.plain(source)))
+    output.answer({"name": name, "source": source}, as_json, lambda: Text(plain(source)))
 
 
 @prompts_command.command("diff")
@@ -112,9 +113,7 @@ def diff_command(name: str, version: str | None, as_json: bool) -> None:
         before.splitlines(), prompt.source.splitlines(), "used", "this release", lineterm=""
     )
     text = "\n".join(lines)
-    output.answer(
-        {"name": name, "diff": text}, as_json, lambda: Text(output.plain(text) or "no change")
-    )
+    output.answer({"name": name, "diff": text}, as_json, lambda: Text(plain(text) or "no change"))
 
 
 def _shipped(name: str) -> Prompt:

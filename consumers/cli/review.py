@@ -13,6 +13,7 @@ from rich.text import Text
 from consumers.cli import output
 from consumers.cli.options import configured, example, json_option, run, tenant_option
 from consumers.operations.reviewing import TenantReviewed, decide_for_all, find, proposals_of
+from consumers.runtime.terminal import plain
 from consumers.store import for_viewing, worker_database, worker_database_and_embedder
 from memory.beliefs.retraction import AuditReason
 from memory.beliefs.review import Page, Proposal, Reviewed, Verb
@@ -237,7 +238,7 @@ def _shown(proposal: Proposal) -> RenderableType:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
     grid.add_row("proposal", proposal.id)
-    grid.add_row("proposes", Text(output.plain(proposal.text), style="bold"))
+    grid.add_row("proposes", Text(plain(proposal.text), style="bold"))
     grid.add_row("kind", proposal.kind.value)
     if proposal.attribute:
         grid.add_row("attribute", output.label(f"{proposal.attribute} = {proposal.value or ''}"))

@@ -182,6 +182,7 @@ _ROLE_HEADING = re.compile(
 HEADINGS = (
     "Standing instructions", "What is known", "How it was done", "From earlier conversations",
     "What worked for others", "Task state", "Earlier in this conversation", "Recent turns",
+    "Between the turns",
 )  # fmt: skip
 """The titles of our own contexts, as `memory.context.rendering` writes them."""
 
