@@ -76,6 +76,7 @@ from memory.errors import (
     UnsupportedSchema,
     UnusableAnswer,
     WrongDimension,
+    WrongTenant,
 )
 
 if TYPE_CHECKING:
@@ -298,6 +299,7 @@ __all__ = [
     "UnsupportedSchema",
     "UnusableAnswer",
     "WrongDimension",
+    "WrongTenant",
 ]
 
 

@@ -7,6 +7,7 @@
     │   │   └── NaiveTime
     │   ├── InteractionConflict     an interaction id is in the log with different content
     │   ├── InvalidScope
+    │   │   └── WrongTenant         the database login is not the tenant's that a call names
     │   ├── SensitiveContent        the tenant's policy refuses what an interaction holds
     │   ├── ForgottenId             the interaction id was forgotten and stays refused
     │   ├── WrongDimension          a vector does not have the dimension of its embedder
@@ -112,6 +113,10 @@ class InteractionConflict(InvalidInput):
 
 class InvalidScope(InvalidInput):
     """A scope lacks a part that the call needs, or one of its parts is not a valid name."""
+
+
+class WrongTenant(InvalidScope):
+    """The database login is one tenant's, and the call names another tenant."""
 
 
 class ForgottenId(InvalidInput):

@@ -18,6 +18,7 @@ SELECT create_reference_table('embedders');
 SELECT create_reference_table('generations');
 SELECT create_reference_table('prompts');
 SELECT create_reference_table('store_settings');
+SELECT create_reference_table('tenant_logins');
 
 -- Distributed tables: a tenant's rows of all of them lie together.
 SELECT create_distributed_table('users', 'tenant_id', shard_count => 32);

@@ -176,7 +176,9 @@ FROM pg_namespace WHERE nspname = 'memory'
 _ROLES = """
 SELECT rolname || CASE WHEN rolcanlogin THEN ' LOGIN' ELSE ' NOLOGIN' END
     || CASE WHEN rolbypassrls OR rolsuper THEN ' BYPASSRLS' ELSE '' END
-FROM pg_roles WHERE rolname IN ('memory_backup', 'memory_client', 'memory_worker') ORDER BY rolname
+FROM pg_roles
+WHERE rolname IN ('memory_backup', 'memory_client', 'memory_tenant_login', 'memory_worker')
+ORDER BY rolname
 """
 
 _TABLES = """

@@ -50,6 +50,7 @@ TENANT_TABLES = {
 SYSTEM_TABLES = {
     "schema_migrations", "store_identity", "embedders", "generations", "partition_offsets",
     "dead_letters", "prompts", "change_stream", "store_settings",
+    "tenant_logins",
 }  # fmt: skip
 PARTLY_READ_BY_CLIENTS = {"tenants"}
 """Tenant tables of which a client of the tenant reads some columns; no secret is among them."""
@@ -166,6 +167,7 @@ INSERT INTO dead_letters (cluster_id, topic_id, partition, record_offset, topic,
     tenant_id, user_id, session_id, interaction_id)
 SELECT 'c', 't', 0, row_number() OVER (), 't', 'future', 'ahead', tenant_id, user_id, 's1', 'm9'
 FROM users;
+INSERT INTO tenant_logins (login, tenant_id) VALUES ('of_initech', 'initech');
 INSERT INTO prompts (name, version, hash, text, response) VALUES ('p', '1', 'h', 't', '{}');
 INSERT INTO model_calls (tenant_id, user_id, generation, task, prompt, prompt_version, prompt_hash,
     model, outcome, cached, requests, input_tokens, output_tokens, cost, seconds, answer)
@@ -318,6 +320,7 @@ class TestVisibility:
             "delete_task_state", "delete_sessions", "delete_interactions", "delete_assertions",
             "delete_memories", "delete_derived", "delete_review_decision", "delete_model_answers",
             "delete_model_calls", "delete_blocks", "quota_exceeded", "recount_stored",
+            "tenant_of_login",
         }  # fmt: skip
 
 

@@ -34,6 +34,7 @@ CREATE ROLE worker LOGIN PASSWORD {quote(PASSWORD)};
 ASKED = """
 CREATE ROLE memory_backup NOLOGIN;
 CREATE ROLE memory_client NOLOGIN;
+CREATE ROLE memory_tenant_login NOLOGIN;
 CREATE ROLE memory_worker NOLOGIN;
 GRANT memory_client TO keeper;
 GRANT memory_worker TO keeper;
@@ -115,7 +116,7 @@ def walked_by_two(managed: Cluster, database: str, embedder: WordEmbedder) -> No
 def test_another_database_of_the_server_needs_less(managed: Cluster, database: str) -> None:
     administrate(
         managed, database, "CREATE ROLE memory_backup", "CREATE ROLE memory_client",
-        "CREATE ROLE memory_worker",
+        "CREATE ROLE memory_tenant_login", "CREATE ROLE memory_worker",
         "GRANT memory_client, memory_worker TO keeper", "CREATE EXTENSION vector",
     )  # fmt: skip
     keeper = url_of(managed, database, "keeper")
@@ -131,7 +132,7 @@ def test_an_owner_who_does_not_inherit_from_the_roles_is_granted_that(
 ) -> None:
     administrate(
         managed, database, "CREATE ROLE memory_backup", "CREATE ROLE memory_client",
-        "CREATE ROLE memory_worker", "CREATE EXTENSION vector",
+        "CREATE ROLE memory_tenant_login", "CREATE ROLE memory_worker", "CREATE EXTENSION vector",
         "GRANT memory_client, memory_worker TO keeper WITH INHERIT FALSE",
         f"ALTER DATABASE {database} OWNER TO keeper",
     )  # fmt: skip

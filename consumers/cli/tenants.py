@@ -12,6 +12,7 @@ from rich.text import Text
 
 from consumers.cli import output
 from consumers.cli.options import configured, example, json_option, run
+from consumers.cli.tenant_logins import login_command, logins_command
 from consumers.cli.tenant_policy import policy_command
 from consumers.operations import tenants, usage
 from consumers.operations.tenants import Quota, Tenant, TenantLag, Throttle, Waiting
@@ -36,6 +37,7 @@ named = click.argument("tenant")
         "memory tenants pause acme",
         "memory tenants throttle acme --interactions 600",
         "memory tenants resume acme",
+        "memory tenants login acme --login acme_app",
         "memory tenants policy acme --sensitive payment_card=mask",
     ),
 )
@@ -216,7 +218,8 @@ def usage_command(
     output.answer(found, as_json, lambda: _used(found))
 
 
-tenants_command.add_command(policy_command)
+for command in (login_command, logins_command, policy_command):
+    tenants_command.add_command(command)
 
 
 def _changed(change: Callable[[Database], Awaitable[object]], as_json: bool, done: str) -> None:

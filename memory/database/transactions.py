@@ -49,6 +49,7 @@ from memory.errors import (
     UnlistedTenant,
     UnsupportedPooler,
     WrongDimension,
+    WrongTenant,
 )
 from memory.models import Scope
 from memory.settings import APP_NAME, Settings
@@ -80,6 +81,7 @@ _TRANSLATIONS: dict[str, type[ExperientialMemoryError]] = {
     "EM001": UnlistedTenant,  # ours, as the functions of `sql/` raise them
     "EM002": TenantSuspended,
     "EM003": QuotaExceeded,
+    "EM004": WrongTenant,
 }
 
 _POOLER_NEEDED = (
@@ -148,7 +150,7 @@ def _translate(error: psycopg.Error) -> ExperientialMemoryError:
     if "text search configuration" in message:
         message += "; see MEMORY_LANGUAGE"
     ours = _meaning(error)
-    if issubclass(ours, TenantRefused):
+    if issubclass(ours, TenantRefused | WrongTenant):
         message = error.diag.message_primary or message
     if ours is PreparedStatementLost:
         message = f"{message}: {_POOLER_NEEDED}"

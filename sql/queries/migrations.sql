@@ -62,12 +62,12 @@ CREATE EXTENSION IF NOT EXISTS vector
 -- Which of the store's roles this server has.
 -- unscoped: roles belong to no tenant
 SELECT rolname AS name FROM pg_roles
-WHERE rolname IN ('memory_client', 'memory_worker', 'memory_backup')
+WHERE rolname IN ('memory_client', 'memory_worker', 'memory_backup', 'memory_tenant_login')
 
 -- administrators_part --
 -- What the login role may not do itself of all that migrating takes: statements for an administrator
 -- of the server, in their order; no row if it may do everything. The owner need not be
--- a member of memory_backup.
+-- a member of memory_backup or memory_tenant_login.
 -- unscoped: the catalogue belongs to no tenant
 WITH login AS (
     SELECT rolsuper, rolinherit, rolsuper OR rolcreaterole AS creates,
@@ -75,7 +75,8 @@ WITH login AS (
     FROM pg_roles WHERE rolname = current_user
 ), roles AS (
     SELECT n.name, r.oid
-    FROM unnest(ARRAY['memory_backup', 'memory_client', 'memory_worker']) AS n(name)
+    FROM unnest(ARRAY['memory_backup', 'memory_client', 'memory_tenant_login', 'memory_worker'])
+        AS n(name)
     LEFT JOIN pg_roles r ON r.rolname = n.name
 ), needed AS (
     SELECT 1 AS nth, format('CREATE ROLE %%I NOLOGIN;', name) AS statement FROM roles, login
@@ -84,7 +85,7 @@ WITH login AS (
     SELECT 2, format('GRANT %%I TO %%I%%s;', name, current_user,
         CASE WHEN NOT rolinherit OR pg_has_role(oid, 'SET') THEN ' WITH INHERIT TRUE' END)
     FROM roles, login
-    WHERE name <> 'memory_backup' AND NOT CASE
+    WHERE name NOT IN ('memory_backup', 'memory_tenant_login') AND NOT CASE
         WHEN oid IS NULL THEN creates
         WHEN pg_has_role(oid, 'SET') THEN pg_has_role(oid, 'USAGE')
         ELSE pg_has_role(oid, 'USAGE WITH ADMIN OPTION') END
@@ -99,6 +100,22 @@ WITH login AS (
     FROM login WHERE NOT extends AND to_regnamespace('memory') IS NULL
 )
 SELECT statement FROM needed ORDER BY nth, statement
+
+-- bind_login --
+-- Binds a login to a tenant; see the procedure.
+-- unscoped: whose login it is, which is the owner's to say
+CALL memory.bind_login(%(login)s::name, %(tenant)s)
+
+-- unbind_login --
+-- Leaves a login bound to no tenant, so that it sees nothing; a row if it was bound to this one.
+-- unscoped: whose login it is, which is the owner's to say
+DELETE FROM memory.tenant_logins WHERE login = %(login)s::name AND tenant_id = %(tenant)s
+RETURNING login
+
+-- logins --
+-- The logins that are one tenant's.
+-- unscoped: every tenant's, for the owner
+SELECT login::text AS login, tenant_id FROM memory.tenant_logins ORDER BY tenant_id, login
 
 -- search_path --
 -- Lets a migration name its tables plainly; ends with its transaction.

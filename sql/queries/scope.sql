@@ -11,7 +11,8 @@ SET transaction_isolation TO 'read committed'
 -- anybody after it. What the session may have among its temporary tables comes last. Custom plans,
 -- because a generic plan made while a table was empty stays on the wrong index as it grows. No JIT:
 -- it compiles for seconds where a plan looks expensive because a kind of node is disabled. A
--- transaction whose client was cut off ends soon, with its locks.
+-- transaction whose client was cut off ends soon, with its locks. A login that is another tenant's
+-- is refused.
 SELECT set_config('memory.tenant_id', %(tenant)s, true),
        set_config('memory.user_id', %(user)s, true),
        set_config('role', %(role)s, true),
@@ -22,7 +23,9 @@ SELECT set_config('memory.tenant_id', %(tenant)s, true),
        set_config('jit', 'off', true),
        set_config('statement_timeout', %(statement_timeout)s, true),
        set_config('idle_in_transaction_session_timeout', %(idle_timeout)s, true),
-       set_config('plan_cache_mode', 'force_custom_plan', true)
+       set_config('plan_cache_mode', 'force_custom_plan', true),
+       CASE WHEN %(tenant)s <> '' AND memory.bound_tenant() IS DISTINCT FROM %(tenant)s
+            THEN memory.refuse_tenant(%(tenant)s) END
 
 -- admit --
 -- Refuses a tenant that the store does not serve: it comes after every binding of a client.
