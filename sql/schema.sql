@@ -8,6 +8,7 @@
 CREATE SCHEMA memory;
 CREATE ROLE memory_backup NOLOGIN;
 CREATE ROLE memory_client NOLOGIN;
+CREATE ROLE memory_tenant_login NOLOGIN;
 CREATE ROLE memory_worker NOLOGIN;
 GRANT USAGE ON SCHEMA memory TO memory_backup;
 GRANT USAGE ON SCHEMA memory TO memory_client;
@@ -1147,16 +1148,35 @@ CREATE POLICY worker ON tenant_usage TO memory_worker USING (tenant_id = bound_t
 GRANT SELECT ON tenant_usage TO memory_backup;
 GRANT DELETE, INSERT, SELECT, UPDATE ON tenant_usage TO memory_worker;
 
+-- ======== tenant logins
+
+-- The logins that are one tenant's. Only the owner of the schema reads and writes it.
+CREATE TABLE tenant_logins (
+    login name NOT NULL,
+    tenant_id text NOT NULL,
+    CONSTRAINT tenant_logins_pkey PRIMARY KEY (login),
+    CONSTRAINT tenant_logins_tenant_id_check CHECK (tenant_id <> ''::text)
+);
+GRANT SELECT ON tenant_logins TO memory_backup;
+
 -- ======== binding functions
 
--- The tenant that the transaction is bound to. An unset setting reads as NULL, and as an empty
--- string once a transaction has set it: neither is a tenant. In the database because row-level
--- security calls it.
+-- The tenant that the transaction is bound to. A login that is one tenant's is bound to it, or to
+-- none if nobody said to which; nothing that a session does changes that. For other logins a
+-- setting says it: unset it reads as NULL, and as an empty string once a transaction has set it,
+-- and neither is a tenant. A superuser is a member of every role, so the worker's role tells it
+-- from such a login. In the database because row-level security calls it.
 CREATE FUNCTION bound_tenant()
  RETURNS text
  LANGUAGE sql
  STABLE PARALLEL SAFE
-AS $function$ SELECT NULLIF(current_setting('memory.tenant_id', true), '') $function$;
+AS $function$
+    SELECT CASE
+        WHEN pg_catalog.pg_has_role(session_user, 'memory_tenant_login', 'MEMBER')
+            AND NOT pg_catalog.pg_has_role(session_user, 'memory_worker', 'MEMBER')
+        THEN memory.tenant_of_login()
+        ELSE NULLIF(pg_catalog.current_setting('memory.tenant_id', true), '') END
+$function$;
 
 -- The user that the transaction is bound to; see bound_tenant. In the database because row-level
 -- security calls it.
@@ -2554,3 +2574,65 @@ AS $function$
     SELECT quote = said OR position('•' IN quote) > 0 AND said LIKE
         replace(replace(replace(replace(quote, '\', '\\'), '%', '\%'), '_', '\_'), '•', '_')
 $function$;
+
+-- ======== tenant logins
+
+-- The tenant of the session's login; NULL: it is of none. In the database because bound_tenant
+-- calls it; it runs as its owner, since nobody else may read whose login is whose.
+CREATE FUNCTION tenant_of_login()
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE SECURITY DEFINER
+ SET search_path TO 'memory', 'pg_temp'
+AS $function$ BEGIN
+    RETURN (SELECT tenant_id FROM tenant_logins WHERE login = session_user);
+END $function$;
+
+-- Says that the session's login is not this tenant's. In the database because the binding calls it:
+-- an empty answer would look like a tenant without memories.
+CREATE FUNCTION refuse_tenant(asked text)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+AS $function$ BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'EM004', MESSAGE = format(
+        'the login %I is bound to %s, and the call names tenant %L', session_user,
+        COALESCE('tenant ' || quote_literal(memory.bound_tenant()), 'no tenant'), asked);
+END $function$;
+
+-- Binds a login to a tenant for good: it acts as a client, and sees no other tenant. In the
+-- database because a GRANT takes no parameters.
+CREATE PROCEDURE bind_login(IN named name, IN tenant text)
+ LANGUAGE plpgsql
+ SET search_path TO 'memory', 'pg_temp'
+AS $procedure$
+DECLARE
+    found pg_roles := (SELECT r FROM pg_roles r WHERE rolname = named);
+BEGIN
+    IF found.oid IS NULL THEN
+        RAISE undefined_object USING MESSAGE = format('the server has no login %I', named);
+    END IF;
+    IF found.rolsuper OR found.rolbypassrls OR pg_has_role(named, 'memory_worker', 'MEMBER')
+        OR pg_has_role(named, 'memory_backup', 'MEMBER')
+        OR pg_has_role(named, (SELECT nspowner FROM pg_namespace WHERE nspname = 'memory'), 'MEMBER')
+    THEN
+        RAISE insufficient_privilege USING MESSAGE = format(
+            'the login %I may act as a superuser, the owner, a worker or a backup, which see every '
+            'tenant; name one that may not', named);
+    END IF;
+    BEGIN
+        IF NOT pg_has_role('memory_tenant_login', 'memory_client', 'USAGE') THEN
+            GRANT memory_client TO memory_tenant_login;
+        END IF;
+        IF NOT pg_has_role(named, 'memory_tenant_login', 'USAGE') THEN
+            EXECUTE format('GRANT memory_tenant_login TO %I WITH INHERIT TRUE', named);
+        END IF;
+    EXCEPTION WHEN insufficient_privilege THEN
+        RAISE insufficient_privilege USING MESSAGE = format(
+            'an administrator has to run: GRANT memory_client TO memory_tenant_login; '
+            'GRANT memory_tenant_login TO %I WITH INHERIT TRUE;', named);
+    END;
+    INSERT INTO tenant_logins AS l (login, tenant_id) VALUES (named, tenant)
+    ON CONFLICT (login) DO UPDATE SET tenant_id = excluded.tenant_id;
+END $procedure$;
+REVOKE EXECUTE ON PROCEDURE bind_login FROM PUBLIC;
