@@ -206,7 +206,7 @@ class Packing:
     def _shortened(self, item: RecalledMemory) -> Entry:
         memory = item.memory
         said = excerpt(memory.text, memory.payload, self._asked, self._excerpt_length)
-        return Entry.whole(item) if said is None else Entry.abridged(item, said)
+        return Entry.whole(item) if said is None else Entry.shortened(item, said)
 
     def _put(self, entry: Entry) -> bool:
         """Adds an entry if it fits and its words are not in the context yet."""

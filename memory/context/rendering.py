@@ -91,7 +91,7 @@ class Entry:
         return cls(item, memory.text, said=said_of(memory.text, memory.payload))
 
     @classmethod
-    def abridged(cls, item: RecalledMemory, said: tuple[Said, ...]) -> "Entry":
+    def shortened(cls, item: RecalledMemory, said: tuple[Said, ...]) -> "Entry":
         """Returns an entry with a part of what was said."""
         return cls(item, said_text(said), excerpt=True, said=said)
 

@@ -111,7 +111,7 @@ _FENCE = re.compile(r"\s*(?:[-*+>]\s+)?(`{3,}|~{3,})")
 _INDENTED = re.compile(r" {0,3}\t| {4,}")
 _LISTED = re.compile(r"\s*(?:[-*+\u2022\u2013]|\d{1,3}[.)])\s")
 _MARKED = re.compile(r"\s*(?:[>\uff1e|\u2502\u2503\u258c]|&gt;)")
-_CITED = re.compile(r"(?:\\{0,20}\[\d{1,6}\\{0,20}\]\s*){1,20}[.)]?\s*\Z")
+_CITED = re.compile(r"(?:\\{0,20}\[\\{0,20}\d{1,6}\\{0,20}\]\s*){1,20}[.)]?\s*\Z")
 
 
 def _fenced(lines: Sequence[_Line]) -> Iterator[Stretch]:
