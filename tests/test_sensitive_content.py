@@ -1,13 +1,18 @@
 """What becomes of secrets under a tenant's policy: in the log, in what is derived, on the bus."""
 
 import json
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
+from anyio import to_thread
+from click.testing import CliRunner
+from kafka import KafkaConsumer
 
+from consumers.cli.application import memory as command_line
 from consumers.compaction import write_policy
 from consumers.compaction.policy import read_policy
 from consumers.extraction.worker import Worker
@@ -15,23 +20,26 @@ from consumers.ingest.reading import Reader
 from consumers.ingest.records import Accepted, Reason, Rejected
 from consumers.ingest.screening import Screening
 from consumers.ingest.store import Batch, OffsetRange
-from consumers.operations.dead_letters import StoredDeadLetter
+from consumers.operations.dead_letters import StoredDeadLetter, redrive
 from consumers.operations.scanning import scan_log
 from extractors.episodes import Episodes
 from extractors.explicit import ExplicitExtractor
 from memory.bus.topics import key_of
 from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database
-from memory.errors import ConfigurationError, SensitiveContent
+from memory.errors import ConfigurationError, MissingDependency, SensitiveContent
 from memory.log import tenant_policies
 from memory.log.envelope import content_hash, to_json
 from memory.models import Interaction, InteractionKind, Role, Scope
 from memory.privacy.findings import Sensitive
 from memory.privacy.interactions import found, masked
 from memory.privacy.policy import SensitivePolicy
+from memory.privacy.presidio import recognisers
 from memory.privacy.scanning import ALL, MASK, mask, scan
 from memory.settings import Settings
-from tests.ingesting import NOON
+from tests.conftest import WordEmbedder
+from tests.ingesting import NOON, Stream
+from tests.kafka_topics import kafka_settings
 
 ANA = Scope("acme", "ana", "scout", "s1")
 CARD, KEY, PASSWORD = "4539526018159083", "sk-proj-MxEhh2FDEEtfjgVvVqE1SkHbn88HxjSI", "hunter2!x"
@@ -319,3 +327,92 @@ class TestBus:
         theirs = replace(record(to_json(other)), key=key_of(other.scope))
         batch = read(theirs)
         assert Screening().screened(_Store(payment_card="refuse"), batch) is batch  # type: ignore[arg-type]
+
+
+@pytest.mark.kafka
+class TestIngestion:
+    async def test_a_policy_holds_for_what_others_send(
+        self, kafka: str, url: str, store: Database, superuser: psycopg.Connection
+    ) -> None:
+        stream = Stream(kafka_settings(kafka, url, partitions=1), url)
+        await write_policy(
+            store, ANA.tenant, sensitive={"payment_card": "refuse", "password": "mask_in_log"}
+        )
+        told = replace(said(f"My password is {PASSWORD}"), id="m2")
+        await to_thread.run_sync(stream.send, said(), told, replace(said("Hello"), id="m3"))
+        counts = await to_thread.run_sync(stream.drain)
+        assert (counts.appended, counts.set_aside) == (2, 1)
+        (letter,) = stream.letters()
+        assert letter["reason"] == "sensitive"
+        assert (letter["user_id"], letter["interaction_id"]) == ("ana", "m1")
+        held = everything(superuser, log=True)
+        assert not any(secret.encode().hex() in held for secret in SECRETS)
+        assert not any(secret in held for secret in SECRETS)
+        done = await redrive(store, stream.settings, None)
+        assert (done.appended, done.refused) == (1, [])
+        assert [name for name, _, _ in stream.log(ANA)] == ["m2", "m3", "m1"]
+
+    async def test_the_client_masks_before_the_bus(
+        self, kafka: str, url: str, store: Database, embedder: WordEmbedder
+    ) -> None:
+        stream = Stream(kafka_settings(kafka, url, partitions=1), url)
+        await write_policy(store, ANA.tenant, sensitive={"payment_card": "mask_in_log"})
+        async with AsyncMemoryClient(stream.settings, embedder=embedder) as client:
+            await client.record(ANA, SAID)
+            assert CARD not in (await client.context(ANA, "card")).text
+        values = await to_thread.run_sync(sent, stream)
+        assert len(values) == 1
+        assert CARD.encode() not in values[0]
+
+
+def sent(stream: Stream) -> list[bytes]:
+    """The values in the topic."""
+    consumer = KafkaConsumer(
+        stream.topic,
+        bootstrap_servers=list(stream.settings.kafka_servers or ()),
+        auto_offset_reset="earliest",
+        consumer_timeout_ms=5_000,
+    )
+    values = [record.value for record in consumer]
+    consumer.close()
+    return values
+
+
+def test_the_command_line_sets_a_policy_and_scans(
+    client: MemoryClient, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMORY_DATABASE_URL", url)
+    client.record(ANA, SAID)
+
+    def run(*words: str) -> Any:
+        done = CliRunner().invoke(command_line, [*words, "--json"], prog_name="memory")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    assert run("tenants", "policy", "acme")["sensitive"] == {}
+    run("tenants", "policy", "acme", "--sensitive", "all=mask", "--sensitive", "email=keep")
+    changed = run("tenants", "policy", "acme", "--sensitive", "phone=refuse")["sensitive"]
+    masked_all = {sensitive.value: "mask" for sensitive in Sensitive}
+    assert changed == masked_all | {"email": "keep", "phone": "refuse"}
+    scanned = run("scan", "--tenant", "acme")
+    assert (scanned["interactions"], scanned["holding"]) == (1, {"payment_card": 1})
+    wrong = CliRunner().invoke(command_line, ["tenants", "policy", "acme", "--sensitive", "x=y"])
+    assert wrong.exit_code == 2
+
+
+class TestPresidio:
+    NUMBER = "My tax file number is 876 543 210."
+
+    @pytest.mark.optional
+    def test_its_recognisers_are_asked_where_a_policy_names_them(self) -> None:
+        pytest.importorskip("presidio_analyzer")
+        wants = {"national_id": "mask"}
+        assert SensitivePolicy.of(wants).to_derive(said(self.NUMBER)).content == self.NUMBER
+        hidden = SensitivePolicy.of(wants, ["presidio"]).to_derive(said(self.NUMBER)).content
+        assert hidden == f"My tax file number is {MASK * 11}."
+
+    def test_without_the_extra_nothing_is_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        recognisers.cache_clear()
+        monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
+        with pytest.raises(MissingDependency, match="presidio"):
+            SensitivePolicy.of({"email": "mask_in_log"}, ["presidio"]).to_write(said())

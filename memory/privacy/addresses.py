@@ -9,7 +9,7 @@ _ENGLISH = re.compile(
     r"(?<![\w.,:/-])\d{1,5}[A-Za-z]? (?:[NSEW]\.? |North |South |East |West )?"
     r"(?:(?:[A-Z][\w'’-]{1,20}|St\.|\d{1,3}(?:st|nd|rd|th)) ){1,3}"
     r"(?:Street|St|Avenue|Ave|Road|Rd|Drive|Dr|Lane|Ln|Boulevard|Blvd|Court|Ct|Place|Pl|Square|Sq"
-    r"|Terrace|Way|Parkway|Pkwy|Highway|Hwy|Close|Crescent|Circle|Gardens|Grove|Mews)\b"
+    r"|Terrace|Loop|Row|Plaza|Alley|Trail|Walk|Quay|Wharf|Way|Parkway|Pkwy|Highway|Hwy|Close|Crescent|Circle|Gardens|Grove|Mews)\b"
     r"(?: (?:NW|NE|SW|SE|North|South|East|West)\b)?"
 )
 _BOX = re.compile(
@@ -25,10 +25,11 @@ _FRENCH = re.compile(
 )
 _ROMANCE = re.compile(
     r"(?<!\w)(?:[Cc]alle|[Aa]venida|[Aa]vda\.|[Pp]aseo|[Pp]laza|[Vv]ia|[Vv]iale|[Pp]iazza|[Cc]orso"
-    r"|[Rr]ua|[Pp]raça) (?:de la |de los |del |della |dei |de |da |do |dos )?[A-ZÀ-Ý][\w'’-]{1,30}"
+    r"|[Rr]ue|[Bb]oulevard|[Cc]hemin|[Rr]ua|[Pp]raça) (?:de la |de los |del |della |dei |de |da |do |dos )?[A-ZÀ-Ý][\w'’-]{1,30}"
     r"(?: [A-ZÀ-Ý][\w'’-]{1,30}){0,3},? (?:n\.?[º°]? ?)?\d{1,4}(?!\w)"
 )
 _YEAR = re.compile(r"(?:18|19|20)\d{2} ")
+_COUNTED = re.compile(r"\d{1,3} (?:Star|Mile|Minute|Hour|Day|Week|Month|Year|Man|Point|Part)s?\b")
 _IN = re.compile(r"\b(?:in|since|of|from|until|by|during|after|before)\s$", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
 _LONGEST_WORD_BEFORE = 8
@@ -42,6 +43,7 @@ def addresses(text: str) -> Iterator[Finding]:
         for match in pattern.finditer(text):
             start = match.start()
             said = text[max(0, start - _LONGEST_WORD_BEFORE) : start]
-            if _YEAR.match(match.group()) and _IN.search(said):
+            counts = _COUNTED.match(match.group())
+            if counts or (_YEAR.match(match.group()) and _IN.search(said)):
                 continue
             yield Finding(Sensitive.ADDRESS, *match.span())

@@ -28,7 +28,9 @@ _KNOWN = re.compile(
     r"|(?:secret|ntn)_[A-Za-z0-9]{40,60}|figd_[A-Za-z0-9_-]{36,60}|nvapi-[A-Za-z0-9_-]{40,100}"
     r"|gsk_[A-Za-z0-9]{40,60}|r8_[A-Za-z0-9]{30,50}|xai-[A-Za-z0-9]{60,100}|pplx-[A-Za-z0-9]{40,60}"
     r"|tskey-[a-z]{2,10}-[A-Za-z0-9-]{16,80}|glsa_[A-Za-z0-9]{32}_[a-f0-9]{8}|dapi[a-f0-9]{32}"
-    r"|sntry[su]_[A-Za-z0-9+/=_-]{30,300}|ATATT3[A-Za-z0-9_=-]{50,300}|age-secret-key-1[a-z0-9]{50,70}"
+    r"|hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_-]{20,100}"
+    r"|discord(?:app)?\.com/api/webhooks/\d{10,25}/[A-Za-z0-9_-]{40,100}"
+    r"|[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{20,40}|sntry[su]_[A-Za-z0-9+/=_-]{30,300}|ATATT3[A-Za-z0-9_=-]{50,300}|age-secret-key-1[a-z0-9]{50,70}"
     r"|AGE-SECRET-KEY-1[A-Z0-9]{50,70}|NRAK-[A-Z0-9]{27}|phc_[A-Za-z0-9]{40,50}"
     r"|eyJ[A-Za-z0-9_-]{8,4000}\.eyJ[A-Za-z0-9_-]{4,20000}\.[A-Za-z0-9_-]{0,2000}"
     r")"
@@ -50,7 +52,7 @@ _CALLED = re.compile(
     r"|authtoken|apikey|bearer|secret|token|key"
     r"|clé(?: api)?|clave(?: api)?|llave|chiave(?: api)?|chave(?: api)?|api[ -]?schlüssel|schlüssel"
     r"|ключ|токен|密钥|キー))"
-    r"(?P<link>[\"'`]?\s{0,3}(?::=|=>|[:=\uff1a])\s{0,3}|\s(?i:is|ist|est|es|è|é)[ :]\s{0,2}|\s)"
+    r"(?P<link>[\"'`]?\s{0,3}(?::=|=>|[:=\uff1a]|[-–—] )\s{0,3}|\s(?i:is|ist|est|es|è|é|to)[ :]\s{0,2}|\s)"
     r"[\"'`]?(?P<value>[^\s\"'`,;<>(){}\[\]]{6,512})"
 )
 _VALUE = re.compile(r"[A-Za-z0-9_.+/=~:!$%&*#@-]{8,512}")
@@ -59,6 +61,9 @@ _LOOKUP = re.compile(
     r"[$%]|[a-z_]+(?:\.[a-z_]+)+$|(?:your|my|the|example|dummy|sample|test|xxx|todo|changeme)",
     re.IGNORECASE,
 )
+
+_NUMBERED = re.compile(r"[A-Za-z]+\d{1,4}")
+"""A word and a year or a number, such as the name of a conference."""
 
 _WORDY = re.compile(r"[a-z]{6,}|[A-Z][a-z]{3,}[A-Z][a-z]{3,}")
 _RANDOM = re.compile(r"(?<![A-Za-z0-9+/_=.:-])[A-Za-z0-9+/_-]{32,64}={0,2}(?![A-Za-z0-9+/_=.:-])")
@@ -109,7 +114,10 @@ def _is_key(value: str, *, said: bool) -> bool:
     digits = sum(map(str.isdecimal, value))
     letters = sum(map(str.isalpha, value))
     least = 12 if said else 20
-    return digits > 1 and letters > 1 and len(value) >= least and len(set(value)) > len(value) // 5
+    if len(value) < least or len(set(value)) <= len(value) // 5 or _NUMBERED.fullmatch(value):
+        return False
+    cased = value.lower() != value != value.upper() and not _WORDY.search(value)
+    return letters > 1 and (digits > 1 or (cased and bits(value) >= _LEAST_BITS))
 
 
 def _random(text: str) -> Iterator[Finding]:

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from memory.privacy.findings import Finding, Sensitive
 
 _WORDS = (
-    r"pass(?:word|wd|code|phrase|key)s?|pass|pwd|pw|passwort|kennwort|mot de passe|mdp|contraseña"
+    r"pass(?:word|wd|code|phrase|key)s?|pass[ -]word|pass|pwd|pw|passwort|kennwort|mot de passe|mdp|contraseña"
     r"|contrasena|clave(?: de acceso)?|parola d['’]ordine|parola|senha|palavra-passe|wachtwoord"
     r"|hasło|haslo|lösenord|passord|adgangskode|kodeord|salasana|şifre|heslo|jelszó|lozinka|parool"
     r"|пароль|пароля|密码|密碼|口令|パスワード|暗証番号|비밀번호|암호|पासवर्ड|κωδικός|mật khẩu"
     r"|kata sandi|סיסמה|סיסמא|รหัสผ่าน|كلمة المرور|كلمة السر"
 )
 _IS = (
-    r"is now|is still|is|was|will be|=|ist jetzt|ist|war|lautet|est|es|è|é|era|sarà|is nu|to|jest"
+    r"(?:is|was|has been|been)? ?(?:now )?(?:changed|set|reset|updated|geändert|cambiada|changé) (?:to|auf|zu|a|en|en)|is now|is still|is|was|will be|=|ist jetzt|ist|war|lautet|est|es|è|é|era|sarà|is nu|to|jest"
     r"|är|er|on|je|olu|это|是|は|は、|는|은|है|είναι|là|adalah|היא|คือ|هي"
 )
 _WORD = re.compile(
@@ -29,7 +29,13 @@ _SIGN = re.compile(
 _VERB = re.compile(
     rf"{_ABOUT}\s{{0,2}}(?:{_IS})(?:\s{{1,2}}|(?<=[是は는은])|[:：]\s?)", re.IGNORECASE
 )
+_GENITIVE = re.compile(r"['’]s\s{1,2}")
 _OPTION = re.compile(r"\s{1,2}")
+_BESIDE = re.compile(r" (?=[\"'`“]?([^\s\"'`“”]{4,64}))")
+_USER = re.compile(
+    r"\b(?:user|username|login|account|benutzer|usuario) \S{1,40} (?:and|with|und|y|et),? ?(?:the )?$",
+    re.IGNORECASE,
+)
 _QUOTED = re.compile(r"[\"'`“„«「]([^\"'`”“»」\n]{1,100})[\"'`”“»」]")
 _BARE = re.compile(r"[^\s\"'`<>(){}\[\],;]\S{0,127}")
 _END = ".,;:?)]}\"'`”»」>"
@@ -54,7 +60,7 @@ _NOT_ONE = frozenset(
 )
 """What people say of a password, and what stands in the place of one."""
 _CODE = re.compile(
-    r"[$%]\{?\w|[$%]\{|\{\{|<|\*{2,}|•|…|\.{3}|[xX]{4,}|[A-Za-z_]\w{0,40}[(\[]"
+    r"[$%]\{?\w|[$%]\{|\{\{|<|\*{2,}|•|…|\.{3}|[xX]{4,}|[A-Za-z_][\w.]{0,60}[(\[]"
     r"|(?:self|this|os|process|env|config|settings|args|options|request|req|params|credentials)\."
     r"|(?:your|my|the|enter|insert|new|old|confirm|reset|forgot)[-_ ]?(?:pass|pw|new|own|secret)",
     re.IGNORECASE,
@@ -68,6 +74,16 @@ _PIN = re.compile(
 )
 _MY_PIN = re.compile(
     r"\b(?:my|your|her|his|our) (?:\w{1,20} ){0,2}pin (\d{4,8})(?!\w)", re.IGNORECASE
+)
+_PIN_BESIDE = re.compile(r"\bPIN(?: code| number)? (\d{4,8})(?![\w.-])")
+_IN_COMMAND = re.compile(
+    r"\b(?:mysql|mysqldump|mysqladmin|mariadb|sshpass|smbclient)\b[^\n|;]{0,100}? -p ?[\"']?([^\s\"']{4,100})"
+    r"|\b(?:curl|wget|http)\b[^\n|;]{0,200}? (?:-u|--user) ?[\"']?[^\s:\"']{1,60}:([^\s\"']{1,100})"
+)
+_PAIR = re.compile(
+    r"\b(?:credentials?|creds|login|logins|log in|sign[ -]in|zugangsdaten|identifiants)(?: are| is)? ?[:=] ?"
+    r"[^\s/|:]{1,80} ?[/|:] ?([^\s/|]{4,100})",
+    re.IGNORECASE,
 )
 _IN_URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}://[^\s:/@]{0,100}:([^\s/@]{1,200})@", re.IGNORECASE)
 _REVERSED = re.compile(
@@ -83,10 +99,11 @@ def passwords(text: str) -> Iterator[Finding]:
         span = _behind(text, match)
         if span:
             yield Finding(Sensitive.PASSWORD, *span)
-    for pattern in (_PIN, _MY_PIN, _IN_URL):
+    for pattern in (_PIN, _MY_PIN, _PIN_BESIDE, _IN_URL, _IN_COMMAND, _PAIR):
         for match in pattern.finditer(text):
-            if not _CODE.match(match[1]):
-                yield Finding(Sensitive.PASSWORD, *match.span(1))
+            group = match.lastindex or 1
+            if not _CODE.match(match[group]) and (pattern is not _PAIR or _SYMBOL.search(match[1])):
+                yield Finding(Sensitive.PASSWORD, *match.span(group))
     for match in _REVERSED.finditer(text):
         if _SYMBOL.search(match[1]):
             yield Finding(Sensitive.PASSWORD, *match.span(1))
@@ -98,13 +115,21 @@ def _behind(text: str, word: re.Match[str]) -> tuple[int, int] | None:
         return _value(text, sign.end(), stated=True)
     if word.group().lower() == "pass":  # a verb, and a mountain's
         return None
-    if verb := _VERB.match(text, word.end()):
+    if verb := _VERB.match(text, word.end()) or _GENITIVE.match(text, word.end()):
         return _value(text, verb.end(), stated=False)
     if text[max(0, word.start() - 2) : word.start()] == "--" and (
         option := _OPTION.match(text, word.end())
     ):
         return _value(text, option.end(), stated=True)
+    if beside := _BESIDE.match(text, word.end()):
+        known = _USER.search(text[max(0, word.start() - 60) : word.start()])
+        return _value(text, beside.end(), stated=False) if known or _mixed(beside[1]) else None
     return None
+
+
+def _mixed(word: str) -> bool:
+    """Whether a word has letters together with digits or signs, as words of a language have not."""
+    return bool(_SYMBOL.search(word)) and any(map(str.isalpha, word)) and not word.istitle()
 
 
 def _value(text: str, start: int, *, stated: bool) -> tuple[int, int] | None:
