@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
@@ -51,6 +51,7 @@ class Policy(BaseModel):
     review_days: after how long a proposal expires that nobody decided on.
     sensitive: what becomes of secrets and personal data, by class (docs/privacy.md). A class that
         it does not name is kept.
+    recognisers: other packages' recognisers to ask as well; every process needs their extra.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,6 +72,7 @@ class Policy(BaseModel):
     trust: TrustRules = NO_RULES
     review_days: PositiveInt = 30
     sensitive: dict[Sensitive, Action] = Field(default_factory=dict)
+    recognisers: tuple[Literal["presidio"], ...] = ()
 
 
 async def read_policy(database: Database, tenant: str) -> Policy:

@@ -15,7 +15,6 @@ from consumers.ingest.store import Batch, IngestStore, OffsetRange
 from memory.errors import InteractionTooLarge, SensitiveContent
 from memory.log.envelope import incoming
 from memory.log.tenant_policies import POLICY_SECONDS
-from memory.privacy.findings import Sensitive
 from memory.privacy.interactions import masked_value
 from memory.privacy.policy import KEEPS_ALL, SensitivePolicy
 
@@ -88,7 +87,7 @@ def _entry(entry: Accepted, policy: SensitivePolicy) -> Accepted | Rejected:
         masked = incoming(written)
     except InteractionTooLarge as error:  # a masked character takes more bytes than most
         return entry.rejected(Reason.OVERSIZE, error.fault)
-    kept = _masked(entry.record, policy.never_written, _owner(entry))
+    kept = _masked(entry.record, policy, _owner(entry))
     return Accepted(kept, masked, entry.trace, staged_row(masked, entry.trace))
 
 
@@ -98,17 +97,17 @@ def _owner(entry: Accepted) -> RecordOwner:
 
 def _without(letter: Rejected, policies: Mapping[str, SensitivePolicy]) -> Rejected:
     """The letter with a copy that holds nothing of what its tenant wants written nowhere."""
-    never = policies.get(letter.whose.tenant or "", KEEPS_ALL).never_written
-    if not never:
+    policy = policies.get(letter.whose.tenant or "", KEEPS_ALL)
+    if not policy.never_written:
         return letter
-    return replace(letter, record=_masked(letter.record, never, letter.whose))
+    return replace(letter, record=_masked(letter.record, policy, letter.whose))
 
 
-def _masked(record: Record, wanted: frozenset[Sensitive], whose: RecordOwner) -> MaskedRecord:
+def _masked(record: Record, policy: SensitivePolicy, whose: RecordOwner) -> MaskedRecord:
     names = {name for name in (whose.tenant, whose.user, whose.session, whose.id) if name}
 
     def masked(value: bytes | None) -> bytes | None:
-        return None if value is None else _masked_bytes(value, wanted, names)
+        return None if value is None else _masked_bytes(value, policy, names)
 
     return MaskedRecord(
         record.partition,
@@ -120,16 +119,16 @@ def _masked(record: Record, wanted: frozenset[Sensitive], whose: RecordOwner) ->
     )
 
 
-def _masked_bytes(value: bytes, wanted: frozenset[Sensitive], names: set[str]) -> bytes:
+def _masked_bytes(value: bytes, policy: SensitivePolicy, names: set[str]) -> bytes:
     """The value with its texts masked, as JSON or else as one text; itself if nothing is found."""
     try:
         said = json.loads(value)
     except (ValueError, RecursionError):
         said = value.decode(errors="replace")
-        new = masked_value(said, wanted, names)
+        new = masked_value(said, policy.never_written, names, policy.more)
         return value if new == said else new.encode()
     try:
-        new = masked_value(said, wanted, names)
+        new = masked_value(said, policy.never_written, names, policy.more)
     except RecursionError:
         return b""
     return value if new == said else json.dumps(new, ensure_ascii=False).encode(errors="replace")

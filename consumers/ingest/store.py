@@ -29,7 +29,7 @@ from memory.database.renewal import renewed
 from memory.database.transactions import pool_options
 from memory.errors import PositionLost, StoreError
 from memory.log.interactions import judged
-from memory.privacy.policy import SensitivePolicy
+from memory.privacy.policy import KEEPS_ALL, SensitivePolicy
 from memory.settings import Settings
 
 Outcome = Literal["duplicate", "forgotten", "conflict"]
@@ -323,7 +323,7 @@ class IngestStore:
         with translated(), self._transaction():
             read = self._connection.run(calls)[1::2]
         return {
-            tenant: SensitivePolicy.of(rows[0]["actions"] if rows else None)
+            tenant: SensitivePolicy.of(**rows[0]) if rows else KEEPS_ALL
             for tenant, rows in zip(tenants, read, strict=True)
         }
 

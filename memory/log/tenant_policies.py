@@ -62,7 +62,7 @@ class TenantPolicies:
             if last is None and not self._passes:
                 raise
             return last or KEEPS_ALL
-        return SensitivePolicy.of(rows[0]["actions"] if rows else None)
+        return SensitivePolicy.of(**rows[0]) if rows else KEEPS_ALL
 
     def _keep(self, tenant: str, policy: SensitivePolicy) -> None:
         if len(self._known) >= MOST_TENANTS:

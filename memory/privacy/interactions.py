@@ -1,12 +1,12 @@
 """Finds and masks what is sensitive in an interaction: its content, its actor and its payload."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from memory.models import Interaction
-from memory.privacy.findings import Finding, Sensitive
+from memory.privacy.findings import Finding, Recogniser, Sensitive
 from memory.privacy.passwords import is_name_of_one
 from memory.privacy.scanning import mask, scan
 
@@ -28,32 +28,41 @@ _LEAST_NUMBER = 10**3
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|[_-]")
 
 
-def found(interaction: Interaction, wanted: Collection[Sensitive]) -> list[Found]:
+def found(
+    interaction: Interaction, wanted: Collection[Sensitive], more: Sequence[Recogniser] = ()
+) -> list[Found]:
     """Returns what an interaction holds of the wanted classes."""
     findings: list[Found] = []
 
     def note(text: str, place: str, key: str) -> str:
-        findings.extend(Found(place, finding) for finding in _scanned(text, key, wanted))
+        findings.extend(Found(place, finding) for finding in _scanned(text, key, wanted, more))
         return text
 
     _changed(interaction, note, wanted)
     return findings
 
 
-def masked(interaction: Interaction, wanted: Collection[Sensitive]) -> Interaction:
+def masked(
+    interaction: Interaction, wanted: Collection[Sensitive], more: Sequence[Recogniser] = ()
+) -> Interaction:
     """Returns the interaction with what it holds of the wanted classes masked; see `mask`.
 
     A number in the payload becomes text. If there is nothing to mask, it is the same object.
     """
-    return _changed(interaction, _masking(wanted), wanted) if wanted else interaction
+    return _changed(interaction, _masking(wanted, more), wanted) if wanted else interaction
 
 
-def masked_value(value: Any, wanted: Collection[Sensitive], names: Collection[str] = ()) -> Any:
+def masked_value(
+    value: Any,
+    wanted: Collection[Sensitive],
+    names: Collection[str] = (),
+    more: Sequence[Recogniser] = (),
+) -> Any:
     """Returns any JSON value with what its texts hold of the wanted classes masked.
 
     names: texts that stay as they are, since they say whose it is.
     """
-    change = _masking(wanted)
+    change = _masking(wanted, more)
 
     def change_others(text: str, place: str, key: str) -> str:
         return text if text in names else change(text, place, key)
@@ -61,25 +70,27 @@ def masked_value(value: Any, wanted: Collection[Sensitive], names: Collection[st
     return _value(value, change_others, "value", "", wanted)
 
 
-def _masking(wanted: Collection[Sensitive]) -> Change:
+def _masking(wanted: Collection[Sensitive], more: Sequence[Recogniser]) -> Change:
     def change(text: str, _place: str, key: str) -> str:
-        findings = _scanned(text, key, wanted)
+        findings = _scanned(text, key, wanted, more)
         return mask(text, findings) if findings else text
 
     return change
 
 
-def _scanned(text: str, key: str, wanted: Collection[Sensitive]) -> list[Finding]:
+def _scanned(
+    text: str, key: str, wanted: Collection[Sensitive], more: Sequence[Recogniser]
+) -> list[Finding]:
     """Scans a text with its key before it, as the word that says what it is."""
     if not key:
-        return list(scan(text, wanted))
+        return list(scan(text, wanted, more))
     said = _WORDS.sub(" ", key)
     if Sensitive.PASSWORD in wanted and is_name_of_one(said, text):
         return [Finding(Sensitive.PASSWORD, 0, len(text))]
     start = len(said) + 2
     return [
         Finding(f.sensitive, max(0, f.start - start), f.end - start)
-        for f in scan(f"{said}: {text}", wanted)
+        for f in scan(f"{said}: {text}", wanted, more)
         if f.end > start
     ]
 

@@ -7,8 +7,9 @@ from typing import Any, Self
 
 from memory.errors import SensitiveContent
 from memory.models import Interaction
-from memory.privacy.findings import Sensitive
+from memory.privacy.findings import Recogniser, Sensitive
 from memory.privacy.interactions import Found, found, masked
+from memory.privacy.presidio import presidio
 
 
 class Action(StrEnum):
@@ -24,20 +25,28 @@ class Action(StrEnum):
     REFUSE = "refuse"
 
 
+OTHERS: Mapping[str, Recogniser] = {"presidio": presidio}
+"""Recognisers of other packages, by the names that a policy has for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class SensitivePolicy:
     """The classes to refuse, to mask in the log, and to mask in what is derived.
 
+    more: the recognisers to ask beside our own.
     What is derived never holds a class that is not kept: the log may be older than the policy.
     """
 
     refused: frozenset[Sensitive] = field(default_factory=frozenset)
     masked_in_log: frozenset[Sensitive] = field(default_factory=frozenset)
     masked: frozenset[Sensitive] = field(default_factory=frozenset)
+    more: tuple[Recogniser, ...] = ()
 
     @classmethod
-    def of(cls, actions: Mapping[str, Any] | None) -> Self:
-        """Reads the actions by class, as a policy holds them; unknown classes are left out."""
+    def of(
+        cls, actions: Mapping[str, Any] | None, recognisers: Sequence[str] | None = None
+    ) -> Self:
+        """Reads the actions by class, as a policy holds them; unknown names are left out."""
         known = {
             Sensitive(name): Action(action)
             for name, action in (actions or {}).items()
@@ -51,6 +60,7 @@ class SensitivePolicy:
             those(Action.REFUSE),
             those(Action.MASK_IN_LOG),
             those(Action.MASK, Action.MASK_IN_LOG, Action.REFUSE),
+            tuple(OTHERS[name] for name in recognisers or () if name in OTHERS),
         )
 
     def __bool__(self) -> bool:
@@ -67,13 +77,13 @@ class SensitivePolicy:
         Raises:
             SensitiveContent: it holds a class that is refused.
         """
-        if self.refused and (refused := found(interaction, self.refused)):
+        if self.refused and (refused := found(interaction, self.refused, self.more)):
             raise _refusal(interaction, refused)
-        return masked(interaction, self.masked_in_log)
+        return masked(interaction, self.masked_in_log, self.more)
 
     def to_derive(self, interaction: Interaction) -> Interaction:
         """Returns an interaction of the log as memories may be derived from it."""
-        return masked(interaction, self.masked)
+        return masked(interaction, self.masked, self.more)
 
 
 KEEPS_ALL = SensitivePolicy()

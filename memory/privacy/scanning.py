@@ -40,8 +40,12 @@ _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _UNUSUAL = re.compile(r"[^\x00-\u00ff\u0370-\u052f]")
 
 
-def scan(text: str, wanted: Collection[Sensitive] = ALL) -> tuple[Finding, ...]:
+def scan(
+    text: str, wanted: Collection[Sensitive] = ALL, more: Iterable[Recogniser] = ()
+) -> tuple[Finding, ...]:
     """Returns what a text holds of the wanted classes, in order; spans may overlap.
+
+    more: recognisers beside our own.
 
     Digits and letters of other scripts' forms, unusual spaces and dashes, and characters that are
     not seen do not hide a value. It takes linear time.
@@ -50,6 +54,7 @@ def scan(text: str, wanted: Collection[Sensitive] = ALL) -> tuple[Finding, ...]:
         return ()
     plain, places = _plain(text)
     found = _found(plain, frozenset(wanted))
+    found += [f for recogniser in more for f in recogniser(plain) if f.sensitive in wanted]
     if places:
         found = [Finding(f.sensitive, places[f.start], places[f.end - 1] + 1) for f in found]
     return tuple(sorted(set(found), key=lambda f: (f.start, f.end, f.sensitive)))

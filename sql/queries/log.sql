@@ -331,7 +331,7 @@ RETURNING change_seq
 -- sensitive_policy --
 -- What a tenant wants done with secrets and personal data, by class; no row: it has no policy.
 -- unscoped: a policy belongs to the tenant
-SELECT policy->'sensitive' AS actions FROM tenants WHERE tenant_id = %(tenant)s
+SELECT policy->'sensitive' AS actions, policy->'recognisers' AS recognisers FROM tenants WHERE tenant_id = %(tenant)s
 
 -- read_all --
 -- A page of a user's log, whatever counts in it, oldest first; `after` is a position.
