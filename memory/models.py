@@ -341,8 +341,8 @@ class Receipt:
         """
         try:
             return TypeAdapter(cls).validate_json(text, strict=True)
-        except ValidationError as error:
-            raise InvalidInput(f"not a receipt: {text[:80]!r}") from error
+        except (ValidationError, TypeError) as error:
+            raise InvalidInput(f"not a receipt: {reprlib.repr(text)}") from error
 
 
 @dataclass(frozen=True, slots=True)

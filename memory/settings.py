@@ -2,8 +2,9 @@
 
 import json
 import os
+import reprlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import platformdirs
 from pydantic import (
@@ -15,10 +16,12 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     StringConstraints,
+    ValidationError,
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from memory.errors import ConfigurationError, InvalidInput
 from memory.models import ModelTask
 
 APP_NAME = "experiential-memory"
@@ -99,6 +102,9 @@ class Settings(BaseSettings):
 
     Every field can be given as an argument or as an environment variable: `database_url` is
     MEMORY_DATABASE_URL, and so on. Times are in seconds; sizes are in the unit that the name says.
+
+    Raises:
+        ConfigurationError: one of them cannot be used; the message names it.
     """
 
     model_config = SettingsConfigDict(env_prefix="MEMORY_", frozen=True, extra="forbid")
@@ -218,6 +224,21 @@ class Settings(BaseSettings):
         default=5, description="extraction attempts before a session is set aside"
     )
 
+    if not TYPE_CHECKING:  # type checkers take the arguments from the fields
+
+        def __init__(self, **given: Any) -> None:
+            """Reads the settings from the arguments, and the rest from the environment.
+
+            Raises:
+                ConfigurationError: one of them cannot be used; the message names it.
+            """
+            try:
+                super().__init__(**given)
+            except ValidationError as error:
+                raise ConfigurationError(_unusable(error)) from None  # it repeats secrets
+            except RecursionError as error:
+                raise ConfigurationError("a setting is nested too deep") from error
+
     @property
     def embedded(self) -> bool:
         """Whether the store is on the embedded server."""
@@ -252,3 +273,25 @@ class Settings(BaseSettings):
                 variable = f"MEMORY_{name.upper()}"
                 raise ValueError(f"set one of {variable} and {variable}_FILE, not both")
         return self
+
+
+def _unusable(error: ValidationError) -> str:
+    """Says what is wrong with the first setting; a value that may be secret is left out."""
+    first = error.errors(include_url=False)[0]
+    name = "_".join(["MEMORY", *(str(step) for step in first["loc"])]).upper()
+    said = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:  # about several at once; its input is all of them
+        return said
+    secret = any(word in name for word in ("URL", "KEY", "PASSWORD", "KAFKA_OPTIONS"))
+    return f"{name}: {said}" if secret else f"{name}: {said}, got {reprlib.repr(first['input'])}"
+
+
+def settings_of(value: object) -> Settings:
+    """Returns `value`, which an app gave as settings.
+
+    Raises:
+        InvalidInput: it is anything else.
+    """
+    if isinstance(value, Settings):
+        return value
+    raise InvalidInput(f"settings must be a Settings, got {reprlib.repr(value)}")

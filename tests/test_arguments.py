@@ -5,20 +5,25 @@ import math
 import random
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio
 import click
 import psycopg
 import pytest
 from click.testing import CliRunner
 
+import memory
 from consumers.cli import application
 from consumers.cli.exit_codes import EXIT_CONFIGURATION
+from consumers.extraction import Worker, installed_extractors
 from consumers.importing import files
 from consumers.runtime.terminal import plain
+from consumers.store import open_worker
 from memory import (
     ConfigurationError,
     ExperientialMemoryError,
@@ -27,8 +32,9 @@ from memory import (
     InvalidInteraction,
     InvalidScope,
 )
-from memory.client import MemoryClient, TaskState
+from memory.client import AsyncMemoryClient, MemoryClient, TaskState
 from memory.context.assembly import Shares
+from memory.embedding import create_embedder
 from memory.models import Interaction, InteractionKind, MemoryKind, Receipt, Role, Scope
 from memory.settings import Settings
 from tests.conftest import Extraction, WordEmbedder
@@ -54,7 +60,17 @@ class Odd:
     __hash__ = None  # type: ignore[assignment]
 
 
+class Text(str):
+    __slots__ = ()
+
+
+_list: list[Any] = []
+_list.append(_list)
+_dict: dict[str, Any] = {}
+_dict["a"] = _dict
+
 VALUES: list[Any] = [
+    _list, _dict, {"a": _list}, Text("x"), Text("\x00"), Text("fact"), "a\u202e", "\U000e0041",
     None, True, False, 0, 1, -1, 7, 2**31, 2**63, -(2**70), 10**400, 0.5, -0.5, 1e308, math.nan,
     math.inf, Decimal("1.5"), 1j, "", " ", "x", "fact", "800", "\x00", "\ud800", "a\udcff",
     "\x1b]0;x\x07",
@@ -122,6 +138,65 @@ class TestEveryVerb:
             except BaseException as error:  # noqa: BLE001 - which is what must not happen
                 untyped.append((type(error).__name__, str(error)[:80], list(arguments)))
         assert untyped == [], untyped[:6]
+
+
+def makers() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """What an app makes by itself, without a store."""
+    made: tuple[Callable[..., Any], ...] = (
+        Settings, MemoryClient, AsyncMemoryClient, Worker, create_embedder, installed_extractors,
+    )  # fmt: skip
+    yield from ((maker.__name__, maker) for maker in made)
+    yield "Receipt.from_json", Receipt.from_json
+    for name in memory.__all__:
+        if is_dataclass(getattr(memory, name)):
+            yield name, getattr(memory, name)
+
+
+MAKERS = dict(makers())
+
+
+def entered(settings: Any) -> None:
+    async def enter() -> None:
+        async with open_worker(settings):
+            pass
+
+    anyio.run(enter)
+
+
+class TestEveryMaker:
+    def test_all_are_here(self) -> None:
+        assert MAKERS.keys() >= {
+            "Settings",
+            "MemoryClient",
+            "Worker",
+            "Scope",
+            "Shares",
+            "Candidate",
+        }
+
+    @pytest.mark.parametrize("name", MAKERS)
+    def test_raises_only_errors_of_ours(self, name: str) -> None:
+        taken = inspect.signature(MAKERS[name]).parameters.values()
+        parameters = [p for p in taken if p.kind is not p.VAR_KEYWORD and p.name[0] != "_"]
+        drawn = random.Random(4)
+        trials = [{p.name: drawn.choice(VALUES) for p in parameters} for _ in range(200)]
+        if all(p.default is not p.empty for p in parameters):
+            trials += [{p.name: value} for p in parameters for value in VALUES]
+        assert self.untyped(MAKERS[name], trials) == []
+
+    def test_a_worker_is_opened_with_settings_alone(self) -> None:
+        assert self.untyped(entered, [{"settings": value} for value in VALUES]) == []
+
+    def untyped(self, maker: Callable[..., Any], trials: list[dict[str, Any]]) -> list[Any]:
+        found = []
+        for arguments in trials:
+            try:
+                maker(**arguments)
+            except ExperientialMemoryError:
+                pass
+            except BaseException as error:  # noqa: BLE001 - which is what must not happen
+                found.append((type(error).__name__, str(error)[:80], list(arguments)))
+        return found[:6]
 
 
 @pytest.mark.parametrize(

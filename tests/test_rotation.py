@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from benchmarks.chaos.extractors import DigestEmbedder
 from consumers.cli.backup import _program
@@ -272,7 +272,7 @@ def test_a_file_without_a_secret_is_named(tmp_path: Path, contents: str | bytes 
 @pytest.mark.parametrize("name", ["database_url", "read_url", "openai_api_key"])
 def test_a_secret_is_given_in_one_way(tmp_path: Path, name: str) -> None:
     both: dict[str, Any] = {name: SecretStr("x"), f"{name}_file": tmp_path / "x"}
-    with pytest.raises(ValidationError, match=f"set one of MEMORY_{name.upper()} and"):
+    with pytest.raises(ConfigurationError, match=f"set one of MEMORY_{name.upper()} and"):
         Settings(**both)
 
 

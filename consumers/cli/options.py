@@ -11,12 +11,10 @@ from typing import TypeVar, TypeVarTuple
 
 import anyio
 import click
-from pydantic import ValidationError
 
 from consumers.cli import output
 from consumers.runtime.health import HealthAddress
 from memory.bus.freshness import TIMEOUT
-from memory.errors import ConfigurationError
 from memory.models import Receipt
 from memory.settings import APP_NAME, Settings
 
@@ -123,15 +121,7 @@ def configured() -> Settings:
     Raises:
         ConfigurationError: a MEMORY_* variable cannot be read; the message names it.
     """
-    try:
-        return _named(Settings())
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = "_".join(["MEMORY", *(str(step) for step in first["loc"])]).upper()
-        # A value that may be secret stays out of the message.
-        secret = any(word in name for word in ("URL", "KEY", "KAFKA_OPTIONS"))
-        value = "" if secret else f", got {first['input']!r}"
-        raise ConfigurationError(f"{name}: {first['msg']}{value}") from error
+    return _named(Settings())
 
 
 def _named(settings: Settings) -> Settings:

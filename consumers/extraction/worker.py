@@ -35,18 +35,21 @@ from extractors.language_model.conflicts import ConflictResolver
 from extractors.protocol import ENTRY_POINT_GROUP, Extractor
 from memory.backoff import backoff
 from memory.beliefs.long_term import LongTerm
+from memory.client.arguments import check_part
 from memory.database import Database
 from memory.embedding import Embedder
 from memory.errors import (
     ConcurrentWrite,
     ConfigurationError,
     ExperientialMemoryError,
+    InvalidInput,
     LeaseLost,
     LockTimeout,
     StatementTimeout,
     StoreUnavailable,
 )
-from memory.settings import Settings
+from memory.log.plain_json import shown
+from memory.settings import Settings, settings_of
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +85,7 @@ def installed_extractors(settings: Settings) -> list[Extractor]:
     An extractor is left out if these settings lack what it needs, such as a model.
     """
     entries = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name)
+    settings = settings_of(settings)
     made = [entry.load()(settings) for entry in entries]
     return [extractor for extractor in made if extractor is not None]
 
@@ -93,6 +97,9 @@ class Worker:
     done: the report on the live generation.
     beside: the report on the shadows that are kept up with it.
     health: told of each step while the worker follows.
+
+    Raises:
+        InvalidInput: an argument is not what its type says.
     """
 
     def __init__(
@@ -104,6 +111,17 @@ class Worker:
         progress: Callable[[ExtractionReport], None] = lambda _: None,
         resolver: ConflictResolver | None = None,
     ) -> None:
+        settings = settings_of(settings)
+        if not isinstance(database, Database):
+            raise InvalidInput(f"database must be a Database, got {shown(database)}")
+        if not isinstance(extractors, Sequence):
+            raise InvalidInput(f"extractors must be a list, got {shown(extractors)}")
+        for extractor in extractors:
+            check_part("an extractor", extractor, "extract")
+        check_part("embedder", embedder, "embed")
+        check_part("progress", progress, "__call__")
+        if resolver is not None:
+            check_part("resolver", resolver, "keeping")
         self.database = database
         self.long_term = LongTerm(database, embedder, settings.language)
         self.extractors = extractors

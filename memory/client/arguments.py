@@ -40,6 +40,13 @@ _Check = Callable[[str, Any], Any]
 """Returns the value to pass on for one of this name, or raises InvalidInput."""
 
 
+def check_part(name: str, value: object, *methods: str) -> None:
+    """Raises InvalidInput if a part that an app gave lacks one of the methods that it needs."""
+    missing = [method for method in methods if not callable(getattr(value, method, None))]
+    if missing or isinstance(value, type):
+        raise InvalidInput(f"{name} must have {', '.join(methods)}(), got {shown(value)}")
+
+
 def checked(
     *others: str,
 ) -> Callable[

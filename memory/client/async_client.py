@@ -31,7 +31,7 @@ from memory.bus.kafka import KafkaBus
 from memory.bus.pending import PendingInteractions
 from memory.bus.postgres import PostgresBus
 from memory.bus.protocol import Bus
-from memory.client.arguments import checked
+from memory.client.arguments import check_part, checked
 from memory.client.connections import Connections, connected
 from memory.client.lifetime import Lifetime, State, silence, warn_if_open
 from memory.client.remembering import Remembering
@@ -65,7 +65,7 @@ from memory.models import (
 from memory.point_in_time import point_in_time
 from memory.recall.reranking import Reranker
 from memory.recall.search import Recaller
-from memory.settings import Settings
+from memory.settings import Settings, settings_of
 
 NO_PAYLOAD: Mapping[str, Any] = {}
 
@@ -149,8 +149,16 @@ class AsyncMemoryClient:
         reranker: Reranker | None = None,
         reads_only: bool = False,
     ) -> None:
+        self._settings = Settings() if settings is None else settings_of(settings)
+        parts = (("embedder", embedder, "embed"), ("bus", bus, "publish"),
+                 ("reranker", reranker, "score"))  # fmt: skip
+        for name, part, method in parts:
+            if part is not None:
+                check_part(name, part, method)
+        check_part("estimator", estimator, "__call__")
+        if not isinstance(reads_only, bool):
+            raise InvalidInput(f"reads_only must be true or false, got {shown(reads_only)}")
         self._reads_only = reads_only
-        self._settings = settings or Settings()
         self._reranker = reranker
         self._embedder = embedder
         self._given_bus = bus

@@ -32,6 +32,7 @@ from memory.log.interactions import (
     working_calls,
     working_memory,
 )
+from memory.log.plain_json import shown
 from memory.models import (
     Interaction,
     Memory,
@@ -67,9 +68,10 @@ class Shares:
 
     def __post_init__(self) -> None:
         parts = (self.working, self.long_term, self.collective)
-        numbers = all(isinstance(part, int | float) for part in parts)
-        if not numbers or not (min(parts) >= 0 and sum(parts) <= 1 + 1e-9):
-            raise InvalidInput(f"shares must be positive and add up to at most 1, got {self!r}")
+        shares = all(isinstance(part, int | float) and 0 <= part <= 1 for part in parts)
+        if not shares or sum(parts) > 1 + 1e-9:
+            said = "shares must be positive and add up to at most 1"
+            raise InvalidInput(f"{said}, got {shown(parts)}")
 
 
 @dataclass(frozen=True, slots=True)

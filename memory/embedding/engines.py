@@ -5,17 +5,19 @@ from memory.embedding.minilm import MiniLM
 from memory.embedding.openai import OpenAIEmbedder
 from memory.embedding.protocol import Embedder
 from memory.errors import ConfigurationError
-from memory.settings import Settings
+from memory.settings import Settings, settings_of
 
 
 def create_embedder(settings: Settings) -> Embedder:
     """Creates the engine that `settings.embedder` names; it loads its model at first use.
 
     Raises:
+        InvalidInput: `settings` are none.
         ConfigurationError: there is no such engine, or its dimensions are missing from the name.
         MissingDependency: the extra it needs is not installed.
         MissingEmbeddingModel: the packaged model is not installed, or fastembed has no such model.
     """
+    settings = settings_of(settings)
     engine, _, model = settings.embedder.partition(":")
     if settings.embedder == "packaged":
         return MiniLM(settings.cache_dir, settings.embedding_threads)

@@ -18,6 +18,7 @@ import anyio
 from anyio import to_thread
 
 from memory.errors import ConfigurationError, ExperientialMemoryError, RerankingFailed
+from memory.log.plain_json import shown
 from memory.models import RecalledMemory
 
 logger = logging.getLogger(__name__)
@@ -109,8 +110,10 @@ class HttpReranker:
     timeout: float = SECONDS
 
     def __post_init__(self) -> None:
-        if urlsplit(self.base_url).scheme not in ("http", "https"):
-            raise ConfigurationError(f"a reranker's base_url is http(s), got {self.base_url!r}")
+        if not _is_http(self.base_url):
+            raise ConfigurationError(
+                f"a reranker's base_url is http(s), got {shown(self.base_url)}"
+            )
 
     async def score(self, query: str, texts: Sequence[str]) -> Sequence[float]:
         """Scores as `Reranker.score`; a cancelled request is left to end in its own thread.
@@ -134,6 +137,13 @@ class HttpReranker:
             if isinstance(error, HTTPError):
                 error.close()  # it is the answer, too
             raise RerankingFailed(f"{url!r} gave no ranking: {error!r}") from error
+
+
+def _is_http(url: object) -> bool:
+    try:
+        return isinstance(url, str) and urlsplit(url).scheme in ("http", "https")
+    except ValueError:  # as of half an IPv6 address
+        return False
 
 
 def _by_index(answer: Any, count: int) -> list[float]:
