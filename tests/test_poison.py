@@ -29,7 +29,7 @@ from memory import (
     explicit_memories,
 )
 from memory.client import MemoryClient
-from memory.database.transactions import _translate
+from memory.database.translation import _translate
 from memory.log.interactions import MAX_KEY_BYTES
 from memory.models import Candidate, Scope
 from memory.settings import Settings

@@ -67,7 +67,7 @@ class Shares:
     collective: float = 0.1
 
     def __post_init__(self) -> None:
-        parts = (self.working, self.long_term, self.collective)
+        parts: tuple[Any, ...] = (self.working, self.long_term, self.collective)
         shares = all(isinstance(part, int | float) and 0 <= part <= 1 for part in parts)
         if not shares or sum(parts) > 1 + 1e-9:
             said = "shares must be positive and add up to at most 1"

@@ -13,10 +13,9 @@ from memory.database.transactions import (
     connect,
     connection_options,
     described,
-    refused_or_unavailable,
     resolve_url,
-    translated,
 )
+from memory.database.translation import refused_or_unavailable, translated
 
 __all__ = [
     "Binding",

@@ -16,9 +16,8 @@ from memory.database.transactions import (
     StatementRunner,
     pool_options,
     raise_why_none_is_free,
-    refused_or_unavailable,
-    translated,
 )
+from memory.database.translation import refused_or_unavailable, translated
 from memory.errors import ExperientialMemoryError
 from memory.settings import Settings
 

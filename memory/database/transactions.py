@@ -1,11 +1,10 @@
-"""Connections, transactions bound to a scope, and the translation of driver errors."""
+"""Connections, and transactions bound to a scope."""
 
 import json
 import logging
-import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +12,7 @@ import psycopg
 from anyio import fail_after, sleep, to_thread
 from numpy.typing import NDArray
 from pgvector.psycopg import register_vector_async
-from psycopg import IsolationLevel, errors
+from psycopg import IsolationLevel
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
@@ -28,71 +27,23 @@ from memory.database import queries
 from memory.database.binding import Binding, DatabaseRole
 from memory.database.pipeline import Call, Calls, Connection, Params, Rows
 from memory.database.renewal import renewing
+from memory.database.translation import refused_or_unavailable, translated
 from memory.errors import (
     ConcurrentWrite,
     ConfigurationError,
     ExperientialMemoryError,
     LockTimeout,
-    LoginRefused,
-    NotMigrated,
     PoolExhausted,
     PreparedStatementLost,
-    QuotaExceeded,
-    ReadOnlyServer,
     ReadOnlyStore,
     StatementTimeout,
-    StoreError,
-    StoreExhausted,
     StoreUnavailable,
-    TenantRefused,
-    TenantSuspended,
-    UnlistedTenant,
     UnsupportedPooler,
-    WrongDimension,
-    WrongTenant,
 )
 from memory.models import Scope
 from memory.settings import APP_NAME, Settings
 
 logger = logging.getLogger(__name__)
-
-_TRANSLATIONS: dict[str, type[ExperientialMemoryError]] = {
-    # By SQLSTATE, or by its class: its first two characters.
-    "08": StoreUnavailable,
-    "23505": ConcurrentWrite,
-    "25006": ReadOnlyServer,
-    "25P03": StoreUnavailable,  # idle in a transaction for too long
-    "25P04": StoreUnavailable,
-    "26000": PreparedStatementLost,
-    "28": LoginRefused,
-    "3D000": ConfigurationError,
-    "3F000": NotMigrated,
-    "40": ConcurrentWrite,
-    "42501": ConfigurationError,
-    "42704": ConfigurationError,  # such as MEMORY_LANGUAGE
-    "42883": NotMigrated,
-    "42P01": NotMigrated,
-    "42P05": PreparedStatementLost,  # one of that name exists
-    "53": StoreExhausted,
-    "55P03": LockTimeout,
-    "57": StoreUnavailable,
-    "57014": StatementTimeout,
-    "58": StoreUnavailable,  # its disk or another part of its system fails
-    "EM001": UnlistedTenant,  # ours, as the functions of `sql/` raise them
-    "EM002": TenantSuspended,
-    "EM003": QuotaExceeded,
-    "EM004": WrongTenant,
-}
-
-_POOLER_NEEDED = (
-    "the pooler does not keep the prepared statements of its clients apart; use PgBouncer 1.21 or"
-    " newer with max_prepared_statements = 200, or session pooling"
-)
-
-_PRIMARY_NEEDED = (
-    "the server of MEMORY_DATABASE_URL takes no writes, as a standby does; set MEMORY_DATABASE_URL"
-    " to the primary, and MEMORY_READ_URL to a standby that serves reads"
-)
 
 POLLED_SECONDS = 2.0
 """Seconds between two looks where a pooler would keep notifications back."""
@@ -132,40 +83,6 @@ def _read_json(sent: str | bytes) -> Any:
     The server writes it without space around it, and in the connection's encoding, UTF-8.
     """
     return _decoded(sent if isinstance(sent, str) else sent.decode())[0]
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turns psycopg's errors into ours, with the driver's as the cause."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise _translate(error) from error
-
-
-def _translate(error: psycopg.Error) -> ExperientialMemoryError:
-    message = str(error).strip() or type(error).__name__
-    if isinstance(error, errors.DataException) and "different halfvec dimensions" in message:
-        return WrongDimension(message)
-    if "text search configuration" in message:
-        message += "; see MEMORY_LANGUAGE"
-    ours = _meaning(error)
-    if issubclass(ours, TenantRefused | WrongTenant):
-        message = error.diag.message_primary or message
-    if ours is PreparedStatementLost:
-        message = f"{message}: {_POOLER_NEEDED}"
-    if ours is ReadOnlyServer:
-        message = f"{message.splitlines()[0]}: {_PRIMARY_NEEDED}"
-    return ours(message)
-
-
-def _meaning(error: psycopg.Error) -> type[ExperientialMemoryError]:
-    """The class of ours for an error; one without SQLSTATE was not sent by the server."""
-    if error.sqlstate is None:
-        cut_off = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-        return StoreUnavailable if cut_off else StoreError
-    by_class = _TRANSLATIONS.get(error.sqlstate[:2], StoreError)
-    return _TRANSLATIONS.get(error.sqlstate, by_class)
 
 
 def connection_options(url: str, application_name: str = APP_NAME) -> dict[str, Any]:
@@ -214,24 +131,6 @@ async def connect(url: str, timeout: float, application_name: str = APP_NAME) ->
         ) from None
     except psycopg.OperationalError as error:
         raise refused_or_unavailable(error) from error
-
-
-_MISCONFIGURED = (
-    r"FATAL: .*(?:database .* does not exist|unsupported startup param)|certificate verify failed"
-)
-_REFUSED = r"FATAL: .*(?:does not exist|authentication failed|no pg_hba.conf)"
-
-
-def refused_or_unavailable(error: psycopg.OperationalError) -> ExperientialMemoryError:
-    """Translates a connection error: the server refuses the login, or is not available now."""
-    # While connecting the driver passes on a message and no SQLSTATE. A server that speaks another
-    # language than English is taken to be unavailable, which is only a less helpful answer.
-    message = str(error).strip()
-    if re.search(_MISCONFIGURED, message):
-        return ConfigurationError(message)
-    if re.search(_REFUSED, message):
-        return LoginRefused(message)
-    return StoreUnavailable(message)
 
 
 async def resolve_url(settings: Settings) -> str:
