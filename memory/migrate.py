@@ -10,18 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow
 
+from memory import logins
 from memory.database import connect, described, queries, resolve_url, translated
 from memory.database.pipeline import Connection
 from memory.errors import (
     AdministratorNeeded,
+    LoginRefused,
     MigrationChanged,
     NewerSchema,
     NotMigrated,
     UnsupportedDatabase,
     UnsupportedSchema,
 )
+from memory.logins import LoginKind
 from memory.settings import Settings
 
 MINIMUM_SERVER = 160000
@@ -103,18 +107,35 @@ async def administrators_part(url: str, timeout: float = 10.0) -> list[str]:
             return await _administrators_part(connection)
 
 
-async def store_url(settings: Settings) -> str:
+async def store_url(settings: Settings, kind: LoginKind = LoginKind.APP) -> str:
     """Returns the URL of the store, checked to be at this release; an embedded store is migrated.
+
+    The login of an embedded store is the one of that kind. Its superuser only makes the store and
+    its logins, and migrates it.
 
     Raises:
         StoreUnavailable: the server cannot be reached.
         ReadOnlyStore: only a standby is configured.
         NotMigrated, NewerSchema, MigrationChanged: the database does not match this release.
     """
-    url = await resolve_url(settings)
-    match = migrate if settings.embedded else check
-    await match(url, settings.connect_timeout)
+    owner = await resolve_url(settings)
+    if not settings.embedded:
+        await check(owner, settings.connect_timeout)
+        return owner
+    url = make_conninfo(owner, user=logins.EMBEDDED[kind])
+    try:
+        await check(url, settings.connect_timeout)
+    except (LoginRefused, NotMigrated):
+        await migrate_embedded(owner, settings.connect_timeout)
     return url
+
+
+async def migrate_embedded(owner: str, timeout: float = 10.0) -> list[Migration]:
+    """Migrates an embedded store as its superuser, and makes its logins; see `migrate`."""
+    applied = await migrate(owner, timeout)
+    for kind, name in logins.EMBEDDED.items():
+        await logins.create(owner, kind, name, timeout=timeout)
+    return applied
 
 
 async def check(url: str, timeout: float = 10.0) -> None:

@@ -54,9 +54,9 @@ def roles(name: str) -> list[str]:
     """Who runs a statement: modules of `memory` run as the client, those of `consumers` as worker.
 
     Workers reach the log and the long-term tier through the same modules as clients. Migrations
-    run as the login role, and what compares backups as their own role.
+    and what makes logins run as the login role, and what compares backups as their own role.
     """
-    if name.startswith("migrations."):
+    if name.startswith(("migrations.", "roles.")):
         return []
     if name.startswith("backup."):
         return ["memory_backup"]

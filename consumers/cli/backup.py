@@ -16,6 +16,7 @@ from consumers.cli.options import configured, example, json_option, run
 from consumers.operations import backup
 from consumers.operations.backup import NOT_FROM_THE_LOG, Difference, StoreContent
 from consumers.store import for_viewing
+from memory.logins import LoginKind
 from memory.migrate import store_url
 from memory.settings import Settings
 
@@ -115,12 +116,12 @@ def check_command(
 
 
 async def _digests(settings: Settings, url: str | None, without: tuple[str, ...]) -> StoreContent:
-    named = url or await store_url(for_viewing(settings))
+    named = url or await store_url(for_viewing(settings), LoginKind.BACKUP)
     return await backup.digests(named, settings.connect_timeout, without)
 
 
 async def _dump(settings: Settings, file: Path, program: str | None) -> StoreContent:
-    url = await store_url(for_viewing(settings))
+    url = await store_url(for_viewing(settings), LoginKind.BACKUP)
     return await backup.dump(url, settings.connect_timeout, file, program or _program(settings))
 
 

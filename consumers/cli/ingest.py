@@ -25,6 +25,7 @@ from consumers.runtime import logs
 from consumers.runtime.health import Health, HealthAddress, answering
 from consumers.store import store_probe
 from memory.errors import ConfigurationError
+from memory.logins import LoginKind
 from memory.migrate import store_url
 from memory.optional import extra
 
@@ -101,7 +102,8 @@ def ingest_command(
     with answering(told, health), output.progress("ingesting", "records") as advance:
         ingest = Ingest(
             settings,
-            lambda: anyio.run(store_url, settings),  # under our own handlers of signals
+            # Under our own handlers of signals.
+            lambda: anyio.run(store_url, settings, LoginKind.WORKER),
             options,
             lambda so_far: advance(so_far.records),
             told,

@@ -13,7 +13,7 @@ from consumers.cli.options import (
     run,
 )
 from memory.database import described, resolve_url
-from memory.migrate import Migration, administrators_part, migrate, migrations
+from memory.migrate import Migration, administrators_part, migrate, migrate_embedded, migrations
 from memory.settings import Settings
 
 
@@ -53,7 +53,8 @@ def migrate_command(print_sql: bool, as_json: bool) -> None:
 
 async def _migrate(settings: Settings) -> Migrated:
     url = await resolve_url(settings)
-    applied = await migrate(url, settings.connect_timeout)
+    bring_up = migrate_embedded if settings.embedded else migrate
+    applied = await bring_up(url, settings.connect_timeout)
     return Migrated(described(url), migrations()[-1].version, tuple(map(_name, applied)))
 
 

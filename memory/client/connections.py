@@ -5,6 +5,7 @@ from functools import partial
 
 from memory import migrate
 from memory.database import Database, DatabaseRole, ReadDatabase, StatementRunner, resolve_url
+from memory.logins import LoginKind
 from memory.settings import Settings
 
 
@@ -68,14 +69,14 @@ async def connected(settings: Settings, *, reads_only: bool) -> Connections:
 
 
 async def _on_demand(settings: Settings) -> tuple[str, Database]:
-    url = await resolve_url(settings)
+    url = await resolve_url(settings)  # of no embedded server: that is no standby
     database = Database(settings, url, DatabaseRole.CLIENT, on_demand=True)
     await database.open()
     return url, database
 
 
 async def _checked(settings: Settings) -> tuple[str, Database]:
-    url = await migrate.store_url(settings)
+    url = await migrate.store_url(settings, LoginKind.APP)
     database = Database(settings, url, DatabaseRole.CLIENT)
     await database.open()
     return url, database
