@@ -203,7 +203,7 @@ class TestCommand:
         run("create", "app", name)
         settings = Settings(database_url=SecretStr(make_conninfo(url, user=name)))
         with MemoryClient(settings, embedder=embedder) as client:
-            assert client.remember(ANA, "Likes dogs")
+            assert client.remember(ANA, "Likes dogs").text == "Likes dogs"
 
     def test_again_changes_nothing_and_a_new_password_is_set(
         self,

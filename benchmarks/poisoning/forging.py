@@ -15,6 +15,7 @@ from benchmarks.poisoning.cases import Event
 from benchmarks.poisoning.token_sets import TokenSet, any_holds, plain, visible
 from memory.context.assembly import Context
 from memory.context.rendering import (
+    BETWEEN,
     COLLECTIVE,
     EARLIER,
     INSTRUCTIONS,
@@ -63,7 +64,7 @@ class Shown:
 def shown(context: Context, events: Sequence[Event], attack: Collection[TokenSet]) -> list[Shown]:
     """Returns what a context shows that it must not; `events` are all of its user's."""
     messages = context.messages()
-    headed = bool(context.sections) and bool(messages)
+    headed = bool(messages) and messages[0]["role"] == "system"
     said = messages[1:] if headed else messages
     texts = [context.text, *([messages[0]["content"]] if headed else [])]
     found = list(_told(context, attack))
@@ -97,7 +98,7 @@ def forged(
         for line in section.lines
     }
     turns: Counter[str] = Counter()
-    due = [f"## {title}" for title in (*(section.title for section in sections), TURNS)]
+    due = [f"## {title}" for title in (*(section.title for section in sections), TURNS, BETWEEN)]
     for line in map(visible, text.splitlines()):
         if line in due:
             due.remove(line)

@@ -7,7 +7,10 @@ can be undone: `restored` is the inverse of `escaped`, and `unblocked` that of `
 import re
 
 INDENT = "    "
-"""What a line begins with that continues what somebody wrote: to Markdown too no structure begins so."""
+"""What a line begins with that continues what somebody wrote.
+
+Four spaces: to whoever reads Markdown, no heading, list or quotation begins so either.
+"""
 
 INVISIBLE = (
     "\\x00-\\x08\\x0e-\\x1f\\x7f-\\x84\\x86-\\x9f\\xad\\u061c\\u180e\\u200b\\u200e\\u200f"
