@@ -449,6 +449,10 @@ DECISION = "decided"
 """The key in a memory's payload for the verdict that confirmed or ended it."""
 
 
+APPROVED = "approved"
+"""The key in a memory's payload that says that somebody approved what it rests on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """One derived item of a user's long-term tier, or of a tenant's collective tier.
@@ -489,6 +493,11 @@ class Memory:
     def trust(self) -> Trust | None:
         """How far its origin is trusted; None if the origin is not known."""
         return trust_of(self.origin)
+
+    @property
+    def approved(self) -> bool:
+        """Whether it is believed because somebody approved a proposal."""
+        return bool(self.payload.get(APPROVED))
 
     def __str__(self) -> str:
         since = f"{self.valid_from:%Y-%m-%d}" if self.valid_from else "?"

@@ -95,7 +95,8 @@ def forged(
         visible(line)
         for section in sections
         if section.title not in (EARLIER, STATE)
-        for line in section.lines
+        for entry in section.lines
+        for line in entry.splitlines()
     }
     turns: Counter[str] = Counter()
     due = [f"## {title}" for title in (*(section.title for section in sections), TURNS, BETWEEN)]

@@ -15,6 +15,7 @@ from memory.beliefs.assertions import (
 )
 from memory.language.text import estimate_tokens
 from memory.models import (
+    APPROVED,
     DECISION,
     Candidate,
     Evidence,
@@ -176,8 +177,11 @@ def memory_row(
 
 
 def _payload(belief: Belief) -> dict[str, Any]:
-    """The payload of its newest claim, with the verdict under its own key."""
-    brought = {k: v for k, v in belief.newest.candidate.payload.items() if k != DECISION}
+    """The payload of its newest claim, with the verdict and the approval under their own keys."""
+    said = belief.newest.candidate.payload.items()
+    brought = {k: v for k, v in said if k not in (DECISION, APPROVED)}
+    if any(assertion.approved for assertion in belief.support):
+        brought[APPROVED] = True
     return {**brought, DECISION: belief.decision} if belief.decision else brought
 
 

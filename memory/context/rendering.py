@@ -125,7 +125,7 @@ def reading_order(entries: Iterable[Entry]) -> list[Entry]:
 def title_of(item: RecalledMemory) -> str:
     """Returns the title of a memory's section.
 
-    Only what is trusted stands under INSTRUCTIONS. What was made before origins were kept counts as
+    Only what is trusted or approved stands under INSTRUCTIONS. What was made before origins were kept counts as
     it did then.
     """
     memory = item.memory
@@ -137,8 +137,8 @@ def title_of(item: RecalledMemory) -> str:
 
 
 def trusted(memory: Memory) -> bool:
-    """Whether a memory may govern: it is trusted, or was made before origins were kept."""
-    return memory.trust is None or memory.trust >= Trust.TRUSTED
+    """Whether a memory may govern: it is trusted or approved, or was made before origins were kept."""
+    return memory.trust is None or memory.trust >= Trust.TRUSTED or memory.approved
 
 
 def sections(
@@ -219,7 +219,7 @@ def _origin_note(memory: Memory, title: str) -> str:
         return ""
     if title == EPISODES:  # whose turns have labels
         return f"partly from {WHOSE[origin]}" if trust_of(origin) is Trust.UNTRUSTED else ""
-    return f"from {WHOSE[origin]}, unconfirmed"
+    return f"from {WHOSE[origin]}, {'approved' if memory.approved else 'unconfirmed'}"
 
 
 def _validity(entry: Entry) -> str:
