@@ -78,6 +78,7 @@ class Founding:
         self._rules = trust.rules
         self._interactions = interactions
         self._spans: dict[str, SpanOrigins] = {}
+        self._texts: dict[str, tuple[int, str]] = {}
 
     def with_origins(self, candidate: Candidate, made: Provenance) -> Candidate:
         """Returns the candidate with the origin of each piece of its evidence."""
@@ -117,11 +118,18 @@ class Founding:
         """
         texts = set()
         for piece in candidate.evidence:
-            text = " ".join(self._interactions[piece.interaction_id].content.split())
-            if len(text) < LONG and piece.origin not in (Origin.AGENT, Origin.OTHER_AGENT):
+            length, text = self._text(piece.interaction_id)
+            if length < LONG and piece.origin not in (Origin.AGENT, Origin.OTHER_AGENT):
                 return None
             texts.add(text)
         return digest(sorted(texts)).hex()[:32]
+
+    def _text(self, interaction: str) -> tuple[int, str]:
+        """The length of an interaction's content without surplus space, and a digest of it."""
+        if interaction not in self._texts:
+            text = " ".join(self._interactions[interaction].content.split())
+            self._texts[interaction] = len(text), digest([text]).hex()
+        return self._texts[interaction]
 
     def _origin(self, piece: Evidence, made: Provenance) -> Origin:
         interaction = self._interactions[piece.interaction_id]

@@ -225,8 +225,8 @@ class LongTerm(LongTermReader):
         the user. A plan `after` another one, of another generation, commits in the same
         transaction.
         """
-        assertions = await self._decided(scope, assertions)
         seq, serving = await self._foundations(scope)
+        assertions = await self._decided(scope, assertions)  # or a decision meanwhile went unseen
         seq = seq if after is None else after.end
         generation = serving if generation is None else generation
         keyed = by_belief(assertions)

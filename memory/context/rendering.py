@@ -137,7 +137,7 @@ def title_of(item: RecalledMemory) -> str:
 
 
 def trusted(memory: Memory) -> bool:
-    """Whether a memory may govern: it is trusted or approved, or was made before origins were kept."""
+    """Whether a memory may govern: trusted, approved, or made before origins were kept."""
     return memory.trust is None or memory.trust >= Trust.TRUSTED or memory.approved
 
 

@@ -110,8 +110,15 @@ def _lines(content: str) -> list[_Line]:
 _FENCE = re.compile(r"\s*(?:[-*+>]\s+)?(`{3,}|~{3,})")
 _INDENTED = re.compile(r" {0,3}\t| {4,}")
 _LISTED = re.compile(r"\s*(?:[-*+\u2022\u2013]|\d{1,3}[.)])\s")
+<<<<<<< HEAD
 _MARKED = re.compile(r"\s*(?:[>\uff1e|\u2502\u2503\u258c]|&gt;)")
 _CITED = re.compile(r"(?:\\{0,20}\[\\{0,20}\d{1,6}\\{0,20}\]\s*){1,20}[.)]?\s*\Z")
+=======
+_MARKED = re.compile(
+    r"\s*(?:[>\uff1e|\u2502\u2503\u258c{}]|&[gl]t;|\[?[\"\u201c][^\"\u201d\n]{1,60}[\"\u201d]\s?:)"
+)
+_CITED = re.compile(r"(?:\\{0,20}\[\d{1,6}\\{0,20}\]\s*){1,20}[.)]?\s*\Z")
+>>>>>>> 14da670 (Find more forms of pasted text)
 
 
 def _fenced(lines: Sequence[_Line]) -> Iterator[Stretch]:
@@ -131,7 +138,7 @@ def _fenced(lines: Sequence[_Line]) -> Iterator[Stretch]:
 
 
 def _marked(lines: Sequence[_Line]) -> Iterator[Stretch]:
-    """Quoted lines (`>`), indented code, and lines with a citation of ours at their end."""
+    """Quoted lines (`>`), tables, objects, indented code, and lines that end in a citation."""
     for line in lines:
         indented = _INDENTED.match(line.text) and not _LISTED.match(line.text)
         if not line.blank and (
@@ -149,10 +156,43 @@ def _last(text: str, characters: int) -> int:
 _CLOCK = r"\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?:\s?[ap]\.?m\.?)?"
 _STAMPED = re.compile(
     rf"\W{{0,3}}(?:\d{{1,4}}[-./]\d{{1,2}}[-./]\d{{1,4}},?[ T]{{1,3}})?{_CLOCK}\W{{1,4}}\w"
-    rf"|[^\n:,\[(]{{1,40}}[,\[(]\s?(?:[^\n:,]{{1,20}}[, ]\s?)?{_CLOCK}[\])]?\W{{0,3}}(?:\s|\Z)",
+    rf"|[^\n:,\[(]{{1,40}}[,\[(]\s?(?:[^\n:,]{{1,20}}[, ]\s?)?{_CLOCK}[\])]?\s?(?:[:\u2013-]|\Z)",
     re.IGNORECASE,
 )
 _NAMED = re.compile(r"\s*[*_<(\[]{0,3}(\w[\w.'-]{0,30}(?: \w[\w.'-]{0,30}){0,2})[*_>)\]]{0,3}:\s")
+
+
+_ONE_NAMED = re.compile(r"\s*[*_]{0,2}([A-Z][\w.'-]{0,20})(?: [A-Z][\w.'-]{0,20}){0,2}[*_]{0,2}:\s")
+_LABELS = re.compile(
+    r"\s*[*_]{0,2}(?:notes?|p\.?s\.?|update|edit|fyi|reminder|correction|btw|also|context|background"
+    r"|questions?|answers?|tl;?dr|me|plans?|goals?|job|name|important|remember|preferences?|summary"
+    r"|status|facts?|task|first|second|third|finally|hint|info|details|diet|allerg\w+|hobb\w+|age|city"
+    r"|home|work|languages?|favou?rites?|budget|deadline|address|phone|birthday|likes|dislikes|news"
+    r"|warning|caution|disclaimer|confession|spoiler|example|topic|situation|problem|issue|today"
+    r"|tomorrow|monday|tuesday|wednesday|thursday|friday|saturday|sunday|rule|always|never)\b",
+    re.IGNORECASE,
+)
+"""What people label their own lines with; another name and a colon is somebody who speaks."""
+
+_REPORTS = re.compile(
+    r"\b(?:said|says|wrote|writes|replied|answered|told (?:me|us)|texted|reads|states|message|mail"
+    r"|email)[:\uff1a]\s",
+    re.IGNORECASE,
+)
+
+
+def _reported(lines: Sequence[_Line]) -> Iterator[Stretch]:
+    """What follows a speaker's name, "said:" or a task ("Translate: ...") on the same line."""
+    for line in lines:
+        if ":" not in line.text and "\uff1a" not in line.text:
+            continue
+        text = line.text
+        if _ONE_NAMED.match(text) and not _LABELS.match(text):
+            yield line.start, line.end
+        elif said := _REPORTS.search(text):
+            yield line.start + said.end(), line.end
+        elif _TO_BE_WORKED_ON.match(text):
+            yield line.start + text.replace("\uff1a", ":").find(":") + 1, line.end
 
 
 def _chatted(lines: Sequence[_Line]) -> Iterator[Stretch]:
@@ -167,7 +207,7 @@ def _chatted(lines: Sequence[_Line]) -> Iterator[Stretch]:
 # Where the rest is not the person's ---------------------------------------------------------------
 
 _ROLES = (
-    r"system|user|assistant|human|ai|bot|chatbot|tool|developer|agent|model|llm|gpt|chatgpt|claude"
+    r"system|user|assistant|human|ai|benutzer|syst\u00e8me|sistema|usuario|asistente|utilisateur|bot|chatbot|tool|developer|agent|model|llm|gpt|chatgpt|claude"
     r"|gemini|operator|admin(?:istrator)?|moderator|function|document|server|instructions?"
 )
 _ROLE_LABEL = re.compile(
@@ -189,6 +229,7 @@ HEADINGS = (
 _OUR_HEADING = re.compile(
     rf"\s*(?:#{{1,6}}\s*)?[*_]{{0,2}}(?:{'|'.join(HEADINGS)})\b[*_:\s]{{0,4}}", re.IGNORECASE
 )
+_HEADING = re.compile(r" {0,3}#{1,6}\s+\w")
 _MAIL = re.compile(
     r"\s*[*_]{0,2}(?:subject|from|to|cc|bcc|sent|date|reply-to|message-id|betreff|von|gesendet"
     r"|objet|asunto)[*_]{0,2}:\s",
@@ -197,7 +238,7 @@ _MAIL = re.compile(
 _FORWARDED = re.compile(
     r"\s*[-_=*>#]{2,}.{0,60}\b(?:original|forwarded|weitergeleitete?)\b"
     r"|\s*(?:begin )?forwarded message\b"
-    r"|\s*[-=_*]{3,}\s?(?:begin|start)\b",
+    r"|\s*[-=_*~#+]{3,}(?:\s|\Z|\s?\w[^\n]{0,80}[-=_*~#+]{3,}\s*\Z)",
     re.IGNORECASE,
 )
 _SALUTATION = re.compile(
@@ -249,6 +290,8 @@ def _tail(lines: Sequence[_Line]) -> _Line | None:
 
 
 def _begins_foreign(line: _Line) -> bool:
+    if _HEADING.match(line.text) and not _OF_THEMSELVES.search(line.text):
+        return True
     return any(
         pattern.match(line.text)
         for pattern in (_ROLE_LABEL, _ROLE_HEADING, _OUR_HEADING, _MAIL, _FORWARDED)
@@ -408,7 +451,7 @@ def _hides(text: str) -> bool:
 
 
 _IN_LINES: tuple[Callable[[Sequence[_Line]], Iterator[Stretch]], ...] = (
-    _fenced, _marked, _chatted, _hidden,
+    _fenced, _marked, _reported, _chatted, _hidden,
 )  # fmt: skip
 _IN_TEXT: tuple[Callable[[str], Iterator[Stretch]], ...] = (_commented, _tagged, _tokened, _spoken)
 
