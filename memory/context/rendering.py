@@ -125,8 +125,8 @@ def reading_order(entries: Iterable[Entry]) -> list[Entry]:
 def title_of(item: RecalledMemory) -> str:
     """Returns the title of a memory's section.
 
-    Only what is trusted or approved stands under INSTRUCTIONS. What was made before origins were kept counts as
-    it did then.
+    Only what is trusted or approved stands under INSTRUCTIONS. What was made before origins were
+    kept counts as it did then.
     """
     memory = item.memory
     if memory.tier is Tier.COLLECTIVE:

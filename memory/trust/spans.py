@@ -110,15 +110,10 @@ def _lines(content: str) -> list[_Line]:
 _FENCE = re.compile(r"\s*(?:[-*+>]\s+)?(`{3,}|~{3,})")
 _INDENTED = re.compile(r" {0,3}\t| {4,}")
 _LISTED = re.compile(r"\s*(?:[-*+\u2022\u2013]|\d{1,3}[.)])\s")
-<<<<<<< HEAD
-_MARKED = re.compile(r"\s*(?:[>\uff1e|\u2502\u2503\u258c]|&gt;)")
-_CITED = re.compile(r"(?:\\{0,20}\[\\{0,20}\d{1,6}\\{0,20}\]\s*){1,20}[.)]?\s*\Z")
-=======
 _MARKED = re.compile(
     r"\s*(?:[>\uff1e|\u2502\u2503\u258c{}]|&[gl]t;|\[?[\"\u201c][^\"\u201d\n]{1,60}[\"\u201d]\s?:)"
 )
-_CITED = re.compile(r"(?:\\{0,20}\[\d{1,6}\\{0,20}\]\s*){1,20}[.)]?\s*\Z")
->>>>>>> 14da670 (Find more forms of pasted text)
+_CITED = re.compile(r"(?:\\{0,20}\[\\{0,20}\d{1,6}\\{0,20}\]\s*){1,20}[.)]?\s*\Z")
 
 
 def _fenced(lines: Sequence[_Line]) -> Iterator[Stretch]:
