@@ -1109,6 +1109,8 @@ CREATE TABLE tenant_admissions (
     bytes_stored bigint,
     -- The quota of tokens that language models read and write in a day in UTC; NULL: any number.
     model_tokens_a_day bigint,
+    -- Until then nobody asks again whether a quota is used up; NULL: whoever records next does.
+    checked_until timestamptz,
     CONSTRAINT tenant_admissions_pkey PRIMARY KEY (tenant_id),
     CONSTRAINT tenant_admissions_bytes_stored_check CHECK (bytes_stored >= 0),
     CONSTRAINT tenant_admissions_interactions_a_day_check CHECK (interactions_a_day >= 0),
@@ -1251,7 +1253,8 @@ BEGIN
         OR EXISTS (SELECT FROM tombstones t WHERE t.tenant_id = for_tenant AND t.user_id = for_user
                     AND t.id_digest = digest),
         (SELECT s.listed_only AND a.listed_at IS NULL OR a.suspended_at IS NOT NULL
-            OR a.interactions_a_day IS NOT NULL OR a.bytes_stored IS NOT NULL
+            OR num_nonnulls(a.interactions_a_day, a.bytes_stored) > 0
+                AND COALESCE(a.checked_until <= now(), true)
          FROM store_settings s LEFT JOIN tenant_admissions a ON a.tenant_id = for_tenant)
     INTO known, unusual;
     IF known THEN
@@ -2419,9 +2422,9 @@ CREATE FUNCTION interaction_bytes(content text, payload jsonb)
  IMMUTABLE PARALLEL SAFE
 AS $function$ SELECT (octet_length(content) + octet_length(payload::text))::bigint $function$;
 
--- Refuses a tenant that the store does not serve, with an SQLSTATE of its own; returns whether it
--- has a quota of what it records. In the database because the binding of every client goes through
--- it, and append_interaction.
+-- Refuses a tenant that the store does not serve, with an SQLSTATE of its own; returns whether a
+-- quota of what it records has to be checked. In the database because the binding of every client
+-- goes through it, and append_interaction.
 CREATE FUNCTION check_tenant(for_tenant text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -2432,7 +2435,8 @@ DECLARE
     asked record;
 BEGIN
     SELECT s.listed_only AND a.listed_at IS NULL AS unlisted, a.suspended_at,
-        num_nonnulls(a.interactions_a_day, a.bytes_stored) > 0 AS limited
+        num_nonnulls(a.interactions_a_day, a.bytes_stored) > 0
+            AND COALESCE(a.checked_until <= now(), true) AS limited
     INTO asked
     FROM store_settings s LEFT JOIN tenant_admissions a ON a.tenant_id = for_tenant;
     IF asked.unlisted THEN
@@ -2504,7 +2508,7 @@ DECLARE
     quota record;
     used record;
 BEGIN
-    SELECT a.interactions_a_day, a.bytes_stored INTO quota
+    SELECT a.interactions_a_day, a.bytes_stored, a.checked_until INTO quota
     FROM tenant_admissions a WHERE a.tenant_id = for_tenant;
     SELECT u.interactions, u.bytes, u.counted_at INTO used
     FROM tenant_usage u WHERE u.tenant_id = for_tenant AND u.day = today;
@@ -2516,16 +2520,22 @@ BEGIN
             quota.bytes_stored);
     END IF;
     -- Who counts is let through, so that the count commits. The others do not wait for it.
-    IF used.counted_at IS NULL THEN
-        PERFORM count_usage(for_tenant, false);
-    ELSIF used.counted_at < now() - interval '30 seconds' THEN
-        PERFORM FROM tenant_usage u
-        WHERE u.tenant_id = for_tenant AND u.day = today AND u.counted_at = used.counted_at
-        FOR UPDATE SKIP LOCKED;
-        IF FOUND THEN
-            PERFORM count_usage(for_tenant, false);
-        END IF;
+    PERFORM FROM tenant_admissions a
+    WHERE a.tenant_id = for_tenant AND a.checked_until IS NOT DISTINCT FROM quota.checked_until
+    FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN NULL;
     END IF;
+    IF COALESCE(used.counted_at < now() - interval '30 seconds', true) THEN
+        PERFORM count_usage(for_tenant, false);
+    END IF;
+    UPDATE tenant_admissions a
+    SET checked_until = LEAST(now() + interval '30 seconds',
+        (today + 1)::timestamp AT TIME ZONE 'UTC')
+    FROM tenant_usage u
+    WHERE a.tenant_id = for_tenant AND u.tenant_id = for_tenant AND u.day = today
+        AND (u.interactions >= a.interactions_a_day) IS NOT TRUE
+        AND (u.bytes >= a.bytes_stored) IS NOT TRUE;
     RETURN NULL;
 END $function$;
 ALTER FUNCTION quota_exceeded OWNER TO memory_worker;

@@ -197,6 +197,7 @@ def count_again(connection: psycopg.Connection, tenant: str = "acme") -> None:
         "UPDATE tenant_usage SET counted_at = now() - interval '1 minute' WHERE tenant_id = %s",
         (tenant,),
     )
+    connection.execute("UPDATE tenant_admissions SET checked_until = NULL")
 
 
 def yesterday(connection: psycopg.Connection) -> None:
@@ -205,6 +206,7 @@ def yesterday(connection: psycopg.Connection) -> None:
         "UPDATE tenant_usage SET day = day - 1, counted_at = counted_at - '1 d'::interval"
     )
     connection.execute("UPDATE model_spend SET day = day - 1")
+    connection.execute("UPDATE tenant_admissions SET checked_until = NULL")
 
 
 class TestQuota:
@@ -268,8 +270,8 @@ class TestQuota:
         with superuser.transaction(force_rollback=True):
             superuser.execute("SET LOCAL ROLE memory_client")
             superuser.execute("SELECT set_config('memory.tenant_id', 'birch', true)")
+            assert superuser.execute("SELECT quota_exceeded('acme')").fetchone() == (None,)
             for statement in (
-                "SELECT quota_exceeded('acme')",
                 "SELECT * FROM tenant_usage",
                 "SELECT count_usage('birch', false)",
             ):

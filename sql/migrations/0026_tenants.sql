@@ -17,7 +17,8 @@ CREATE TABLE tenant_admissions (
     suspended_at       timestamptz,
     interactions_a_day bigint CHECK (interactions_a_day >= 0),
     bytes_stored       bigint CHECK (bytes_stored >= 0),
-    model_tokens_a_day bigint CHECK (model_tokens_a_day >= 0)
+    model_tokens_a_day bigint CHECK (model_tokens_a_day >= 0),
+    checked_until      timestamptz
 );
 COMMENT ON TABLE tenant_admissions IS
     'Tenants that an operator listed, suspended or gave a quota. No row: none of these.';
@@ -30,6 +31,8 @@ COMMENT ON COLUMN tenant_admissions.bytes_stored IS
     'The quota of users.bytes, over all its users; NULL: any number.';
 COMMENT ON COLUMN tenant_admissions.model_tokens_a_day IS
     'The quota of tokens that language models read and write in a day in UTC; NULL: any number.';
+COMMENT ON COLUMN tenant_admissions.checked_until IS
+    'Until then nobody asks again whether a quota is used up; NULL: whoever records next does.';
 CALL protect_tenant_table('tenant_admissions');
 GRANT SELECT ON tenant_admissions TO memory_client;
 CREATE POLICY client ON tenant_admissions FOR SELECT TO memory_client
@@ -80,7 +83,8 @@ DECLARE
     asked record;
 BEGIN
     SELECT s.listed_only AND a.listed_at IS NULL AS unlisted, a.suspended_at,
-        num_nonnulls(a.interactions_a_day, a.bytes_stored) > 0 AS limited
+        num_nonnulls(a.interactions_a_day, a.bytes_stored) > 0
+            AND COALESCE(a.checked_until <= now(), true) AS limited
     INTO asked
     FROM store_settings s LEFT JOIN tenant_admissions a ON a.tenant_id = for_tenant;
     IF asked.unlisted THEN
@@ -97,7 +101,7 @@ REVOKE EXECUTE ON FUNCTION check_tenant FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION check_tenant TO memory_client, memory_worker;
 COMMENT ON FUNCTION check_tenant IS
     'Refuses a tenant that the store does not serve, with an SQLSTATE of its own; returns whether '
-    'it has a quota of what it records. In the database because the binding of every client goes '
+    'a quota of what it records has to be checked. In the database because the binding of every client goes '
     'through it, and append_interaction.';
 
 CREATE FUNCTION count_usage(for_tenant text, with_memories boolean) RETURNS void
@@ -151,7 +155,7 @@ DECLARE
     quota record;
     used record;
 BEGIN
-    SELECT a.interactions_a_day, a.bytes_stored INTO quota
+    SELECT a.interactions_a_day, a.bytes_stored, a.checked_until INTO quota
     FROM tenant_admissions a WHERE a.tenant_id = for_tenant;
     SELECT u.interactions, u.bytes, u.counted_at INTO used
     FROM tenant_usage u WHERE u.tenant_id = for_tenant AND u.day = today;
@@ -163,16 +167,22 @@ BEGIN
             quota.bytes_stored);
     END IF;
     -- Who counts is let through, so that the count commits. The others do not wait for it.
-    IF used.counted_at IS NULL THEN
-        PERFORM count_usage(for_tenant, false);
-    ELSIF used.counted_at < now() - interval '30 seconds' THEN
-        PERFORM FROM tenant_usage u
-        WHERE u.tenant_id = for_tenant AND u.day = today AND u.counted_at = used.counted_at
-        FOR UPDATE SKIP LOCKED;
-        IF FOUND THEN
-            PERFORM count_usage(for_tenant, false);
-        END IF;
+    PERFORM FROM tenant_admissions a
+    WHERE a.tenant_id = for_tenant AND a.checked_until IS NOT DISTINCT FROM quota.checked_until
+    FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN NULL;
     END IF;
+    IF COALESCE(used.counted_at < now() - interval '30 seconds', true) THEN
+        PERFORM count_usage(for_tenant, false);
+    END IF;
+    UPDATE tenant_admissions a
+    SET checked_until = LEAST(now() + interval '30 seconds',
+        (today + 1)::timestamp AT TIME ZONE 'UTC')
+    FROM tenant_usage u
+    WHERE a.tenant_id = for_tenant AND u.tenant_id = for_tenant AND u.day = today
+        AND (u.interactions >= a.interactions_a_day) IS NOT TRUE
+        AND (u.bytes >= a.bytes_stored) IS NOT TRUE;
     RETURN NULL;
 END $$;
 REVOKE EXECUTE ON FUNCTION quota_exceeded FROM PUBLIC;
@@ -251,7 +261,8 @@ BEGIN
         OR EXISTS (SELECT FROM tombstones t WHERE t.tenant_id = for_tenant AND t.user_id = for_user
                     AND t.id_digest = digest),
         (SELECT s.listed_only AND a.listed_at IS NULL OR a.suspended_at IS NOT NULL
-            OR a.interactions_a_day IS NOT NULL OR a.bytes_stored IS NOT NULL
+            OR num_nonnulls(a.interactions_a_day, a.bytes_stored) > 0
+                AND COALESCE(a.checked_until <= now(), true)
          FROM store_settings s LEFT JOIN tenant_admissions a ON a.tenant_id = for_tenant)
     INTO known, unusual;
     IF known THEN

@@ -57,7 +57,7 @@ WITH NO DATA
 COPY pg_temp.staged (nth, tenant_id, user_id, %{sent}, content_hash, traceparent, tracestate) FROM STDIN
 
 -- not_admitted --
--- Those of the given tenants that may not record, or have a quota: why not, or `limited`.
+-- Those of the given tenants that may not record, or have a quota to check: why not, or `limited`.
 -- unscoped: the tenants of a batch; names no user
 SELECT n.tenant_id, CASE WHEN s.listed_only AND a.listed_at IS NULL THEN 'unlisted_tenant'
                          WHEN a.suspended_at IS NOT NULL THEN 'suspended_tenant'
@@ -67,6 +67,7 @@ CROSS JOIN store_settings s
 LEFT JOIN tenant_admissions a ON a.tenant_id = n.tenant_id
 WHERE s.listed_only AND a.listed_at IS NULL OR a.suspended_at IS NOT NULL
     OR num_nonnulls(a.interactions_a_day, a.bytes_stored) > 0
+        AND COALESCE(a.checked_until <= now(), true)
 
 -- over_quota --
 -- Which quota the bound tenant has used up; NULL: none.

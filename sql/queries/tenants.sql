@@ -28,7 +28,7 @@ INSERT INTO tenant_admissions AS a (tenant_id, interactions_a_day, bytes_stored,
 VALUES (%(tenant)s, %(interactions)s::bigint, %(bytes)s::bigint, %(tokens)s::bigint)
 ON CONFLICT (tenant_id) DO UPDATE
     SET interactions_a_day = excluded.interactions_a_day, bytes_stored = excluded.bytes_stored,
-        model_tokens_a_day = excluded.model_tokens_a_day
+        model_tokens_a_day = excluded.model_tokens_a_day, checked_until = NULL
 
 -- require_listed --
 -- Sets whether the store serves listed tenants only.
