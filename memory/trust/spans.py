@@ -33,10 +33,7 @@ class _Line:
     start: int
     end: int
     text: str
-
-    @property
-    def blank(self) -> bool:
-        return not self.text or self.text.isspace()
+    blank: bool
 
 
 def spans_of(content: str, role: Role) -> tuple[OriginSpan, ...]:
@@ -98,11 +95,16 @@ _BREAK = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 def _lines(content: str) -> list[_Line]:
-    found, start = [], 0
-    for match in _BREAK.finditer(content):
-        found.append(_Line(start, match.start(), content[start : match.start()]))
-        start = match.end()
-    return [*found, _Line(start, len(content), content[start:])]
+    """The lines of a text, of several blank ones in a row the first."""
+    found: list[_Line] = []
+    start = 0
+    for end, after in [*(m.span() for m in _BREAK.finditer(content)), (len(content), 0)]:
+        text = content[start:end]
+        blank = not text or text.isspace()
+        if not (blank and found and found[-1].blank):
+            found.append(_Line(start, end, text, blank))
+        start = after
+    return found
 
 
 # Blocks of lines ----------------------------------------------------------------------------------
