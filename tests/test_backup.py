@@ -172,7 +172,7 @@ class TestDigests:
         assert seen.definitions == held(store.url).definitions
 
     def test_a_login_that_sees_a_part_is_refused(self, store: Store) -> None:
-        with pytest.raises(ConfigurationError, match=r"hides rows of 3\d tables .*memory_backup"):
+        with pytest.raises(ConfigurationError, match=r"hides rows of \d\d tables .*memory_backup"):
             held(store.by(WORKER))
 
     def test_a_table_that_its_migration_forgot_is_not_taken_for_empty(
@@ -285,7 +285,8 @@ class TestDump:
         dumped(store.by(BACKUP), tmp_path / "dump")
         owned_by_owner(empty)
         owner = store.by(OWNER, empty)
-        assert len(restored(owner, tmp_path / "dump")) == 5
+        refused = restored(owner, tmp_path / "dump")
+        assert len(refused) == 1 + repairs().count("ALTER FUNCTION")  # and the extension's comment
         assert differing(store.url, empty) == {"functions", "grants"}
         execute(owner, repairs())
         assert differing(store.url, empty) == set()
