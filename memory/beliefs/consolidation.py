@@ -175,7 +175,11 @@ def _after(
             _backing(record, stretch, assertion) for record in backed
         ]
         stretch = _beyond(backed, stretch)
-    mine = [b for b in _joined(beliefs, said.value, stretch) if _yields(b, assertion)]
+    mine = [
+        b
+        for b in _joined(beliefs, said.value, stretch)
+        if _yields(b, assertion) and _joins(_by_record(b), stretch)
+    ]
     held = [] if backed and stretch[0] == stretch[1] else [_united(mine, stretch, assertion)]
     beliefs = _others(beliefs, mine)
     if said.single_valued:
@@ -210,6 +214,14 @@ def _yielding(
 
 def _joined(beliefs: Iterable[Belief], value: str | None, stretch: Stretch) -> list[Belief]:
     return [b for b in beliefs if b.value == value and _joins(b, stretch)]
+
+
+def _by_record(belief: Belief) -> Belief:
+    """A belief without the time before its records, which only talk gives it."""
+    said = [_stretch(a.candidate)[0] for a in belief.support if a.of_record]
+    if not said:
+        return belief
+    return replace(belief, valid_from=max(belief.valid_from, min(said)))
 
 
 def _backing(record: Belief, stretch: Stretch, by: Assertion) -> Belief:
