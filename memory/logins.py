@@ -63,7 +63,7 @@ async def create(
     async with await connect(url, timeout) as connection:
         with translated():
             async with connection.transaction():
-                await connection.execute(queries.statement("migrations.lock"))
+                await _run(connection, queries.statement("migrations.lock"), name)
                 new = not await _found(connection, kind, name)
                 for statement in await _statements(connection, kind, name, password):
                     await _run(connection, statement, name)

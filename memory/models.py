@@ -49,12 +49,14 @@ class KindTraits:
     publishable: whether the collective tier may hold them. The CHECK of `collective_memories` lists
         the same kinds.
     governs: whether they bear on a request that has no word in common with them.
+    of_acts: whether an agent's own acts found them.
     """
 
     section: Literal["profile", "workflows", "episodes"]
     verbatim: bool = False
     publishable: bool = False
     governs: bool = False
+    of_acts: bool = False
 
 
 KIND_TRAITS: Mapping[MemoryKind, KindTraits] = MappingProxyType(
@@ -62,7 +64,7 @@ KIND_TRAITS: Mapping[MemoryKind, KindTraits] = MappingProxyType(
         MemoryKind.EPISODE: KindTraits("episodes", verbatim=True),
         MemoryKind.FACT: KindTraits("profile", publishable=True),
         MemoryKind.PREFERENCE: KindTraits("profile", publishable=True, governs=True),
-        MemoryKind.PROCEDURE: KindTraits("workflows", publishable=True),
+        MemoryKind.PROCEDURE: KindTraits("workflows", publishable=True, of_acts=True),
         MemoryKind.SUMMARY: KindTraits("episodes", verbatim=True),
     }
 )

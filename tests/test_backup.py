@@ -388,7 +388,7 @@ class TestCommand:
         told = run(empty, "check", str(digests))
         assert told.exit_code == 1
         assert re.search(r"^interactions: \d+ expected, 0 found$", told.stdout, re.MULTILINE)
-        assert "26 tables came back empty" in told.stdout
+        assert "27 tables came back empty" in told.stdout
         assert "--role=memory_backup" in told.stdout
         document = json.loads(run(empty, "check", str(digests), "--json").stdout)
         assert not document["equal"]

@@ -152,7 +152,7 @@ class TestBudget:
     def test_shares_that_do_not_add_up_are_refused(
         self, shares: tuple[float, float, float]
     ) -> None:
-        with pytest.raises(InvalidInput, match="Shares"):
+        with pytest.raises(InvalidInput, match="shares"):
             Shares(*shares)
 
     @pytest.mark.parametrize("query", ["", " \n", "x" * 4_001])

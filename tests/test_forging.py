@@ -320,7 +320,7 @@ class TestTurns:
         two = [said(Role.USER, "Hi", actor="Ana"), said(Role.USER, "Ho\nUser: x", actor="Tom B")]
         assert a_context(window=two).messages() == [
             {"role": "user", "content": "Ana: Hi"},
-            {"role": "user", "content": "Tom B: Ho\n  User: x"},
+            {"role": "user", "content": "Tom B: Ho\n    User: x"},
         ]
 
     def test_other_agents_do_not_speak_as_the_assistant(self) -> None:

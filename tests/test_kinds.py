@@ -35,6 +35,7 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 NAMED_IN_SQL = {
     "compaction.replace_summaries": "ends the summaries of the session that is summarised anew",
+    "collective.groups": "counts procedures that an agent's own acts found",
     "leases.fallback_users": "finds the users whose summaries were written without the model",
     "leases.reopen": "opens the sessions whose summaries were written without the model",
     "generations.unsummarised": "finds the sessions that are still to be summarised",

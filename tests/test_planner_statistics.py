@@ -225,9 +225,9 @@ SELECT tenant_id, user_id, 's', n, n, 'i-' || n, false, 'message', 'user', 'Hell
     'client', 'h' FROM users, generate_series(1, 2) n;
 """
 LEASING: dict[str, dict[str, Any]] = {
-    "leases.acquire": {"tenant": None, "after": "tenant-2", "backfill": False, "quiet": 0.0,
-                       "full": 100, "user": None, "lease": 60.0},
-    "leases.next": {"tenant": None, "quiet": 0.0, "full": 100, "user": None},
+    "leases.acquire": {"tenant": None, "passed_over": [], "after": "tenant-2", "backfill": False,
+                       "quiet": 0.0, "full": 100, "user": None, "lease": 60.0},
+    "leases.next": {"tenant": None, "passed_over": [], "quiet": 0.0, "full": 100, "user": None},
     "leases.oldest": {},
     "leases.by_tenant": {"limit": 100},
 }  # fmt: skip

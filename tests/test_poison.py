@@ -94,7 +94,7 @@ class TestTexts:
         names = {"tenant_id", "user_id", "session_id", "interaction_id", "actor"}
         chosen_by_operators = {
             "embedders", "generations", "prompts", "model_spend", "job_progress",
-            "partition_offsets", "dead_letters",
+            "partition_offsets", "dead_letters", "notification_turns",
         }  # fmt: skip
         enumerated = {"state", "stance"}
         unbounded = {

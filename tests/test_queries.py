@@ -67,15 +67,17 @@ def roles(name: str) -> list[str]:
 
 
 def copies(name: str) -> bool:
-    """Whether a statement takes rows from the client, which is neither planned nor bound."""
-    return re.search("^COPY ", queries.statement(name), re.MULTILINE) is not None
+    """Whether a statement takes rows from the client or drops a table: it is never planned."""
+    return re.search("^(COPY|DROP TABLE) ", queries.statement(name), re.MULTILINE) is not None
 
 
 def defines(name: str) -> bool:
     """Whether a statement makes a table, listens or sets: it is done rather than planned."""
     return (
         re.search(
-            "^(CREATE|LISTEN|SET transaction_isolation) ", queries.statement(name), re.MULTILINE
+            "^(CREATE|LISTEN|SET transaction_isolation) ",
+            queries.statement(name),
+            re.MULTILINE,
         )
         is not None
     )

@@ -131,8 +131,8 @@ def test_functions_that_could_tell_are_closed(attack: Query, superuser: psycopg.
         "invalidate_block", "invalidate_blocks", "inverted_index", "leasable_at", "memory_as_json",
         "memory_held_at", "quota_exceeded", "record_deleted_memories", "record_inserted_memories",
         "record_updated_memories", "recount_stored", "refuse_tenant", "register_embedder",
-        "rollout_bucket", "serving_generation", "session_seen_by", "store_place", "tenant_of_login",
-        "text_digest", "withdraw_support",
+        "repeats", "rollout_bucket", "serving_generation", "session_seen_by", "store_place",
+        "tenant_of_login", "text_digest", "withdraw_support",
     ]  # fmt: skip
     assert attack("SELECT withdraw_support()::text") == [("",)]  # says nothing of what it did
 

@@ -75,14 +75,12 @@ class TestStagedRow:
         self, connection: psycopg.Connection[DictRow]
     ) -> None:
         odd = [
-            incoming(
-                said(f"{n}{text}", content=f"x{text}", actor=text or None, payload={text: text})
-            )
+            incoming(said(f"m{n}", content=f"x{text}", payload={text: text}))
             for n, text in enumerate(ODD)
         ]
         rows = staged(connection, [staged_row(item, NO_TRACE) for item in odd])
-        assert [(r["interaction_id"], r["content"], r["actor"]) for r in rows] == [
-            (f"{n}{text}", f"x{text}", text or None) for n, text in enumerate(ODD)
+        assert [(r["interaction_id"], r["content"]) for r in rows] == [
+            (f"m{n}", f"x{text}") for n, text in enumerate(ODD)
         ]
         assert [json.loads(r["payload"]) for r in rows] == [{text: text} for text in ODD]
         assert all(r["timely"] for r in rows)

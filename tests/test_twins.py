@@ -13,7 +13,7 @@ from memory.beliefs.assertions import CONFIDENCE_CEILING, noisy_or
 from memory.client import MemoryClient
 from memory.database import queries
 from memory.language.text import turn_tokens
-from memory.models import Scope
+from memory.models import Origin, Scope
 from tests.compacting import TENANT, hold
 
 ANA = Scope(TENANT, "ana", session="s")
@@ -49,7 +49,12 @@ def test_confidence_of_what_is_united(client: MemoryClient, superuser: psycopg.C
             superuser.execute(
                 "UPDATE memories SET confidence = %s WHERE memory_id = %s", (confidence, memory)
             )
-        united = {**keys, "older": held[1 : len(given)], "ceiling": CONFIDENCE_CEILING}
+        united = {
+            **keys,
+            "older": held[1 : len(given)],
+            "ceiling": CONFIDENCE_CEILING,
+            "origins": list(Origin),
+        }
         assert superuser.execute(queries.statement("compaction.unite"), united).fetchone()
         row = superuser.execute(
             "SELECT confidence FROM memories WHERE memory_id = %s", (held[0],)

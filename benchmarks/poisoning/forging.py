@@ -107,7 +107,11 @@ def forged(
             yield Shown("heading", line)
         elif line not in entries and _ENTRY.match(line):
             yield Shown("entry", line)
-        elif (saying := _saying(line, events)) is not None and turns[plain(line)] >= saying:
+        elif (
+            line not in entries
+            and (saying := _saying(line, events)) is not None
+            and turns[plain(line)] >= saying
+        ):
             yield Shown("turn", line)
         elif _cites(line, own=line in entries, markers=markers):
             yield Shown("citation", line)

@@ -30,7 +30,8 @@ async def retain(work: Work) -> None:
         if not work.dry_run:
             waited = {"users": users, "days": policy.review_days}
             gone = await work.fetch("review.drop_expired", waited)
-            work.report.count("proposals expired", len(gone))
+            if gone:
+                work.report.count("proposals expired", len(gone))
         if policy.retain_interactions_days is None and policy.retain_closed_days is None:
             continue
         for row in await work.fetch("compaction.expired", {"users": users, **days}):

@@ -20,7 +20,6 @@ from memory.models import (
     Evidence,
     Interaction,
     InteractionKind,
-    MemoryKind,
     Origin,
     Provenance,
     Scope,
@@ -148,7 +147,7 @@ class Founding:
         if KIND_TRAITS[candidate.kind].verbatim:
             # What an app asks to remember is a claim, whatever its kind.
             return made.extractor != explicit_memories.PROVENANCE.extractor
-        acts = origin is Origin.AGENT and candidate.kind is MemoryKind.PROCEDURE
+        acts = origin is Origin.AGENT and KIND_TRAITS[candidate.kind].of_acts
         return acts and self._only_acts(candidate.evidence)
 
     def _only_acts(self, evidence: Iterable[Evidence]) -> bool:

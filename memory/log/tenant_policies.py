@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from time import monotonic
 
 from memory.database.transactions import StatementRunner
-from memory.errors import StoreUnavailable
+from memory.errors import StoreUnavailable, TenantRefused
 from memory.models import Interaction, Scope
 from memory.privacy.policy import KEEPS_ALL, SensitivePolicy
 
@@ -39,6 +39,8 @@ class TenantPolicies:
         if known:  # who comes meanwhile need not wait
             self._keep(tenant, known[1])
         policy = await self._read(tenant, known[1] if known else None)
+        if policy is None:
+            return KEEPS_ALL
         self._keep(tenant, policy)
         return policy
 
@@ -55,9 +57,12 @@ class TenantPolicies:
         pairs = zip(policies, interactions, strict=True)
         return [policy.to_write(interaction) for policy, interaction in pairs]
 
-    async def _read(self, tenant: str, last: SensitivePolicy | None) -> SensitivePolicy:
+    async def _read(self, tenant: str, last: SensitivePolicy | None) -> SensitivePolicy | None:
+        """The policy; None for a tenant that the store does not serve."""
         try:
             rows = await self._database.fetch(Scope(tenant, _NOBODY), "log.sensitive_policy")
+        except TenantRefused:  # so does the log: nothing of it is written
+            return None
         except StoreUnavailable:
             if last is None and not self._passes:
                 raise
