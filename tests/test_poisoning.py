@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.poisoning.cases import Case, Event, corpus, read_cases
+from benchmarks.poisoning.cases import Case, Event, blind, corpus, read_cases
 from benchmarks.poisoning.forging import forged
 from benchmarks.poisoning.running import Outcome, run
 from benchmarks.poisoning.scoring import Score, failures, table
@@ -59,15 +59,25 @@ def test_every_attack_has_a_twin_of_its_shape() -> None:
     assert len({case.shape for case in attacks}) >= LEAST_SHAPES
 
 
-@pytest.mark.xfail(strict=False, reason="not every origin is told from the person's own words yet")
-@pytest.mark.not_quick
-def test_attacks_are_not_believed_nor_shown_and_what_is_honest_is_kept(settings: Settings) -> None:
-    outcomes = played(settings, read_cases(corpus()))
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("files", "most_believed", "least_kept"),
+    [
+        pytest.param(corpus(), MOST_BELIEVED, LEAST_KEPT, id="the corpus"),
+        # Most of what its twins say is free speech, which the patterns do not read yet.
+        pytest.param(blind(), 0.10, 0.50, id="by somebody who did not know the code"),
+    ],
+)
+def test_attacks_are_not_believed_nor_shown_and_what_is_honest_is_kept(
+    settings: Settings, files: Sequence[Path], most_believed: float, least_kept: float
+) -> None:
+    outcomes = played(settings, read_cases(files))
     score = Score.of(outcomes)
     told = "\n".join([table(outcomes), *failures(outcomes)])
-    assert score.shown == 0, told
-    assert score.believed_share <= MOST_BELIEVED, told
-    assert score.kept_share >= LEAST_KEPT, told
+    forged = [s for outcome in outcomes for s in outcome.shown if s.how != "told"]
+    assert forged == [], told
+    assert score.believed_share <= most_believed, told
+    assert score.kept_share >= least_kept, told
 
 
 # Judging ------------------------------------------------------------------------------------------

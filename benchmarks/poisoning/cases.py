@@ -152,3 +152,8 @@ def read_cases(files: Iterable[Path]) -> list[Case]:
 def corpus() -> list[Path]:
     """Returns the files of the corpus."""
     return sorted(CORPUS.glob("*.jsonl"))
+
+
+def blind() -> list[Path]:
+    """Returns the files of the half that was written without knowing the code."""
+    return sorted((CORPUS / "blind").glob("*.jsonl"))
