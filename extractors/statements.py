@@ -69,17 +69,18 @@ def stated(interaction: Interaction) -> Iterator[Candidate]:
 
 
 def _candidate(found: Found, interaction: Interaction) -> Candidate:
-    claim, said_at = found.claim, interaction.occurred_at
+    claim, said_at = found.claim, interaction.wall_clock
     leaning = _leaning(claim)
     mentions = _own_times(claim, resolve(claim.times or claim.text, said_at, leaning))
     quote = interaction.content[found.start : found.end]
     stance = claim.stance
-    evidence = Evidence(interaction.id, quote, found.start, found.end, said_at, stance)
+    at = interaction.occurred_at
+    evidence = Evidence(interaction.id, quote, found.start, found.end, at, stance)
     return Candidate(
         kind=claim.kind,
         text=with_dates(claim.text, resolve(claim.text, said_at, leaning)),
         evidence=(evidence,),
-        occurred_at=said_at,
+        occurred_at=at,
         attribute=claim.attribute,
         value=_value(claim, mentions, said_at),
         subject=interaction.actor,

@@ -1,6 +1,7 @@
 """The vocabulary: frozen values that every room passes on.
 
-All times are aware; times read back from the store are in UTC.
+All times are aware; times read back from the store are in UTC, except for when an interaction
+occurred: that keeps the offset of whoever sent it, so that "yesterday" is the speaker's.
 """
 
 import json
@@ -8,8 +9,9 @@ import re
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from enum import IntEnum, StrEnum
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
@@ -268,13 +270,38 @@ def aware(moment: datetime, what: str = "time") -> datetime:
         ) from None
 
 
+def offset_minutes(moment: datetime) -> int:
+    """Returns how far an aware time's zone is ahead of UTC, in whole minutes."""
+    ahead = moment.utcoffset()
+    return 0 if ahead is None else round(ahead.total_seconds() / 60)
+
+
+def at_offset(moment: datetime, minutes: int) -> datetime:
+    """Returns an aware time as a clock shows it that is `minutes` ahead of UTC.
+
+    Where that is no time of the calendar it stays in UTC.
+    """
+    if not minutes:
+        return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(_zone(minutes))
+    except OverflowError:
+        return moment.astimezone(UTC)
+
+
+@cache
+def _zone(minutes: int) -> timezone:
+    return timezone(timedelta(minutes=minutes))
+
+
 @dataclass(frozen=True, slots=True)
 class Interaction:
     """One immutable event between agent and user.
 
     `actor` names the speaker in a conversation with several people on one side. `position` is the
     interaction's number in the user's log, and `ordinal` its number in the session; both count from
-    1 in the order of recording, and are 0 until the interaction is in the log.
+    1 in the order of recording, and are 0 until the interaction is in the log. `occurred_at`
+    has the offset from UTC that the speaker's clock had.
     """
 
     scope: Scope
@@ -290,6 +317,11 @@ class Interaction:
     ordinal: int = 0
     position: int = 0
     recorded_at: datetime | None = None
+
+    @property
+    def wall_clock(self) -> datetime:
+        """What the speaker's clock showed, as if it were UTC: `Mention.begins` compares with it."""
+        return self.occurred_at.replace(tzinfo=UTC)
 
     @property
     def session(self) -> str:

@@ -4,8 +4,8 @@
 -- sent --
 -- What a sender says of an interaction, beside whose it is; in the order of
 -- `memory.log.fields.COLUMNS`.
-interaction_id, session_id, kind, role, content, source, payload, private, occurred_at, agent_id,
-actor
+interaction_id, session_id, kind, role, content, source, payload, private, occurred_at, utc_offset,
+agent_id, actor
 
 -- interaction --
 -- What is read of an interaction.

@@ -234,6 +234,9 @@ CREATE TABLE interactions (
     tracestate text,
     -- The interaction counts for nothing since then; NULL: it counts.
     retracted_at timestamptz,
+    -- How far the clock of occurred_at is ahead of UTC, in minutes; NULL: recorded before it was
+    -- kept.
+    utc_offset smallint DEFAULT 0,
     CONSTRAINT interactions_pkey PRIMARY KEY (tenant_id, user_id, session_id, ordinal),
     CONSTRAINT interactions_tenant_id_user_id_interaction_id_key UNIQUE (tenant_id, user_id, interaction_id),
     CONSTRAINT interactions_interaction_id_check CHECK (interaction_id <> ''::text),
@@ -1229,7 +1232,7 @@ REVOKE EXECUTE ON PROCEDURE protect_tenant_table FROM PUBLIC;
 -- one round trip, and a procedure because a CALL is not planned, which saves a tenth of what the
 -- server does. Everything is looked up by a whole key, so one plan made without the values serves
 -- however the tables grow.
-CREATE PROCEDURE append_interaction(IN for_tenant text, IN for_user text, IN session text, IN agent text, IN private boolean, IN id text, IN digest bytea, IN kind text, IN role text, IN actor text, IN content text, IN payload jsonb, IN at timestamp with time zone, IN source text, IN hash bytea, IN session_ttl double precision, OUT ordinal integer, OUT "position" bigint)
+CREATE PROCEDURE append_interaction(IN for_tenant text, IN for_user text, IN session text, IN agent text, IN private boolean, IN id text, IN digest bytea, IN kind text, IN role text, IN actor text, IN content text, IN payload jsonb, IN at timestamp with time zone, IN utc_offset integer, IN source text, IN hash bytea, IN session_ttl double precision, OUT ordinal integer, OUT "position" bigint)
  LANGUAGE plpgsql
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_seqscan TO 'off'
@@ -1284,9 +1287,10 @@ BEGIN
     RETURNING s.length INTO ordinal;
 
     INSERT INTO interactions (tenant_id, user_id, session_id, ordinal, position, interaction_id,
-        agent_id, private, kind, role, actor, content, payload, occurred_at, source, content_hash)
+        agent_id, private, kind, role, actor, content, payload, occurred_at, utc_offset, source,
+        content_hash)
     VALUES (for_tenant, for_user, session, ordinal, position, id, agent, private, kind, role, actor,
-        content, payload, at, source, hash);
+        content, payload, at, utc_offset, source, hash);
 END $procedure$;
 REVOKE EXECUTE ON PROCEDURE append_interaction FROM PUBLIC;
 GRANT EXECUTE ON PROCEDURE append_interaction TO memory_client;

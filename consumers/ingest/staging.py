@@ -7,6 +7,7 @@ Postgres, and does not compete with the one that reads.
 from memory.log.envelope import Incoming
 from memory.log.fields import OPTIONAL, TEXTS, values_of
 from memory.log.trace_context import NO_TRACE, Trace
+from memory.models import offset_minutes
 
 NULL = r"\N"
 _UNTRACED = f"\0{NULL}\0{NULL}"
@@ -24,7 +25,7 @@ def staged_row(incoming: Incoming, trace: Trace) -> bytes:
     texts = "\0".join((scope.tenant, scope.user, *_texts_of(interaction), incoming.payload))
     row = (
         f"{_escaped(texts)}\0{'t' if interaction.private else 'f'}"
-        f"\0{interaction.occurred_at.isoformat()}"
+        f"\0{interaction.occurred_at.isoformat()}\0{offset_minutes(interaction.occurred_at)}"
     )
     for text in _optional_of(interaction):
         row += f"\0{NULL}" if text is None else f"\0{_escaped(text)}"

@@ -308,7 +308,7 @@ class Reader:
             subject=said.actor,
             single_valued=bool(attribute and proposal.single_valued and attribute != INSTRUCTION),
             confidence=CONFIDENCE,
-            valid_from=_valid_from(proposal.tense, mentions, said.occurred_at),
+            valid_from=_valid_from(proposal.tense, mentions, said.wall_clock),
             search_text=" ".join(str(m) for m in mentions),
             payload=when_payload(mentions),
             made_by=self._made,

@@ -6,7 +6,7 @@ northern hemisphere: spring is March to May, and a winter is named by the year i
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from extractors.reading.date_rules import (
     HINT,
@@ -44,7 +44,8 @@ class Mention:
     """A time that a text names.
 
     start, end: character offsets in the text, end exclusive.
-    begins, ends: the time it names, `ends` exclusive, in the zone of the moment it was said.
+    begins, ends: the time it names, `ends` exclusive, by the speaker's calendar and in UTC: 8 May
+        begins at 00:00 UTC wherever it was said, so that it reads as 8 May wherever it is read.
     relative: only the moment it was said explains it ("last week").
     """
 
@@ -87,15 +88,13 @@ def resolve(text: str, said_at: datetime, leaning: Leaning = Leaning.NEAREST) ->
     if not HINT.search(text):
         return []
     text = text.translate(_TYPOGRAPHIC)
-    asked = Asked(said_at.date(), leaning)
+    asked = Asked(said_at.date(), leaning)  # by the clock of whoever spoke
     found: list[Mention] = []
     taken = bytearray(len(text))
     for pattern, read in RULES:
         for match in pattern.finditer(text):
             start, end = match.span()
-            if taken.find(1, start, end) < 0 and (
-                mention := _mentioned(match, read, asked, said_at)
-            ):
+            if taken.find(1, start, end) < 0 and (mention := _mentioned(match, read, asked)):
                 found.append(mention)
                 taken[start:end] = b"\1" * (end - start)
     return sorted(found, key=lambda m: m.start)
@@ -108,7 +107,7 @@ def lasting_since(text: str, said_at: datetime) -> datetime | None:
     if match is None or number is None:
         return None
     try:
-        return _midnight(back(said_at.date(), number, match["unit"].lower()), said_at)
+        return _midnight(back(said_at.date(), number, match["unit"].lower()))
     except (ValueError, OverflowError):  # before the calendar
         return None
 
@@ -123,22 +122,20 @@ def weekday_in_words(day: date) -> str:
     return WEEKDAYS[day.weekday()]
 
 
-def _mentioned(
-    match: re.Match[str], read: Reader, asked: Asked, said_at: datetime
-) -> Mention | None:
+def _mentioned(match: re.Match[str], read: Reader, asked: Asked) -> Mention | None:
     try:
         days = read(match, asked)
         if days is None or days.last < days.first:
             return None
-        begins = _midnight(days.first, said_at)
-        ends = _midnight(days.last + timedelta(days=1), said_at)
+        begins = _midnight(days.first)
+        ends = _midnight(days.last + timedelta(days=1))
     except (ValueError, OverflowError):  # no such day: 30 February, or beyond the calendar
         return None
     return Mention(match.start(), match.end(), begins, ends, days.grain, days.relative)
 
 
-def _midnight(day: date, said_at: datetime) -> datetime:
-    return datetime.combine(day, time.min, tzinfo=said_at.tzinfo)
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, tzinfo=UTC)
 
 
 def _days_in_words(first: date, last: date) -> str:

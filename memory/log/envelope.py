@@ -31,9 +31,11 @@ from memory.models import (
     InteractionKind,
     Role,
     Scope,
+    at_offset,
     aware,
     fault_of,
     name_fault,
+    offset_minutes,
 )
 
 MAX_CONTENT_BYTES = 262_144  # of `content` in UTF-8
@@ -111,7 +113,7 @@ def _carried(envelope: Envelope | _ReadEnvelope) -> tuple[Interaction, str]:
     for field, _ in _NAMED:
         if (name := fields[field]) is not None:
             _check_name(field, name)
-    fields["occurred_at"] = _in_utc(envelope.occurred_at)
+    fields["occurred_at"] = _at_fixed_offset(envelope.occurred_at)
     if envelope.private:
         _check_privacy(envelope.id, envelope.agent, private=True)
     fields["payload"], written = written_object(envelope.payload, "payload")
@@ -122,7 +124,9 @@ def _carried(envelope: Envelope | _ReadEnvelope) -> tuple[Interaction, str]:
 
 
 def validated(interaction: Interaction) -> Interaction:
-    """Returns `interaction` as the log will hold it: time in UTC, payload a plain JSON object.
+    """Returns `interaction` as the log will hold it: its payload is a plain JSON object.
+
+    The time keeps the sender's offset from UTC, in whole minutes.
 
     Content and payload must not both be empty; blank content counts as empty. No text may hold a
     NUL or half of a surrogate pair, which Postgres cannot store, and no name a control character.
@@ -157,7 +161,7 @@ def _sound(interaction: Interaction) -> tuple[Interaction, str]:
     _check_content(interaction.content, alone=not payload)
     kind = _member(InteractionKind, "kind", interaction.kind)
     role = _member(Role, "role", interaction.role)
-    occurred_at = _in_utc(interaction.occurred_at)
+    occurred_at = _at_fixed_offset(interaction.occurred_at)
     if (
         not payload
         and kind is interaction.kind
@@ -289,12 +293,15 @@ def _member(choices: type[_Choice], field: str, value: object) -> _Choice:
     raise refusal(f"{field} must be one of {', '.join(choices)}", value)
 
 
-def _in_utc(moment: object) -> datetime:
+def _at_fixed_offset(moment: object) -> datetime:
+    """The same moment, with the sender's offset in whole minutes and no rules of a zone."""
     if not isinstance(moment, datetime):
         raise refusal("occurred_at must be a datetime", moment)
     if moment.tzinfo is UTC:
         return moment
-    return aware(moment, "occurred_at")
+    in_utc = aware(moment, "occurred_at")
+    minutes = offset_minutes(moment)
+    return at_offset(in_utc, minutes) if minutes else in_utc
 
 
 def check_not_ahead(interaction: Interaction) -> None:

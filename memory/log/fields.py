@@ -168,8 +168,10 @@ NAMED = tuple(field for field in FIELDS if field.named)
 OWNER = ("tenant", "user")
 """Fields that the log's statements are bound to, and do not list."""
 
-OTHERS = ("payload", "private", "occurred_at")
-"""Fields whose values are no texts: each place makes the form of them that it needs."""
+OTHERS = ("payload", "private", "occurred_at", "utc_offset")
+"""Columns whose values are no texts: each place makes the form of them that it needs.
+
+`utc_offset` is that of `occurred_at`, in minutes; an envelope has both in one."""
 
 _TEXTUAL = tuple(field for field in FIELDS if field.name not in (*OWNER, *OTHERS))
 TEXTS = tuple(field for field in _TEXTUAL if not field.optional)

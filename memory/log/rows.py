@@ -11,7 +11,14 @@ from typing import Any
 from memory.log.envelope import Incoming
 from memory.log.fields import FIELDS, OPTIONAL, TEXTS, values_of
 from memory.log.trace_context import Trace
-from memory.models import Interaction, InteractionKind, Role, Scope
+from memory.models import (
+    Interaction,
+    InteractionKind,
+    Role,
+    Scope,
+    at_offset,
+    offset_minutes,
+)
 
 _texts_of = values_of((*TEXTS, *OPTIONAL))
 _TEXT_NAMES = tuple(field.name for field in (*TEXTS, *OPTIONAL))
@@ -25,6 +32,7 @@ def append_one_params(item: Incoming, session_ttl: float) -> dict[str, Any]:
     params["private"] = interaction.private
     params["payload"] = item.payload
     params["occurred_at"] = interaction.occurred_at
+    params["utc_offset"] = offset_minutes(interaction.occurred_at)
     params["hash"] = item.content_hash
     params["digest"] = id_digest(interaction.id)
     params["session_ttl"] = session_ttl
@@ -48,6 +56,7 @@ def _incoming_row(interaction: Interaction, content_hash: bytes) -> dict[str, An
     row["private"] = interaction.private
     row["payload"] = dict(interaction.payload)
     row["occurred_at"] = interaction.occurred_at.isoformat()
+    row["utc_offset"] = offset_minutes(interaction.occurred_at)
     row["content_hash"] = f"\\x{content_hash.hex()}"
     return row
 
@@ -64,10 +73,10 @@ def _in_utc(moment: datetime) -> datetime:
 _, *_ATTRIBUTES = (field.name for field in fields(Interaction))  # all but the scope
 _COLUMN_OF = {field.attribute: field.column for field in FIELDS}
 _columns_of = itemgetter(*(_COLUMN_OF.get(name, name) for name in _ATTRIBUTES))
+_OCCURRED_AT = _ATTRIBUTES.index("occurred_at")
 _CONVERTED: tuple[tuple[int, Callable[[Any], Any]], ...] = (
     (_ATTRIBUTES.index("kind"), InteractionKind),
     (_ATTRIBUTES.index("role"), Role),
-    (_ATTRIBUTES.index("occurred_at"), _in_utc),
     (_ATTRIBUTES.index("recorded_at"), _in_utc),
 )
 
@@ -77,5 +86,6 @@ def interaction_of(row: Mapping[str, Any]) -> Interaction:
     values = [*_columns_of(row)]
     for n, made in _CONVERTED:
         values[n] = made(values[n])
+    values[_OCCURRED_AT] = at_offset(values[_OCCURRED_AT], row["utc_offset"] or 0)
     scope = Scope(row["tenant_id"], row["user_id"], row["agent_id"], row["session_id"])
     return Interaction(scope, *values)

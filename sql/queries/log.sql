@@ -4,7 +4,7 @@
 -- admits itself: the procedure checks the tenant
 CALL append_interaction(%(tenant)s, %(user)s, %(session)s, %(agent)s,
     %(private)s, %(id)s, %(digest)s, %(kind)s, %(role)s, %(actor)s, %(content)s, %(payload)s,
-    %(occurred_at)s, %(source)s, %(hash)s, %(session_ttl)s, NULL, NULL)
+    %(occurred_at)s, %(utc_offset)s, %(source)s, %(hash)s, %(session_ttl)s, NULL, NULL)
 
 -- append --
 -- Appends one user's interactions in the order given, each at the next ordinal of its session and
