@@ -41,7 +41,7 @@ class Statements:
     """Reads people's own words; an assistant's words and pasted text are nobody's statement."""
 
     name: str = "statements"
-    version: str = "1"
+    version: str = "2"
     reading: Reading = Reading.SESSION
     reads: frozenset[InteractionKind] = frozenset({InteractionKind.MESSAGE})
     makes: frozenset[MemoryKind] = frozenset({MemoryKind.FACT, MemoryKind.PREFERENCE})

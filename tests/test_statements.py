@@ -409,7 +409,7 @@ def test_a_named_time_can_be_searched() -> None:
 def believed(*said: str) -> dict[str, str | None]:
     """What is believed by attribute after messages a day apart, each alone in its session."""
     assertions: dict[tuple[str | None, str | None], list[Assertion]] = {}
-    made_by = Provenance("statements", "1")
+    made_by = Provenance("statements", "2")
     for n, content in enumerate(said):
         at = THURSDAY.replace(day=1 + n)
         for c in stated(message(content, at=at)):
@@ -464,7 +464,7 @@ def test_events_are_many_and_end_nothing() -> None:
 
 def test_it_declares_itself() -> None:
     extractor = create(Settings())
-    assert (extractor.name, extractor.version) == ("statements", "1")
+    assert (extractor.name, extractor.version) == ("statements", "2")
     assert extractor.reading is Reading.SESSION
     assert extractor.reads == {InteractionKind.MESSAGE}
     assert extractor.makes == {MemoryKind.FACT, MemoryKind.PREFERENCE}

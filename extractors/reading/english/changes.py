@@ -16,6 +16,7 @@ from extractors.reading.english.claims import (
 from extractors.reading.english.everyday import everyday
 from extractors.reading.english.grammar import Tense
 from extractors.reading.english.patterns import JOB, ORG, PLACE
+from extractors.reading.english.places import is_place
 from extractors.reading.english.verbs import FORMS
 from extractors.reading.english.wording import (
     normal,
@@ -63,11 +64,20 @@ _GREW_UP = re.compile(rf"up\sin\s{PLACE}")
 
 def _move(said: Said) -> Iterator[Claim]:
     route = _ROUTE.match(said.rest) if _done(said) else None
+    if route and not all(_placed(said, route, end) for end in ("left", "v")):
+        route = None
     if route and route["left"]:
         yield _ended(said, "lives_in", route["left"], f"no longer lives in {route['left']}")
     if route and route["v"]:
         yield began(said, "lives_in", route["v"], f"lives in {route['v']}")
     yield from everyday(said)
+
+
+def _placed(said: Said, route: re.Match[str], end: str) -> bool:
+    """Whether an end of a route is a place, or not named."""
+    return route[end] is None or is_place(
+        route[end], said.rest[route.end(end) :], said.core[: said.group.rest_start]
+    )
 
 
 def _grow(said: Said) -> Iterator[Claim]:

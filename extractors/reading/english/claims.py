@@ -76,7 +76,7 @@ class Said:
     front: a time in front of the clause.
     actor: the display name of the speaker.
     core: the clause from its subject on.
-    before: the part of the sentence before it.
+    before: up to 120 characters in front of it.
     """
 
     group: VerbGroup

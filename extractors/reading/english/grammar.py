@@ -96,7 +96,18 @@ _RELATIVE = re.compile(
     r"(?P<is>'s(?=\s+(?:an?|not|named|called|\w+ing|in|at|from|allergic)\b))?(?!['\w-])",
     re.IGNORECASE,
 )
-_UNMARKED = {"dont": "do", "didnt": "did", "cant": "can", "wont": "will", "havent": "have"}
+_UNMARKED = {
+    "dont": "do",
+    "didnt": "did",
+    "cant": "can",
+    "wont": "will",
+    "havent": "have",
+    "doesnt": "do",
+    "isnt": "be",
+    "arent": "be",
+    "wasnt": "was",
+    "hasnt": "have",
+}
 _TAKE_LEMMA = {"do", "did", "will", "would", "can"}
 _PRESENT = Form.LEMMA | Form.THIRD
 _TO_VERB = re.compile(r"\s+to\s+(\w+)")

@@ -18,6 +18,7 @@ from extractors.reading.english.everyday import event
 from extractors.reading.english.grammar import Tense
 from extractors.reading.english.lexicon import KIN, OCCUPATIONS, any_of
 from extractors.reading.english.patterns import NAME, ORG, PLACE
+from extractors.reading.english.repair import is_state
 from extractors.reading.english.tastes import liking
 from extractors.reading.english.wording import (
     normal,
@@ -145,9 +146,27 @@ def _identified(said: Said) -> Iterator[Claim]:
         return
     name = _I_AM.match(said.rest)
     stated = said.tense is Tense.PRESENT and not said.group.denied and not said.subject.plural
-    if name and stated and not _NO_NAME.match(said.rest):
+    if name and stated and _names(name, said):
         claim = valued(said, "name", name["v"], said.about(f"is called {name['v']}"))
         yield replace(claim, importance=0.95)
+
+
+_GREETED = re.compile(
+    r"\b(?:hi|hello|hey|hiya|greetings|good (?:morning|afternoon|evening|day)|howdy|nice to meet you"
+    r"|pleased to meet you|intro\w*|name|call me|we haven't met)\b",
+    re.IGNORECASE,
+)
+_INTRODUCED = re.compile(
+    r"(?:,\s(?:an?|the|your|from|and|\d)|\sfrom\s|\sand\s(?:i|my|this)\b)", re.IGNORECASE
+)
+
+
+def _names(name: re.Match[str], said: Said) -> bool:
+    """Whether "I'm …" gives a name: no word of the language, and said as people introduce themselves."""
+    if _NO_NAME.match(said.rest) or is_state(name["v"]):
+        return False
+    whole = len(name["v"].split()) > 1
+    return whole or bool(_GREETED.search(said.before) or _INTRODUCED.match(said.rest, name.end()))
 
 
 # Having -------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from extractors.reading.english.changes import CHANGES
 from extractors.reading.english.claims import Claim, Found, Said
 from extractors.reading.english.clauses import Clause, clauses
 from extractors.reading.english.everyday import everyday
+from extractors.reading.english.frames import own_part
 from extractors.reading.english.grammar import read_verb, without_ended
 from extractors.reading.english.identity import IDENTITY
 from extractors.reading.english.instructions import instructions
@@ -20,10 +21,12 @@ from extractors.reading.english.own_words import (
 )
 from extractors.reading.english.patterns import related
 from extractors.reading.english.plans import PLANS
+from extractors.reading.english.repair import repaired
 from extractors.reading.english.tastes import TASTES, can, rather
 
 _TABLES = (TASTES, PLANS, IDENTITY, CHANGES)
 _ALSO_EVERYDAY = frozenset(("choose", "prepare", "look", "enjoy", "love"))
+_BEFORE = 120  # characters in front of a clause that may say how it is meant
 _WHOLLY_READ = frozenset(verb for table in _TABLES for verb in table) - _ALSO_EVERYDAY
 """Verbs whose other uses are not worth remembering."""
 _INTRODUCING = frozenset({"meet", "adopt", "discover"})
@@ -36,8 +39,8 @@ def read(content: str, actor: str | None) -> Iterator[Found]:
 
     Offsets are those of `content`. The same claim is made once for each place that makes it.
     """
-    written = straightened(content)
-    for sentence in sentences(own_words(content)):
+    written = repaired(straightened(content))
+    for sentence in sentences(own_words(own_part(written))):
         yield from _read_sentence(sentence, written, actor)
 
 
@@ -48,7 +51,7 @@ def _read_sentence(sentence: Sentence, content: str, actor: str | None) -> Itera
         told = list(measures(sentence.text, written, actor))
         for clause in clauses(sentence):
             start, end = clause.start - sentence.start, clause.end - sentence.start
-            told += [Found(c, start, end) for c in _read_clause(clause, sentence, content, actor)]
+            told += [Found(c, start, end) for c in _read_clause(clause, content, actor)]
     seen = set()
     for found in sorted(told, key=lambda f: f.start):
         key = (found.claim.attribute, found.claim.value, found.claim.stance)
@@ -57,9 +60,7 @@ def _read_sentence(sentence: Sentence, content: str, actor: str | None) -> Itera
             yield replace(found, start=sentence.start + found.start, end=sentence.start + found.end)
 
 
-def _read_clause(
-    clause: Clause, sentence: Sentence, content: str, actor: str | None
-) -> Iterator[Claim]:
+def _read_clause(clause: Clause, content: str, actor: str | None) -> Iterator[Claim]:
     group = read_verb(clause.core)
     if group is None:
         return
@@ -68,7 +69,7 @@ def _read_clause(
     if group.verb in _INTRODUCING:
         written = _INTRODUCED.sub(_article, written)
         group = replace(group, rest=_INTRODUCED.sub(_article, group.rest))
-    before = sentence.text[: clause.start - sentence.start]
+    before = content[max(0, clause.start - _BEFORE) : clause.start]
     said = Said(group, group.rest, written, clause.front, actor, clause.core, before)
     by_verb = (table.get(group.verb) for table in _TABLES)
     for reader in (rather, related, *by_verb, can, everyday):

@@ -17,6 +17,7 @@ from extractors.reading.english.claims import (
 )
 from extractors.reading.english.grammar import Tense
 from extractors.reading.english.lexicon import any_of
+from extractors.reading.english.places import is_place
 from extractors.reading.english.wording import slug, stands_alone, without_dates
 from memory.models import MemoryKind
 
@@ -167,6 +168,10 @@ def related(said: Said) -> Iterator[Claim]:
             continue
         start, end = found.span("v")
         value = without_dates(said.written[start:end])
+        if relation.attribute == "works_at" and _NO_ORG.match(value):
+            continue
+        if relation.attribute in _PLACES and not _placed(said, start, end):
+            continue
         if not slug(value) or not stands_alone(value, words=0) or _VAGUE.match(value):
             continue
         for claim in _claims(said, relation, value, said.written[:start]):
@@ -176,6 +181,18 @@ def related(said: Said) -> Iterator[Claim]:
                 importance=relation.importance,
                 confidence=relation.confidence,
             )
+
+
+_PLACES = frozenset({"lives_in", "from"})
+_NO_ORG = re.compile(
+    r"(?:peanuts|scale|nothing|fun|money|food|noon|midnight|dawn|dusk|present)\Z", re.IGNORECASE
+)
+
+
+def _placed(said: Said, start: int, end: int) -> bool:
+    """Whether the words from `start` to `end` after the verb name a place."""
+    before = said.core[: said.group.rest_start]
+    return is_place(said.written[start:end], said.rest[end:], before)
 
 
 def _applies(relation: Relation, said: Said) -> bool:
