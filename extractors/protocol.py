@@ -39,8 +39,9 @@ class LogSlice:
     before: up to `LOOK_BACK` interactions of the session just before the first new one, oldest
         first. They were extracted already; they let a reply be read with its question.
     believed: current memories of the user. For USER readers: those that this extractor made, in any
-        version. For KNOWING readers: the `MOST_BELIEVED` newest of the kinds it makes, from any
-        extractor, oldest first. For SESSION readers: none.
+        version. For KNOWING readers: the `MOST_BELIEVED` newest (or as many as the extractor's
+        `most_believed` says) of the kinds it makes, from any extractor, oldest first. For SESSION
+        readers: none.
     rules: the tenant's rules of trust, for readers that weigh words by whose they are.
     """
 

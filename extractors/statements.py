@@ -5,7 +5,7 @@ invent one. Each candidate quotes the clause it rests on; dates count from the m
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,17 +23,33 @@ from extractors.reading.english.claims import (
     Claim,
     Found,
 )
-from extractors.reading.english.messages import read
+from extractors.reading.english.later import (
+    Corrected,
+    Known,
+    alike,
+    corrected,
+    ended_by,
+    to_forget,
+    withdrawn,
+)
+from extractors.reading.english.messages import read_sentences
+from extractors.reading.english.own_words import Sentence
+from extractors.reading.english.remarks import REMARK
 from memory.language.text import beginning
 from memory.models import (
     Candidate,
     Evidence,
     Interaction,
     InteractionKind,
+    Memory,
     MemoryKind,
     Role,
+    Stance,
 )
 from memory.settings import Settings
+
+MOST_KNOWN = 2_000
+"""How many of the newest memories later words are compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +58,28 @@ class Statements:
 
     name: str = "statements"
     version: str = "2"
-    reading: Reading = Reading.SESSION
+    reading: Reading = Reading.KNOWING
     reads: frozenset[InteractionKind] = frozenset({InteractionKind.MESSAGE})
     makes: frozenset[MemoryKind] = frozenset({MemoryKind.FACT, MemoryKind.PREFERENCE})
+    most_believed: int = MOST_KNOWN
 
     async def extract(self, log: LogSlice) -> list[Candidate]:
-        """Returns the candidates of each message by itself, in the order of the log."""
-        return [c for interaction in log.interactions for c in stated(interaction)]
+        """Returns the candidates of each message, in the order of the log.
+
+        Later words are compared with what is believed and with what was said before in the slice.
+        """
+        spoken = {interaction.occurred_at for interaction in log.before}
+        held = [
+            _known(memory, log.scope.session if memory.occurred_at in spoken else None)
+            for memory in log.believed
+            if memory.attribute
+        ]
+        found: list[Candidate] = []
+        for interaction in log.interactions:
+            made = list(stated(interaction, held))
+            held = _after(held, made, interaction.session)
+            found += made
+        return found
 
 
 def create(settings: Settings) -> Statements:
@@ -57,15 +88,175 @@ def create(settings: Settings) -> Statements:
     return Statements()
 
 
-def stated(interaction: Interaction) -> Iterator[Candidate]:
-    """Yields the statements of one message; none unless a person said it.
+def stated(interaction: Interaction, held: Sequence[Known] = ()) -> Iterator[Candidate]:
+    """Yields what a person states in one message, and what that ends of `held`.
 
     It reads the first `MAX_READ_CHARACTERS`, up to the last sentence that ends there.
     """
     if interaction.kind is not InteractionKind.MESSAGE or interaction.role is not Role.USER:
         return
-    for found in read(beginning(interaction.content), interaction.actor):
-        yield _candidate(found, interaction)
+    earlier = [
+        k for k in held if k.subject == interaction.actor and k.said_at <= interaction.occurred_at
+    ]
+    here: list[Known] = []
+    for sentence, found in read_sentences(beginning(interaction.content), interaction.actor):
+        made = list(_of_sentence(sentence, found, interaction, earlier, here))
+        earlier, here = (
+            _after(earlier, made, None, add=False),
+            _after(here, made, interaction.session),
+        )
+        yield from made
+
+
+# Later words --------------------------------------------------------------------------------------
+
+
+def _of_sentence(
+    sentence: Sentence,
+    found: Sequence[Found],
+    interaction: Interaction,
+    earlier: Sequence[Known],
+    here: Sequence[Known],
+) -> Iterator[Candidate]:
+    """The claims of a sentence, after what it forgets, corrects or ends."""
+    text, start = sentence.text.lstrip(), sentence.start
+    start += len(sentence.text) - len(text)
+    if sentence.asks:
+        yield from (_candidate(f, interaction) for f in found)
+        return
+    held = [*earlier, *here]
+    if forgotten := to_forget(text, held):
+        begin, end, memories = forgotten
+        said = _Place(interaction, start + begin, start + end)
+        yield from (_against(known, said, known.valid_from) for known in memories)
+        return
+    said = _Place(interaction, start, start + len(text.rstrip()))
+    beliefs = any(not f.claim.attribute.startswith(f"{REMARK}.") for f in found)
+    before = list(here) or _just_before(earlier, interaction) or alike(text, earlier)
+    correction = None if beliefs else corrected(text, before)
+    if correction:
+        yield from _set_right(correction, said)
+        return
+    told = {f.claim.attribute for f in found}
+    for known in withdrawn(text, before, held):
+        if not (known.single_valued and known.attribute in told):
+            yield _against(known, said, known.valid_from)
+    for known in ended_by(text, held):
+        yield _against(known, said, _ended_at(text, interaction))
+    yield from (_candidate(f, interaction) for f in found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A stretch of a message, which is evidence."""
+
+    interaction: Interaction
+    start: int
+    end: int
+
+    def evidence(self, stance: Stance) -> Evidence:
+        said = self.interaction
+        quote = said.content[self.start : self.end]
+        return Evidence(said.id, quote, self.start, self.end, said.occurred_at, stance)
+
+
+def _against(known: Known, said: _Place, since: datetime | None) -> Candidate:
+    """Evidence that a memory no longer holds; from its beginning on if it never did."""
+    return Candidate(
+        kind=known.kind,
+        text=f"No longer: {known.text}",
+        evidence=(said.evidence(Stance.CONTRADICTS),),
+        occurred_at=said.interaction.occurred_at,
+        attribute=known.attribute,
+        value=known.value,
+        subject=known.subject,
+        context=known.context,
+        single_valued=known.single_valued,
+        stance=Stance.CONTRADICTS,
+        confidence=0.85,
+        valid_from=since,
+    )
+
+
+def _set_right(correction: Corrected, said: _Place) -> Iterator[Candidate]:
+    wrong = correction.wrong
+    yield _against(wrong, said, wrong.valid_from)
+    if correction.text:
+        mentions = resolve(
+            correction.text, said.interaction.wall_clock, _tense_leaning(correction.text)
+        )
+        yield Candidate(
+            kind=wrong.kind,
+            text=with_dates(correction.text, mentions),
+            evidence=(said.evidence(Stance.SUPPORTS),),
+            occurred_at=said.interaction.occurred_at,
+            attribute=correction.attribute,
+            value=correction.value,
+            subject=wrong.subject,
+            context=wrong.context,
+            single_valued=wrong.single_valued,
+            confidence=0.8,
+            payload=when_payload(mentions),
+        )
+
+
+def _tense_leaning(text: str) -> Leaning:
+    return Leaning.PAST if _TOLD.search(text) else Leaning.FUTURE
+
+
+_TOLD = re.compile(r"\b(?:was|were|had|did|got|went|\w+ed)\b", re.IGNORECASE)
+
+
+def _just_before(held: Sequence[Known], interaction: Interaction) -> list[Known]:
+    """What was said last in the session, shortly before."""
+    said = [k for k in held if k.session == interaction.session]
+    last = max((k.said_at for k in said), default=interaction.occurred_at)
+    return [k for k in said if k.said_at == last]
+
+
+def _ended_at(text: str, interaction: Interaction) -> datetime | None:
+    """When something ended, if the words that end it say so."""
+    now = interaction.wall_clock
+    past = [m for m in resolve(text, now, Leaning.PAST) if m.ends <= now]
+    return past[0].begins if len(past) == 1 else None
+
+
+def _known(said: Memory | Candidate, session: str | None) -> Known:
+    return Known(
+        attribute=said.attribute or "",
+        value=said.value,
+        text=said.text,
+        session=session,
+        said_at=said.occurred_at,
+        support=said.support if isinstance(said, Memory) else 1,
+        kind=said.kind,
+        subject=said.subject,
+        context=said.context,
+        single_valued=said.single_valued,
+        valid_from=said.valid_from or said.occurred_at,
+    )
+
+
+def _after(
+    held: Sequence[Known], made: Sequence[Candidate], session: str | None, *, add: bool = True
+) -> list[Known]:
+    """What is held after more was said."""
+    against = {_key(c) for c in made if c.stance is Stance.CONTRADICTS}
+    replaced = {_key(c)[:3] for c in made if c.single_valued and c.stance is Stance.SUPPORTS}
+    left = [
+        k
+        for k in held
+        if _key(k) not in against and not (k.single_valued and _key(k)[:3] in replaced)
+    ]
+    new = [_known(c, session) for c in made if add and c.attribute and c.stance is Stance.SUPPORTS]
+    return [*left, *new]
+
+
+def _key(said: Known | Candidate) -> tuple[str | None, ...]:
+    return (said.attribute, said.subject, said.context, said.value)
+
+
+# Claims -------------------------------------------------------------------------------------------
 
 
 def _candidate(found: Found, interaction: Interaction) -> Candidate:

@@ -101,9 +101,10 @@ SAID = [
     ("I have two kids and a dog named Rex.", "dog.name = rex"),
     ("I don't have any kids.", "has.kids = no"),
     ("My wife's called Mia.", "wife.name = mia"),
-    ("My sister Anna lives in Rome.", "sister.lives_in = rome"),
+    ("I'm German.", "remark.im_german = yes"),
+    ("My sister Anna lives in Rome.", "sister.anna.lives_in = rome"),
     ("My sister Anna lives in Rome.", "sister.name = anna"),
-    ("My daughter Bianca turned six today.", "daughter.age = 6"),
+    ("My daughter Bianca turned six today.", "daughter.bianca.age = 6"),
     ("My kids love dinosaurs.", "kids.taste.dinosaurs = likes"),
     ("How do I thank my mentor, Robert, who's 75?", "mentor.name = robert"),
     ("I'm married to Tom.", "relationship_status = married"),
@@ -229,7 +230,6 @@ NOT_SAID = [
     # pleasantries, feelings and talk
     "I have a question.",
     "I'm so tired.",
-    "I'm German.",
     "I love your painting!",
     "I love it.",
     "I love that.",
@@ -465,7 +465,7 @@ def test_events_are_many_and_end_nothing() -> None:
 def test_it_declares_itself() -> None:
     extractor = create(Settings())
     assert (extractor.name, extractor.version) == ("statements", "2")
-    assert extractor.reading is Reading.SESSION
+    assert extractor.reading is Reading.KNOWING
     assert extractor.reads == {InteractionKind.MESSAGE}
     assert extractor.makes == {MemoryKind.FACT, MemoryKind.PREFERENCE}
 

@@ -425,7 +425,7 @@ class Derivation:
             "generation": self._generation.id,
             "kinds": sorted(kind.value for kind in extractor.makes),
             "agent": seen[0].scope.agent,
-            "limit": MOST_BELIEVED,
+            "limit": getattr(extractor, "most_believed", MOST_BELIEVED),
         }
         rows = await self._database.fetch(scope, "long_term.known", params)
         return sorted(map(memory_of, rows), key=lambda m: (m.occurred_at, m.text))

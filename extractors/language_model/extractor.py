@@ -145,7 +145,7 @@ class LanguageModel:
     async def _otherwise(self, scope: Scope, chunk: "Chunk", reason: str) -> list[Candidate]:
         self.ledger.fell_back(FallbackReading(chunk.new[0].ordinal, chunk.new[-1].ordinal, reason))
         made = Provenance(self.otherwise.name, self.otherwise.version)
-        part = LogSlice(scope, chunk.new, chunk.before)
+        part = LogSlice(scope, chunk.new, chunk.before, chunk.believed)
         return [replace(c, made_by=made) for c in await self.otherwise.extract(part)]
 
 

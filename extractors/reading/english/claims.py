@@ -118,9 +118,10 @@ class Said:
         return capitalised(f"{whose} {in_third_person(predicate)}".strip())
 
     def named(self, attribute: str) -> str:
-        """Returns `attribute`, under the person it is about: `sister.lives_in`."""
-        relation = self.subject.relation
-        return f"{slug(relation)}.{attribute}" if relation else attribute
+        """Returns `attribute`, under whom it is about: `sister.lives_in`, `sister.anna.lives_in`."""
+        relation, name = self.subject.relation, self.subject.name
+        who = [slug(part) for part in (relation, name) if part]
+        return ".".join([*who, attribute]) if relation else attribute
 
 
 def either(said: Said, attribute: str, what: str, text: str) -> Claim:

@@ -19,7 +19,7 @@ from extractors.reading.english.verbs import USES, Use
 from extractors.reading.english.wording import slug, stands_alone
 
 _DULL = re.compile(  # objects that say nothing about anybody
-    r"\s*(?:\W*\Z|here\b|there\b|"
+    r"\s*(?:\W*\Z|here\b|there\b|in\s(?:fear|hope|peace|denial|terror|dread|the\s(?:past|moment))\b|"
     r"a\s(?:lot|bit|blast|break|look|chance|moment|ton|few|couple)\b(?!\sof\s\w)"
     r"|(?:so|too)\smuch|up\b(?!\s\w)|lots\b(?!\sof)|time\s(?:for|to)\b|the\stime\sto\b"
     r"|the\s(?:same|best|most|point|idea|impression|feeling|hang|chance)\b"

@@ -123,6 +123,10 @@ _WRONG_WINDOW = _rule(
     r"\b(?:wrong (?:window|chat|person|tab)|(?:not|wasn'?t|isn'?t|weren'?t) (?:meant )?for you\b"
     r"|(?:it'?s|this is|i'?m|i am) (?:actually )?[\w-]+'s (?:\w+ )?(?:roommate|flatmate|wife|husband|partner|brother|sister|son"
     r"|daughter|mom|mum|mother|dad|father|friend|assistant|colleague|boyfriend|girlfriend|cousin|kid)\b"
+    r"|(?-i:[A-Z]\w{1,20})(?:'s (?:\w+ )?\w+)? here\b(?=\W)|(?:typing|writing|speaking|asking|dictated|dictating) (?:this )?(?:for|by) (?:my|his|her|\w+)\b"
+    r"|(?:gave|handed|passed|passing|giving|handing) (?:me |you )?(?:the |his |her |my )?(?:phone|laptop|keyboard|over)\b|borrow\w* \w+ (?:phone|laptop|account)"
+    r"|(?:he|she|they) (?:asked|wants|wanted|told) me to (?:ask|tell|write|say|type)|left (?:this|it|the \w+) open|not (?:him|her|the usual|\w+ typing)"
+    r"|it'?s me,? \w+|using \w+'s (?:account|phone|tablet|laptop|login)|that (?:was|wasn'?t) (?:me\b(?= typing| writing)|my (?:\w+ ){0,2}(?:brother|sister|son|daughter|wife|husband|kid|child|cat|dad|mom|mum|friend|roommate)\b)"
     r"|on (?:his|her|their|someone'?s|somebody'?s|\w+'s) (?:phone|laptop|account|computer|ipad|tablet)\b"
     r"|meant (?:for|to send)|didn'?t mean to send|ignore that,? (?:i was|talking)|talking to (?:my|the)"
     r" (?:dog|kids?|wife|husband|son|daughter|cat|baby|mum|mom|phone))\b"
@@ -193,13 +197,13 @@ def _pieces(content: str) -> Iterator[tuple[int, int]]:
 # Where foreign words begin ------------------------------------------------------------------------
 
 _INVENTED = _rule(
-    r"\b(?:role-?\s?play(?:ing)?|let'?s (?:pretend|play|act|imagine|role|say|suppose|practi[sc]e|do a)"
+    r"\b(?:role-?\s?play(?:ing)?|\d+ questions\b|charades|for my (?:\w+ )?(?:lesson|class|practice|exam prep)\b|let'?s (?:pretend|play|act|imagine|role|say|suppose|practi[sc]e|do a)"
     r"|(?:fake|fictional|made-?up|imaginary|invented|dummy|sample|mock|example|test)"
     r" (?:\w+ )?(?:persona|applicant|user|customer|person|client|character|profile|patient|data|row|bio"
     r"|resume|cv|case|input|sentence|text|message|e?mail|company|candidate)"
     r"|(?:persona|alter ego)\b|act(?:ing)? as (?!a (?:team|group|result)\b)|pretend(?:ing)?\b|imagine\b|suppose\b"
     r"|hypothetical(?:ly)?\b|assum(?:e|ing) (?:that |i|we|you)|in this scenario|scenario\b"
-    r"|(?:in|for|of) (?:my|our|the|a|this) (?:\w+ ){0,3}?(?:novel|story|book|screenplay|script|campaign"
+    r"|(?:in|for|of) (?:my|our|the|a|this) (?:[\w&'-]{1,20} ){0,3}?(?:novel|story|book|screenplay|script|campaign"
     r"|game|sim|simulation|film|movie|play|sketch|comic|dream|rpg|fanfic\w*|song|poem|musical|podcast episode)\b"
     r"(?= *(?:,|:|i\b|i'm|the\b|he\b|she\b|my\b|we\b|is\b))"
     r"|my (?:\w+ ){0,2}(?:character|protagonist|narrator|avatar|heroine|hero|villain|oc)\b"
@@ -255,7 +259,7 @@ _REPORTS = _rule(
     r"|(?:\A|[.!?\n]\s*)(?:speaker|person|user|customer|client|caller|agent|patient|doctor|interviewer|student) ?\w{0,2}:"
 )
 _MEMORY_BACK = _rule(
-    r"(?:\A|\n)\W{0,6}(?:relevant |known |saved |stored |user |your |long-term |retrieved )*(?:memor(?:y|ies)|facts|context|user profile)\b"
+    r"(?:\A|\n)\W{0,6}(?:relevant |known |saved |stored |user |your |long-term |retrieved )*(?:memor(?:y|ies)|user profile)\b"
     r"[^\n]{0,40}(?:[:\]]|\n)"
     r"|<(?:\w+[_-])?memor(?:y|ies)[\w-]*>"
     r"|\bwhat (?:you|i|we) (?:already )?(?:know|remember|have (?:stored|saved))(?: so far)? about (?:me|you|the user|them)\b[^.?!\n]{0,20}[:\n]"

@@ -6,11 +6,12 @@ def any_of(words: str) -> str:
     return f"(?:{'|'.join(words.split())})".replace("_", r"\s")
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """Returns the words of `text`."""
     return frozenset(text.split())
 
 
-KIN = _words(
+KIN = words(
     "wife husband spouse partner girlfriend boyfriend fiance fiancé fiancee ex mother mom mum"
     " mama father dad papa parents sister brother sibling siblings twin son daughter child kid kids"
     " children stepson stepdaughter stepmother stepfather baby grandma grandmother granny grandpa"
@@ -23,12 +24,12 @@ KIN = _words(
 )
 """Heads of "my …" whose doings belong to the speaker's world: people and animals."""
 
-FREQUENCY = _words(
+FREQUENCY = words(
     "always usually often sometimes rarely seldom mostly currently still recently finally regularly"
     " occasionally frequently typically generally now already once twice officially"
 )
 """Adverbs that a memory keeps, since they change its meaning."""
-FILLER = _words(
+FILLER = words(
     "just really actually also even totally definitely absolutely honestly truly simply kinda sorta"
     " basically literally genuinely personally especially particularly probably pretty super very"
     " quite both all too then first initially myself ourselves ever certainly seriously obviously"
@@ -37,8 +38,8 @@ FILLER = _words(
     " strongly much further"
 )
 """Adverbs that a memory drops."""
-ARTICLES = _words("a an the some any my our their this these those that")
-VAGUE_HEADS = _words(
+ARTICLES = words("a an the some any my our their this these those that")
+VAGUE_HEADS = words(
     "it that this these those them they he she him her his hers one ones some something anything"
     " everything nothing someone somebody anyone everyone so there here what whatever how why when"
     " where who stuff things thing all such mine yours ours same another others other both us each"
@@ -47,15 +48,15 @@ VAGUE_HEADS = _words(
 )
 """Words that cannot open an object which stands by itself."""
 
-INTENSIFIERS = _words("just really actually also even very so super quite pretty totally")
+INTENSIFIERS = words("just really actually also even very so super quite pretty totally")
 """Words that make no difference to an attribute's name."""
-PRONOUNS = _words(
+PRONOUNS = words(
     "it them him her he she they one ones something anything everything nothing someone so there"
     " here what whatever how why that this those these stuff such same as like if whether"
 )
 """Words that refer to something said before."""
 
-OCCUPATIONS = _words("""
+OCCUPATIONS = words("""
 accountant actor actress administrator advisor agent analyst anthropologist architect artist
 assistant astronomer athlete attorney auditor author baker banker barber barista bartender
 biologist bookkeeper botanist builder carpenter cashier ceo cfo chef chemist choreographer

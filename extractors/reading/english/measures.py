@@ -21,7 +21,7 @@ from extractors.reading.english.wording import (
     slug,
     stands_alone,
 )
-from memory.models import MemoryKind
+from memory.models import MemoryKind, Stance
 
 _ANY_DAY = datetime(2000, 1, 1, tzinfo=UTC)  # where a date stands does not depend on the day
 _DIGIT = re.compile(r"\d")
@@ -228,8 +228,9 @@ def _own(sentence: str, written: str, actor: str | None) -> Iterator[Found]:
 # Favourites and preferences -----------------------------------------------------------------------
 
 _FAVOURITE = re.compile(
-    r"(?<![\w'])my\s(?:(?:all[- ]time|absolute|personal)\s)?favou?rite\s(?P<what>(?!one\b)"
-    r"[\w' -]{2,40}?)\s(?:is|are|has to be|has always been|'s|would be)\s(?:this\s|these\s)?"
+    r"(?<![\w'])my\s(?:(?:all[- ]time|absolute|personal|new|current|latest|present)\s)*favou?rite\s"
+    r"(?P<what>(?!one\b)[\w' -]{2,40}?)\s(?:is|are|has to be|has always been|'s|would be)\s"
+    r"(?:(?:now|currently|this|these)\s)?"
     r"(?P<v>[^.,;!?]{2,60})",
     re.IGNORECASE,
 )
@@ -248,8 +249,10 @@ _PREFERENCE_FOR = re.compile(
 
 def _favourites(sentence: str, written: str, actor: str | None) -> Iterator[Found]:
     for found in _FAVOURITE.finditer(sentence):
-        value = written[slice(*found.span("v"))].strip()
-        if stands_alone(value, words=0) and not _NO_VALUE.match(value):
+        value = _NOW.sub("", written[slice(*found.span("v"))]).strip()
+        if _NO_MORE.match(value) and slug(value):
+            yield Found(_no_favourite(found, value, actor), found.start(), found.end())
+        elif stands_alone(value, words=0) and not _NO_VALUE.match(value):
             text = _told(written[slice(*found.span())], actor)
             claim = Claim(f"favourite.{slug(found['what'])}", normal(value), text)
             claim = replace(claim, kind=MemoryKind.PREFERENCE, importance=0.8)
@@ -262,6 +265,25 @@ def _favourites(sentence: str, written: str, actor: str | None) -> Iterator[Foun
             claim = Claim(f"taste.{slug(value)}", "likes", text)
             claim = replace(claim, kind=MemoryKind.PREFERENCE, importance=0.7)
             yield Found(claim, start, end)
+
+
+_NOW = re.compile(
+    r"\s(?:now|these days|nowadays|currently|at the moment|lately)\s*\Z", re.IGNORECASE
+)
+_NO_MORE = re.compile(r"(?:no longer|not)\s", re.IGNORECASE)
+
+
+def _no_favourite(found: re.Match[str], value: str, actor: str | None) -> Claim:
+    """`My favourite player is no longer Messi`."""
+    former = _NO_MORE.sub("", value)
+    return Claim(
+        f"favourite.{slug(found['what'])}",
+        normal(former),
+        _told(found[0], actor),
+        kind=MemoryKind.PREFERENCE,
+        stance=Stance.CONTRADICTS,
+        importance=0.8,
+    )
 
 
 def _preferences(sentence: str, written: str, actor: str | None) -> Iterator[Found]:

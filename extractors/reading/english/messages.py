@@ -21,6 +21,7 @@ from extractors.reading.english.own_words import (
 )
 from extractors.reading.english.patterns import related
 from extractors.reading.english.plans import PLANS
+from extractors.reading.english.remarks import remarks
 from extractors.reading.english.repair import repaired
 from extractors.reading.english.tastes import TASTES, can, rather
 
@@ -39,9 +40,15 @@ def read(content: str, actor: str | None) -> Iterator[Found]:
 
     Offsets are those of `content`. The same claim is made once for each place that makes it.
     """
+    for _, found in read_sentences(content, actor):
+        yield from found
+
+
+def read_sentences(content: str, actor: str | None) -> Iterator[tuple[Sentence, list[Found]]]:
+    """Yields the author's own sentences, each with its claims and remarks."""
     written = repaired(straightened(content))
     for sentence in sentences(own_words(own_part(written))):
-        yield from _read_sentence(sentence, written, actor)
+        yield sentence, list(_read_sentence(sentence, written, actor))
 
 
 def _read_sentence(sentence: Sentence, content: str, actor: str | None) -> Iterator[Found]:
@@ -52,6 +59,7 @@ def _read_sentence(sentence: Sentence, content: str, actor: str | None) -> Itera
         for clause in clauses(sentence):
             start, end = clause.start - sentence.start, clause.end - sentence.start
             told += [Found(c, start, end) for c in _read_clause(clause, content, actor)]
+        told += remarks(sentence, written, told, actor)
     seen = set()
     for found in sorted(told, key=lambda f: f.start):
         key = (found.claim.attribute, found.claim.value, found.claim.stance)

@@ -105,10 +105,13 @@ def _as_placeholders(match: re.Match[str]) -> str:
 
 _SENTENCE_END = re.compile(
     r"(?<!\bMr)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bMrs)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)(?<!\b[A-Z])"
-    r"[.!?\u2026]{1,200}+(?=[\s)\"']|\Z)|\n+|[\u2600-\u27bf\U0001f300-\U0001faff]+"
+    r"[.!?\u2026]{1,200}+(?=[\s)\"']|\Z)|\n+|,?\s(?=\d{1,2}\)\s)"
+    r"|[,;]\s(?=(?i:no,? wait|scratch that|i mean|i meant|sorry,? i meant?|make that|or rather)\b)|[\u2600-\u27bf\U0001f300-\U0001faff]+"
 )
 _NO_STATEMENT = re.compile(
-    r"\byeah,? right\b|\bas if!|\bjust kidding\b|\bj/?k\b|(?<!\S)/s(?!\w)|\U0001f644|\bsarcasm\b",
+    r"\byeah,? right\b|\bas if!|\bjust kidding\b|\bj/?k\b|(?<!\S)/s(?!\w)|\U0001f644|\bsarcasm\b"
+    r"|\b(?:just|only|i'm|im|haha,?|lol,?) (?:kidding|joking)\b|(?:\A|[.!]\s)not\.\s*\Z"
+    r"|\b(?:wow|great|sure|so|obviously|totally|yeah)\b[^.!?\n]{0,80}[\U0001f602\U0001f923\U0001f643]",
     re.IGNORECASE,
 )
 _FICTION = re.compile(

@@ -15,6 +15,7 @@ from extractors.reading.english.lexicon import (
     PRONOUNS,
     VAGUE_HEADS,
     any_of,
+    words,
 )
 from extractors.reading.english.verbs import FORMS
 
@@ -31,25 +32,25 @@ def repaired(text: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    words = [word[0] for word in _WORD.finditer(text)]
-    if len(words) < _LEAST_WORDS:
+    typed = [word[0] for word in _WORD.finditer(text)]
+    if len(typed) < _LEAST_WORDS:
         return text
-    if _shouted(words):
+    if _shouted(typed):
         return _with_places(_lower(text))
-    if _in_title_case(words):
+    if _in_title_case(typed):
         return _WORD.sub(lambda m: _lower(m[0]) if _common(m[0]) else m[0], text)
     return _with_places(text) if text == text.lower() else text
 
 
-def _shouted(words: list[str]) -> bool:
-    letters = "".join(words)
+def _shouted(typed: list[str]) -> bool:
+    letters = "".join(typed)
     upper = sum(letter.isupper() for letter in letters)
     return len(letters) > _ABBREVIATION and upper >= _MOSTLY * len(letters.replace("'", ""))
 
 
-def _in_title_case(words: list[str]) -> bool:
+def _in_title_case(typed: list[str]) -> bool:
     """Whether words that nobody writes so have capitals: "I'm Not Sure"."""
-    rest = words[1:]
+    rest = typed[1:]
     capital = sum(word[0].isupper() for word in rest)
     return capital >= _MOSTLY * len(rest) and any(
         _common(word) and word[0].isupper() for word in rest
@@ -60,213 +61,23 @@ def _lower(text: str) -> str:
     return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
-_STATES = frozenset(
-    [
-        "back",
-        "lost",
-        "tired",
-        "hungry",
-        "thirsty",
-        "sick",
-        "ill",
-        "late",
-        "early",
-        "ready",
-        "sorry",
-        "sure",
-        "good",
-        "great",
-        "fine",
-        "ok",
-        "okay",
-        "okey",
-        "well",
-        "bad",
-        "busy",
-        "free",
-        "done",
-        "here",
-        "there",
-        "home",
-        "happy",
-        "sad",
-        "bored",
-        "boring",
-        "exhausted",
-        "excited",
-        "curious",
-        "confused",
-        "stuck",
-        "pregnant",
-        "single",
-        "married",
-        "divorced",
-        "engaged",
-        "widowed",
-        "separated",
-        "retired",
-        "unemployed",
-        "vegan",
-        "vegetarian",
-        "pescatarian",
-        "diabetic",
-        "celiac",
-        "coeliac",
-        "deaf",
-        "blind",
-        "gay",
-        "lesbian",
-        "bisexual",
-        "trans",
-        "straight",
-        "allergic",
-        "lactose",
-        "intolerant",
-        "afraid",
-        "scared",
-        "worried",
-        "nervous",
-        "anxious",
-        "angry",
-        "mad",
-        "upset",
-        "annoyed",
-        "alone",
-        "lonely",
-        "new",
-        "old",
-        "young",
-        "tall",
-        "short",
-        "broke",
-        "rich",
-        "poor",
-        "cold",
-        "hot",
-        "warm",
-        "wet",
-        "drunk",
-        "sober",
-        "asleep",
-        "awake",
-        "alive",
-        "dead",
-        "wrong",
-        "right",
-        "serious",
-        "kidding",
-        "joking",
-        "curious",
-        "interested",
-        "sorry",
-        "grateful",
-        "thankful",
-        "glad",
-        "proud",
-        "jealous",
-        "ashamed",
-        "guilty",
-        "fascinated",
-        "impressed",
-        "surprised",
-        "shocked",
-        "amazed",
-        "thrilled",
-        "devastated",
-        "heartbroken",
-        "overwhelmed",
-        "stressed",
-        "burnt",
-        "burned",
-        "depressed",
-        "relieved",
-        "in",
-        "from",
-        "on",
-        "off",
-        "at",
-        "out",
-        "over",
-        "up",
-        "down",
-        "under",
-        "so",
-        "not",
-        "very",
-        "really",
-        "just",
-        "still",
-        "now",
-        "almost",
-        "always",
-        "never",
-        "also",
-        "too",
-        "quite",
-        "pretty",
-        "all",
-        "only",
-        "about",
-        "to",
-        "of",
-        "for",
-        "with",
-        "and",
-        "or",
-        "but",
-        "if",
-        "then",
-        "than",
-        "as",
-        "by",
-        "my",
-        "your",
-        "his",
-        "her",
-        "its",
-        "our",
-        "their",
-        "the",
-        "an",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "am",
-        "do",
-        "does",
-        "did",
-        "have",
-        "has",
-        "had",
-        "will",
-        "would",
-        "can",
-        "could",
-        "should",
-        "may",
-        "might",
-        "must",
-        "what",
-        "when",
-        "where",
-        "why",
-        "who",
-        "how",
-        "which",
-        "that",
-        "this",
-        "these",
-        "those",
-        "because",
-        "while",
-        "after",
-        "before",
-        "peanuts",
-        "nuts",
-    ]
+_STATES = words(
+    """
+    back lost tired hungry thirsty sick ill late early ready sorry sure good great fine ok okay
+    okey well bad busy free done here there home happy sad bored boring exhausted excited
+    curious confused stuck pregnant single married divorced engaged widowed separated retired
+    unemployed vegan vegetarian pescatarian diabetic celiac coeliac deaf blind gay lesbian
+    bisexual trans straight allergic lactose intolerant afraid scared worried nervous anxious
+    angry mad upset annoyed alone lonely new old young tall short broke rich poor cold hot warm
+    wet drunk sober asleep awake alive dead wrong right serious kidding joking curious
+    interested sorry grateful thankful glad proud jealous ashamed guilty fascinated impressed
+    surprised shocked amazed thrilled devastated heartbroken overwhelmed stressed burnt burned
+    depressed relieved in from on off at out over up down under so not very really just still
+    now almost always never also too quite pretty all only about to of for with and or but if
+    then than as by my your his her its our their the an is are was were be been am do does did
+    have has had will would can could should may might must what when where why who how which
+    that this these those because while after before peanuts nuts
+    """
 )
 _ENDINGS = re.compile(r"\w+(?:ing|ed|ful|less|ous|ish|able|ible|ive|ically|ally)\Z")
 
@@ -287,9 +98,9 @@ def _common(word: str) -> bool:
     return plain.partition("'")[0] in _vocabulary() or bool(_ENDINGS.match(plain))
 
 
-def is_state(words: str) -> bool:
+def is_state(said: str) -> bool:
     """Returns whether what follows "I'm" says how somebody is, not who."""
-    return any(_common(word) for word in words.split()) or words.split(maxsplit=1)[0].lower() in {
+    return any(_common(word) for word in said.split()) or said.split(maxsplit=1)[0].lower() in {
         "team",
         "so",
     }

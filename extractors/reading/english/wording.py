@@ -43,7 +43,7 @@ _VOCATIVE = re.compile(r",\s+(?:[A-Z][a-z]+|man|dude|bro|girl|guys|folks|buddy|m
 
 def normal(text: str) -> str:
     """Returns a value by which beliefs meet: case folded, articles and closing fillers off."""
-    value = " ".join(text.split()).strip(_EDGES)
+    value = " ".join(text.replace("\ufffc", " ").split()).strip(_EDGES)
     value = _VOCATIVE.sub("", value)
     shorter = _without_end(_HEAD.sub("", value).strip(_EDGES), _TAIL, _EDGES)
     return (shorter or value).casefold()
