@@ -55,7 +55,7 @@ async def test_what_is_the_persons_own_is_kept_as_said(content: str) -> None:
     "content",
     ["If I lived in Tokyo I'd eat ramen every day", "I might be allergic to pollen",
      "I'm so tired today ugh", "I have a question about chapter seven", "Can you help my sister?",
-     "ok thanks that's what I wanted", "I almost bought a motorbike yesterday", "Write a list for me",
+     "ok thanks that's what I wanted", "I almost bought a motorbike yesterday", "Write a list",
      "I thought I had celiac disease", "Great, another Monday meeting, what I always wanted. Not.",
      "My dad keeps saying I'm a vegetarian at heart", "you're the best, you know all of Rome"],
 )  # fmt: skip
@@ -134,3 +134,23 @@ async def test_a_correction_replaces_what_was_said_before(
     texts = await held(*contents)
     assert right is None or right in texts
     assert not any(wrong in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["Use tabs, not spaces, in every file of mine.", "pls answer short. like generally.",
+     "Whenever you show code, add type hints.", "we use uv, never pip", "No emojis please",
+     "please email me instead of calling", "I hate it when you repeat my question"],
+)  # fmt: skip
+async def test_a_soft_wish_stands(content: str) -> None:
+    assert "instruction" in {c.attribute for c in await candidates(content)}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["Please don't use tables in your next message.", "Answer in German today.",
+     "don't answer yet, I'm still pasting", "Don't include tests in this PR.",
+     "Give me the list in order and never repeat a name in it.", "Be concise today."],
+)  # fmt: skip
+async def test_a_wish_for_once_does_not_stand(content: str) -> None:
+    assert "instruction" not in {c.attribute for c in await candidates(content)}

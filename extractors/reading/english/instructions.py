@@ -99,6 +99,78 @@ _RULES = (
         r"(?:always|when(?:ever)? i|every time|each time|in (?:the )?future|from now on)\b.*)"
     ),
 )
+_STANDING = (
+    r"\b(?:always|never|ever|every\s(?!body|one|thing)\w+|each\stime|from\s(?:now|here)\son(?:wards?)?|going\sforward|in\s(?:the\s)?future|by\sdefault|generally"
+    r"|in\sgeneral|as\sa\s(?:rule|default|habit)|permanently|for\sgood|at\sall\stimes|any\s?time|whenever|all\s(?:your|the|my|of\smy)\s\w+|all\sthe\stime|until\s(?:i|further)\s\w+|for\sall"
+    r"|not\sjust\s(?:now|this\stime|today|once)|no\smatter\swhat|without\sexception|on\severy|in\sany\sof|everywhere|unless\si\s(?:ask|say|tell|request)|again)\b"
+)
+_ASKED_OF_YOU = (
+    r"(?:(?:don't|do\snot|dont|stop|please|just|only|always|never)\s)*"
+    r"(?!give\sup|say\snever|mind\b|let's\b|never\b)(?:"
+    + any_of(
+        "use give say make keep be include format provide show write reply respond answer explain confirm"
+        " report ask cite check list add mention highlight put start begin end translate speak talk suggest"
+        " recommend schedule book send remind quote specify apply present avoid assume display convert round"
+        " state describe prefer offer propose verify double-check test comment name refer address tell let"
+        " help compare stick_to skip omit leave call treat spell round warn bother sugarcoat apologise apologize"
+        " using giving saying making calling suggesting recommending asking adding repeating starting ending"
+        " writing sending explaining mark tag sort order group number link sign cc bcc teach correct"
+    )
+    + r")\b"
+)
+_STYLE = any_of(
+    "answers answer replies reply responses response messages message explanations explanation summaries emails"
+    " texts sentences paragraphs code examples lists tables emojis emoji bullet_points bullets exclamation_marks"
+    " small_talk jargon buzzwords disclaimers spoilers hashtags headings markdown jokes puns abbreviations"
+    " pleasantries filler fluff apologies lectures semicolons oxford_commas em_dashes metric imperial celsius"
+    " fahrenheit kilometres kilometers miles kilograms units dates times prices"
+)
+_WISHES = (
+    _rule(rf"{_POLITE}(?P<do>{_ASKED_OF_YOU}(?=.*{_STANDING}).*)"),
+    _rule(rf"{_POLITE}(?P<do>.*{_STANDING}[,:]?\s(?:please\s)?{_ASKED_OF_YOU}.*)"),
+    _rule(
+        r"\A\W*(?:and\s|also\s|btw\s|pls\s|please\s)*(?P<when>(?:whenever|every\stime|each\stime|any\s?time|when)\s(?:i|you|u|we)\s(?:\w+\s){0,2}?"
+        r"(?:ask|say|request|mention|show|write|suggest|give|recommend|cite|quote|talk|speak|answer|explain|send|use|list|name|post|share|book|plan|want|need|code|describe)\b"
+        rf"[^.;!?]{{0,80}}?),?\s(?:please\s|then\s|pls\s)?(?P<do>{_ASKED_OF_YOU}.*)"
+    ),
+    _rule(
+        r"\b(?P<do>(?:we|i)\s(?:only\s|always\s|strictly\s)?(?:use|write|prefer|stick\sto|go\swith|code\sin|work\swith|speak)\s[^.;!?]{1,40}?,?\s(?:and\s)?(?:never|not)\s\w.*)"
+    ),
+    _rule(
+        rf"\A\W*(?P<do>i(?:'d)?\s(?:would\s)?(?:much\s|really\s|always\s)?(?:prefer|like|love|want|need|hate|rather|don't\slike|dislike|can't\sstand|appreciate)\s(?:it\s(?:when|if)\s|if\s|when\s)?"
+        rf"(?:you(?:'d)?\s(?!do\b|can\b|said\b|are\sso\b)(?:to\s)?(?:not\s)?\w+\b(?!\syou\b).*|your\s(?:\w+\s){{0,2}}{_STYLE}\b.*))"
+    ),
+    _rule(
+        rf"\A\W*(?:please,?\s|pls\s)?(?P<do>(?:no(?:\smore)?|zero|skip\sthe|drop\sthe|spare\sme\sthe|enough\swith\sthe|easy\son\sthe|less|fewer|more)\s(?:\w+\s){{0,2}}{_STYLE}\b(?!\sin\b).*)"
+    ),
+    _rule(
+        rf"\A\W*(?P<do>(?:your\s|all\s|keep\s(?:your\s|the\s)?)(?:\w+\s)?{_STYLE}\s(?:should|must|need\sto|have\sto|short|brief|simple|formal|under|below|at\smost|to\s\w+)\b.*)"
+    ),
+    _rule(
+        rf"\A\W*(?P<do>(?:short|brief|concise|long|detailed|plain|simple|metric|formal|informal|direct)\s(?:\w+\s)?{_STYLE}\b(?:\s(?:only|please|pls))?)\W*\Z"
+    ),
+    _rule(
+        rf"\A\W*(?P<do>(?:{_STYLE}|dates|prices|distances|temperatures|weights|code|numbers|times)\s(?:always\s)?(?:in|as|with|without)\s.*(?:please|pls|always|{_STANDING}).*)"
+    ),
+    _rule(
+        rf"{_POLITE}(?P<do>(?:treat|address|refer\sto|talk\sto|speak\sto)\sme\s(?!as\s(?:if|though)).*)"
+    ),
+    _rule(
+        rf"{_POLITE}(?P<do>(?:email|e-mail|text|message|call|write)\sme\s.*\b(?:instead\sof|rather\sthan|never|not)\b.*)"
+    ),
+    _rule(
+        r"\A\W*(?P<do>you\s(?:don't\s(?:have|need)\sto|can\s(?:skip|drop|stop|leave\sout|always)|may\salways|needn't)\b.*)"
+    ),
+)
+_PLAIN = _rule(rf"{_POLITE}(?:pls\s)?(?P<do>{_ASKED_OF_YOU}.*)")
+_ONCE = _rule(
+    r"\b(?:today|tonight|tomorrow|now|yet|still|once|first|this\s(?!user|kind|sort|way)\w+|that\sone|next\s(?:reply|message|answer|response|one|time|post|mail|email|turn|question|step|paragraph|section|slide)"
+    r"|for\s(?:now|the\smoment)|at\sthe\smoment|right\snow|just\sthis|in\sit|below|above|following|attached|previous|last\s(?:reply|answer|message)|the\s(?:table|list|draft|text|letter|chart|email|mail|essay|poem|story|file|report|summary|post|image|picture|code|document|title|intro|heading)"
+    r"|(?:it|them)(?!\s(?:when|if)))\b"
+)
+_GENERALLY = _rule(
+    r"\b(?:not\sjust\s(?:now|this\stime|today|once)|generally|in\sgeneral|every\s(?:single\s)?time|from\snow\son|permanently|for\sgood|as\sa\srule|each\stime|going\sforward|always|by\sdefault)\b"
+)
 _CALL_ME = _rule(
     r"(?:\A|[,.;]\s*|\b(?:and|but|so|just|please)\s+)(?P<quote>(?:please\s|just\s)?(?:you can\s"
     r"|(?:everyone|everybody|people|my friends|friends|they)\s(?:all\s)?)?calls?\sme\s"
@@ -128,21 +200,31 @@ _HINT = _rule(
         "always never from_now from_here forward future henceforth default when whenever every_time"
         " a_time each_time anytime any_time don't dont do_not stop avoid keep format write reply respond"
         " answer use be call calls no_longer your for_all give make talk speak stick"
+        " every each all generally in_general prefer rather hate instead no less fewer more skip drop short brief"
+        " never ever u you permanently rule please pls treat address we i'd metric"
     )
     + r"\b"
 )
 
 
-def instructions(sentence: str, written: str, actor: str | None, *, asks: bool) -> Iterator[Found]:
+def generally(text: str) -> bool:
+    """Returns whether a message says of its requests that they are for good."""
+    return bool(_GENERALLY.search(text))
+
+
+def instructions(
+    sentence: str, written: str, actor: str | None, *, asks: bool, standing: bool = False
+) -> Iterator[Found]:
     """Yields the standing instructions in a sentence, and how someone wants to be called.
 
-    `written` is the sentence with its quotations, which `sentence` masks. An instruction has the
+    `written` is the sentence with its quotations, which `sentence` masks; `standing` if the message
+    says that its requests are for good. An instruction has the
     attribute `instruction`, its words as value and its condition as context. Asking for something
     ends an earlier prohibition of it, and the other way round. An instruction that names a setting
     (a number, a language, a currency, a unit) has the matter it settles as context, "send me …
     candidates at a time", and ends the older setting of it.
     """
-    if asks or not _HINT.search(sentence):
+    if asks or not (standing or _HINT.search(sentence)):
         return
     start = len(sentence) - len(sentence.lstrip())
     text = sentence.strip().rstrip(".!")
@@ -153,17 +235,35 @@ def instructions(sentence: str, written: str, actor: str | None, *, asks: bool) 
     elif repealed := _REPEALED.match(text):
         claim, _ = _instruction(written[slice(*repealed.span("do"))], None, actor)
         yield Found(_withdrawn(claim), start, start + len(text))
-    elif (found := _first_rule(text)) and not _ONLY_NOW.search(found["do"]):
+    elif (found := _first_rule(text, standing=standing)) and not _only_now(found["do"], text):
         do, when = written[slice(*found.span("do"))], found.groupdict().get("when")
         for claim in _instruction(do, when, actor):
             yield Found(claim, start + found.start(), start + len(text))
 
 
-def _first_rule(text: str) -> re.Match[str] | None:
+def _only_now(do: str, sentence: str) -> bool:
+    """Whether a request is for this answer, this text or this day alone."""
+    if _ONLY_NOW.search(do) or _IN_THAT.search(sentence):
+        return True
+    return bool(_ONCE.search(sentence)) and not _standing(sentence)
+
+
+def _standing(text: str) -> bool:
+    return bool(_FROM_THEN_ON.search(text))
+
+
+_IN_THAT = _rule(
+    r"\bin\s(?:it|that|this)\s*\Z|\b(?:the|this|that)\s(?:list|table|chart|letter|poem)\b"
+)
+_FROM_THEN_ON = _rule(_STANDING)
+
+
+def _first_rule(text: str, *, standing: bool) -> re.Match[str] | None:
     """The first rule that reads the sentence, or the part after a colon in it."""
     after = text.rfind(": ") + 2
     heads = [text, " " * after + text[after:]] if text[after : after + 1].isupper() else [text]
-    return next((m for head in heads for rule in _RULES if (m := rule.search(head))), None)
+    rules = (*_RULES, *_WISHES, *((_PLAIN,) if standing else ()))
+    return next((m for head in heads for rule in rules if (m := rule.search(head))), None)
 
 
 def _called(name: str) -> Claim:

@@ -430,11 +430,7 @@ def _place(text: str, new: str, old: str) -> tuple[int, int] | None:
     for pattern in (_NUMBER, _COUNT):
         if pattern.match(new):
             found = list(pattern.finditer(text))
-            return (
-                (found[-1].start(), found[-1].start() + len(found[-1][0].rstrip(" .,:/")))
-                if found
-                else None
-            )
+            return _whole_name(text, found[-1], new) if found else None
     close = [
         m for m in _WORD.finditer(text) if _close(m[0].lower(), new.split(maxsplit=1)[0].lower())
     ]
@@ -449,7 +445,7 @@ def _place(text: str, new: str, old: str) -> tuple[int, int] | None:
 def _whole_name(text: str, first: re.Match[str], new: str) -> tuple[int, int]:
     """The span of the first word, and of those after it that the new value has as well."""
     rest = new.lower().split()[1:]
-    end = first.end()
+    end = first.start() + len(first[0].rstrip(" .,:/"))
     for word in _WORD.finditer(text, end):
         if not rest or word[0].lower() != rest.pop(0):
             break

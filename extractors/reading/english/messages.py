@@ -11,7 +11,7 @@ from extractors.reading.english.everyday import everyday
 from extractors.reading.english.frames import own_part
 from extractors.reading.english.grammar import read_verb, without_ended
 from extractors.reading.english.identity import IDENTITY
-from extractors.reading.english.instructions import instructions
+from extractors.reading.english.instructions import generally, instructions
 from extractors.reading.english.measures import measures
 from extractors.reading.english.own_words import (
     Sentence,
@@ -47,13 +47,17 @@ def read(content: str, actor: str | None) -> Iterator[Found]:
 def read_sentences(content: str, actor: str | None) -> Iterator[tuple[Sentence, list[Found]]]:
     """Yields the author's own sentences, each with its claims and remarks."""
     written = repaired(straightened(content))
-    for sentence in sentences(own_words(own_part(written))):
-        yield sentence, list(_read_sentence(sentence, written, actor))
+    own = own_words(own_part(written))
+    standing = generally(own)
+    for sentence in sentences(own):
+        yield sentence, list(_read_sentence(sentence, written, actor, standing))
 
 
-def _read_sentence(sentence: Sentence, content: str, actor: str | None) -> Iterator[Found]:
+def _read_sentence(
+    sentence: Sentence, content: str, actor: str | None, standing: bool
+) -> Iterator[Found]:
     written = content[sentence.start : sentence.end]
-    told = list(instructions(sentence.text, written, actor, asks=sentence.asks))
+    told = list(instructions(sentence.text, written, actor, asks=sentence.asks, standing=standing))
     if not told:
         told = list(measures(sentence.text, written, actor))
         for clause in clauses(sentence):
