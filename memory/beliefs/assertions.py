@@ -52,7 +52,7 @@ class Assertion:
     words: a digest of what was said, where saying the same again is no further word: copies of long
         texts, and an agent's echoes of itself.
     verdict: set if it decides between the claims of others and claims nothing itself.
-    proposal: a digest of what it proposes and whose words do so (`founding.proposal_of`), if its
+    proposal: a digest of what it proposes and whose words do so (`Founding.proposal`), if its
         origin founds no belief by itself.
     approved: whether somebody approved that proposal.
     """
