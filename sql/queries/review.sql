@@ -19,32 +19,35 @@ WITH held AS MATERIALIZED (
         min(recorded_at) AS first_seen, max(recorded_at) AS last_seen,
         count(*) OVER (PARTITION BY min(belief_key), min(candidate #>> '{said,value}')) AS origins
     FROM held GROUP BY proposal
+), page AS MATERIALIZED (
+    SELECT g.proposal, g.origin, g.seen, g.users, g.first_seen, g.last_seen, g.origins,
+        d.approved, d.decided_at, d.decided_by, d.reason, d.tenant_wide
+    FROM grouped g
+    LEFT JOIN LATERAL (
+        SELECT approved, decided_at, decided_by, reason, user_id = '' AS tenant_wide
+        FROM review_decisions r
+        WHERE r.tenant_id = %(tenant)s AND r.user_id IN (%(user)s, '') AND r.proposal = g.proposal
+        ORDER BY user_id DESC LIMIT 1
+    ) d ON true
+    WHERE (%(decided)s OR d.approved IS NULL)
+        AND (d.approved IS NOT NULL OR g.last_seen > now() - make_interval(days => %(days)s))
+        AND (%(seen_before)s::timestamptz IS NULL
+             OR (g.last_seen, g.proposal) < (%(seen_before)s, %(after)s::bytea))
+    ORDER BY g.last_seen DESC, g.proposal DESC
+    LIMIT %(limit)s
 )
-SELECT g.proposal, g.origin, g.seen, g.users, g.first_seen, g.last_seen, g.origins,
-    d.approved, d.decided_at, d.decided_by, d.reason, d.tenant_wide, e.examples
-FROM grouped g
-LEFT JOIN LATERAL (
-    SELECT approved, decided_at, decided_by, reason, user_id = '' AS tenant_wide
-    FROM review_decisions r
-    WHERE r.tenant_id = %(tenant)s AND r.user_id IN (%(user)s, '') AND r.proposal = g.proposal
-    ORDER BY user_id DESC LIMIT 1
-) d ON true
+SELECT p.*, e.examples FROM page p
 CROSS JOIN LATERAL (
     SELECT jsonb_agg(jsonb_build_object('user', x.user_id, 'said', x.candidate -> 'said',
         'interaction', i.interaction_id, 'source', i.source, 'actor', i.actor, 'role', i.role,
         'tool', i.payload ->> 'tool') ORDER BY x.recorded_at DESC, x.position DESC) AS examples
     FROM (SELECT user_id, candidate, recorded_at, position
-          FROM held h WHERE h.proposal = g.proposal
+          FROM held h WHERE h.proposal = p.proposal
           ORDER BY h.recorded_at DESC, h.position DESC LIMIT 5) x
     LEFT JOIN interactions i ON i.tenant_id = %(tenant)s AND i.user_id = x.user_id
         AND i.interaction_id = x.candidate #>> '{said,evidence,0,interaction_id}'
 ) e
-WHERE (%(decided)s OR d.approved IS NULL)
-    AND (d.approved IS NOT NULL OR g.last_seen > now() - make_interval(days => %(days)s))
-    AND (%(seen_before)s::timestamptz IS NULL
-         OR (g.last_seen, g.proposal) < (%(seen_before)s, %(after)s::bytea))
-ORDER BY g.last_seen DESC, g.proposal DESC
-LIMIT %(limit)s
+ORDER BY p.last_seen DESC, p.proposal DESC
 
 -- waiting_in_tenant --
 -- As `waiting`, over the users of a tenant, each in the generation that serves the user.
@@ -69,6 +72,11 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND proposal = %(proposal)s
 SELECT DISTINCT user_id FROM assertions
 WHERE tenant_id = %(tenant)s AND proposal = %(proposal)s AND user_id > %(after)s
 ORDER BY user_id LIMIT %(limit)s
+
+-- leased_users --
+-- The users of a tenant whom a worker holds now.
+-- unscoped: a decision over the users of a tenant
+SELECT user_id FROM users WHERE tenant_id = %(tenant)s AND lease_token IS NOT NULL
 
 -- decide --
 -- Stores a decision; a later one takes its place.
