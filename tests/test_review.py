@@ -5,13 +5,18 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import psycopg
 import pytest
+from anyio import to_thread
 from click.testing import CliRunner, Result
 
 from consumers import store
 from consumers.cli.application import memory as command_line
+from memory.beliefs.long_term import LongTerm, Vectors
+from memory.beliefs.planning import Plan
+from memory.beliefs.review import Reviewed, Reviewer, Verb
 from memory.client import MemoryClient, async_client
 from memory.embedding import Embedder
 from memory.errors import InvalidInput, UnknownProposal
@@ -297,6 +302,51 @@ class TestCommands:
         client.undecide(ANA, proposal.id)
         memory("review", "approve", proposal.id, "--tenant", "acme", "--yes")
         assert [m.value for m in believed(client)] == ["wirebank"]
+
+    def test_what_a_worker_planned_before_a_decision_is_planned_again(
+        self, client: MemoryClient, worker: Extraction, memory: Callable[..., Result],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        client.record_many([proposing(ANA, 1)])
+        worker.drain()
+        (proposal,) = client.proposals(ANA)
+        client.record_many([proposing(TOM, 1)])
+        embed, approved = LongTerm.embed, []
+
+        async def embed_later(self: LongTerm, plan: Plan) -> Vectors:
+            if plan.scope.user == TOM.user and not approved:
+                words = ("review", "approve", proposal.id, "--tenant", "acme", "--yes")
+                approved.append(await to_thread.run_sync(memory, *words))
+            return await embed(self, plan)
+
+        monkeypatch.setattr(LongTerm, "embed", embed_later)
+        worker.drain()
+        assert [done.exit_code for done in approved] == [0], approved
+        assert [m.value for m in believed(client, TOM)] == ["wirebank"]
+
+    def test_a_user_who_is_forgotten_meanwhile_does_not_stop_a_decision(
+        self, client: MemoryClient, worker: Extraction, memory: Callable[..., Result],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        zoe = Scope("acme", "zoe", "scout", "s1")
+        for user in (ANA, TOM, zoe):
+            client.record_many([proposing(user, 1)])
+        worker.drain()
+        (proposal,) = client.proposals(ANA)
+        decide = Reviewer.decide
+
+        async def forget_then_decide(
+            self: Reviewer, scope: Scope, named: str, verb: Verb, *, stored: bool = True
+        ) -> Reviewed:
+            if scope.user == ANA.user:
+                await to_thread.run_sync(partial(client.forget, TOM, session="s1"))
+            return await decide(self, scope, named, verb, stored=stored)
+
+        monkeypatch.setattr(Reviewer, "decide", forget_then_decide)
+        done = memory("review", "approve", proposal.id, "--tenant", "acme", "--yes")
+        assert done.exit_code == 0, done.output
+        assert "2 believed" in done.stdout
+        assert [m.value for m in believed(client, zoe)] == ["wirebank"]
 
     def test_show_says_who_proposed_and_what_was_decided(
         self, client: MemoryClient, worker: Extraction, memory: Callable[..., Result]

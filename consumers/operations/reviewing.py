@@ -1,9 +1,11 @@
 """Reviews the proposals of a whole tenant: lists them, and decides for all of its users at once.
 
-A decision is stored first and applied to one user after the other. The position is stored, so a
-stopped run continues there; what is recorded meanwhile finds the decision.
+A decision is stored first and applied to one user after the other. What is derived from then on
+finds it, and what was being derived is derived again. A run that was stopped is repeated from the
+start: deciding the same again changes nothing.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from consumers.runtime.tenants import NOBODY
@@ -78,14 +80,28 @@ async def decide_for_all(
     if not await _users(database, scope, named, after):
         raise UnknownProposal(f"tenant {tenant!r} has no proposal {proposal!r}")
     await _store(database, scope, named, verb)
+    await _invalidate_plans(database, scope)
     while users := await _users(database, scope, named, after):
         for user in users:
-            revised = await reviewer.decide(Scope(tenant, user), proposal, verb, stored=False)
-            done.users += 1
-            done.closed += revised.closed
-            done.believed += revised.believed
+            with suppress(UnknownProposal):  # forgotten meanwhile
+                revised = await reviewer.decide(Scope(tenant, user), proposal, verb, stored=False)
+                done.users += 1
+                done.closed += revised.closed
+                done.believed += revised.believed
         after = users[-1]
     return done
+
+
+async def _invalidate_plans(database: Database, scope: Scope) -> None:
+    """Has workers plan again what they planned before the decision was stored.
+
+    Such a plan would add the proposal undecided, and perhaps after its user's turn here.
+    """
+    for row in await database.fetch(scope, "review.leased_users"):
+        user = Scope(scope.tenant, row["user_id"])
+        keys = {"tenant": user.tenant, "user": user.user, "from_seq": None}
+        async with database.transaction(user) as transaction:
+            await transaction.fetch("log.fence", keys)
 
 
 async def _users(database: Database, scope: Scope, proposal: bytes, after: str) -> list[str]:
