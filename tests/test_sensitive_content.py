@@ -24,11 +24,11 @@ from consumers.operations.dead_letters import StoredDeadLetter, redrive
 from consumers.operations.scanning import scan_log
 from extractors.episodes import Episodes
 from extractors.explicit import ExplicitExtractor
+from memory import tenant_cache
 from memory.bus.topics import key_of
 from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database
 from memory.errors import ConfigurationError, MissingDependency, SensitiveContent
-from memory.log import tenant_policies
 from memory.log.envelope import content_hash, to_json
 from memory.models import Interaction, InteractionKind, Role, Scope
 from memory.privacy.findings import Sensitive
@@ -62,7 +62,7 @@ ALL_MASKED = dict.fromkeys(Sensitive, "mask")
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tenant_policies, "POLICY_SECONDS", 0.0)
+    monkeypatch.setattr(tenant_cache, "SECONDS", 0.0)
 
 
 @pytest.fixture

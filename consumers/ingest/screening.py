@@ -7,16 +7,15 @@ the copy that a dead letter keeps.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from time import monotonic
 
 from consumers.ingest.records import Accepted, Reason, Record, RecordOwner, Rejected
 from consumers.ingest.staging import staged_row
 from consumers.ingest.store import Batch, IngestStore, OffsetRange
 from memory.errors import InteractionTooLarge, SensitiveContent
 from memory.log.envelope import incoming
-from memory.log.tenant_policies import POLICY_SECONDS
 from memory.privacy.interactions import masked_value
 from memory.privacy.policy import KEEPS_ALL, SensitivePolicy
+from memory.tenant_cache import TenantCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +31,29 @@ class MaskedRecord:
 
 
 class Screening:
-    """The policies of the tenants that a session meets, each kept for `POLICY_SECONDS`."""
+    """The policies of the tenants that a session meets, each kept for a while."""
 
     def __init__(self) -> None:
-        self._known: dict[str, SensitivePolicy] = {}
-        self._until = 0.0
+        self._known: TenantCache[SensitivePolicy] = TenantCache()
 
     def screened(self, store: IngestStore, batch: Batch) -> Batch:
         """Returns the batch as it may be written; the same one if no tenant has a policy."""
         tenants = {*batch.tenants, *_owners(batch.ranges)}
-        self._learn(store, tenants)
-        policies = {tenant: self._known[tenant] for tenant in tenants if self._known[tenant]}
+        known = self._of(store, tenants)
+        policies = {tenant: policy for tenant, policy in known.items() if policy}
         if not policies:
             return batch
         return Batch.of([_screened(range_, policies) for range_ in batch.ranges])
 
-    def _learn(self, store: IngestStore, tenants: set[str]) -> None:
-        if monotonic() > self._until:
-            self._known, self._until = {}, monotonic() + POLICY_SECONDS
-        if unknown := sorted(tenants - self._known.keys()):
-            self._known |= store.sensitive(unknown)
+    def _of(self, store: IngestStore, tenants: set[str]) -> dict[str, SensitivePolicy]:
+        fresh = {tenant: self._known.fresh(tenant) for tenant in tenants}
+        known = {tenant: policy for tenant, policy in fresh.items() if policy is not None}
+        if unknown := sorted(tenants - known.keys()):
+            read = store.sensitive(unknown)
+            for tenant, policy in read.items():
+                self._known.keep(tenant, policy)
+            known |= read
+        return known
 
 
 def _owners(ranges: Sequence[OffsetRange]) -> Iterator[str]:

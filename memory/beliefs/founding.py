@@ -5,10 +5,8 @@ an agent's own acts found procedures. Everything else is a proposal: an assertio
 somebody approves it. Episodes and summaries repeat what was said, and are kept whoever said it.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from time import monotonic
 
 from memory import explicit_memories
 from memory.beliefs.assertions import digest
@@ -27,13 +25,9 @@ from memory.models import (
     least_trusted,
     trust_of,
 )
+from memory.tenant_cache import TenantCache
 from memory.trust.origins import SpanOrigins, TenantTrust, origin_of_request, voice_of
 from memory.trust.rules import rules_of
-
-FRESH_SECONDS = 10.0
-"""How long a process goes on with a tenant's rules before it reads them again."""
-
-MOST_TENANTS = 1_000
 
 LONG = 60
 """Characters from which on the same text again is a copy."""
@@ -44,7 +38,7 @@ class TrustReader:
 
     def __init__(self, database: StatementRunner) -> None:
         self._database = database
-        self._known: OrderedDict[str, tuple[float, TenantTrust]] = OrderedDict()
+        self._known: TenantCache[TenantTrust] = TenantCache()
 
     async def of(self, scope: Scope) -> TenantTrust:
         """Returns what decides on origins in the tenant of `scope`.
@@ -52,18 +46,14 @@ class TrustReader:
         Raises:
             StoreError: the tenant's rules cannot be read.
         """
-        read_at, trust = self._known.get(scope.tenant, (None, TenantTrust()))
-        if read_at is not None and monotonic() - read_at < FRESH_SECONDS:
+        if (trust := self._known.fresh(scope.tenant)) is not None:
             return trust
         (row,) = await self._database.fetch(scope, "trust.of_tenant")
         try:
             trust = TenantTrust(rules_of(scope.tenant, row["policy"] or {}), row["notes_since"])
         except ConfigurationError as error:  # of one tenant, and no reason to stop for all
             raise StoreError(str(error)) from error
-        self._known[scope.tenant] = monotonic(), trust
-        self._known.move_to_end(scope.tenant)
-        if len(self._known) > MOST_TENANTS:
-            self._known.popitem(last=False)
+        self._known.keep(scope.tenant, trust)
         return trust
 
 

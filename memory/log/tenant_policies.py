@@ -1,22 +1,18 @@
 """Reads tenants' policies on secrets and personal data, and applies them to what is written."""
 
 from collections.abc import Sequence
-from time import monotonic
 
 from memory.database.transactions import StatementRunner
 from memory.errors import StoreUnavailable, TenantRefused
 from memory.models import Interaction, Scope
 from memory.privacy.policy import KEEPS_ALL, SensitivePolicy
-
-POLICY_SECONDS = 10.0
-"""A change of a policy takes effect within this time in every process."""
+from memory.tenant_cache import TenantCache
 
 _NOBODY = "-"
-MOST_TENANTS = 10_000
 
 
 class TenantPolicies:
-    """The policies of one store's tenants, each kept for `POLICY_SECONDS`.
+    """The policies of one store's tenants, each kept for a while.
 
     passes: whether what is written is looked at once more before it enters the log. Then messages
         go out as they are while a tenant's policy was never read and cannot be read.
@@ -25,7 +21,7 @@ class TenantPolicies:
     def __init__(self, database: StatementRunner, *, passes: bool = False) -> None:
         self._database = database
         self._passes = passes
-        self._known: dict[str, tuple[float, SensitivePolicy]] = {}
+        self._known: TenantCache[SensitivePolicy] = TenantCache()
 
     async def of(self, tenant: str) -> SensitivePolicy:
         """Returns the policy of a tenant; the last one known while the store is away.
@@ -33,15 +29,15 @@ class TenantPolicies:
         Raises:
             StoreUnavailable: none is known yet.
         """
-        known = self._known.get(tenant)
-        if known and monotonic() < known[0]:
-            return known[1]
-        if known:  # who comes meanwhile need not wait
-            self._keep(tenant, known[1])
-        policy = await self._read(tenant, known[1] if known else None)
+        if (fresh := self._known.fresh(tenant)) is not None:
+            return fresh
+        last = self._known.last(tenant)
+        if last is not None:  # who comes meanwhile need not wait
+            self._known.keep(tenant, last)
+        policy = await self._read(tenant, last)
         if policy is None:
             return KEEPS_ALL
-        self._keep(tenant, policy)
+        self._known.keep(tenant, policy)
         return policy
 
     async def to_write(self, interactions: Sequence[Interaction]) -> Sequence[Interaction]:
@@ -68,8 +64,3 @@ class TenantPolicies:
                 raise
             return last or KEEPS_ALL
         return SensitivePolicy.of(**rows[0]) if rows else KEEPS_ALL
-
-    def _keep(self, tenant: str, policy: SensitivePolicy) -> None:
-        if len(self._known) >= MOST_TENANTS:
-            self._known.clear()
-        self._known[tenant] = monotonic() + POLICY_SECONDS, policy
