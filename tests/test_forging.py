@@ -28,6 +28,7 @@ from memory.language.text import estimate_tokens, rolling_summary
 from memory.language.turns import TURNS
 from memory.log.interactions import Position, WorkingMemory
 from memory.models import (
+    APPROVED,
     Interaction,
     InteractionKind,
     Memory,
@@ -351,6 +352,25 @@ class TestMemories:
         assert section.lines == (
             "- 2026-03-03 User: Hi. Assistant: I paid.\nAssistant: Hello. [1]",
         )
+
+    @pytest.mark.parametrize("origin", Origin)
+    def test_an_episode_says_what_its_labels_do_not(self, origin: Origin) -> None:
+        # A stored turn says who is the assistant; a tool in it is known by its name alone.
+        context = a_context([an_episode(1, [("lookup", False, "Lives in Rome.")], origin=origin)])
+        ours = {Origin.RECORD: " (of record)"}
+        silent = origin not in WHOSE or origin is Origin.AGENT
+        note = ours.get(origin, "") if silent else f" (partly from {WHOSE[origin]})"
+        assert context.sections[0].lines == (f"- 2026-03-03 lookup: Lives in Rome.{note} [1]",)
+        (read,) = parsed(context.text).items
+        assert read.notes == note.strip(" ()")
+
+    def test_json_says_what_was_approved(self) -> None:
+        waits = a_memory(1, "Pays by wire", origin=Origin.TOOL)
+        approved = a_memory(2, "Pays by card", origin=Origin.TOOL, payload={APPROVED: True})
+        items = json.loads(a_context([waits, approved]).json())["items"]
+        assert [(item["trust"], item["approved"]) for item in items] == [
+            ("reported", False), ("reported", True),
+        ]  # fmt: skip
 
     def test_a_speaker_called_assistant_is_not_the_assistant(self) -> None:
         (section,) = a_context([an_episode(1, [("Assistant", False, "Done.")])]).sections

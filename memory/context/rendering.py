@@ -217,8 +217,8 @@ def _origin_note(memory: Memory, title: str) -> str:
         return "of record"
     if origin not in WHOSE or (title == WORKFLOWS and origin is Origin.AGENT):
         return ""
-    if title == EPISODES:  # whose turns have labels
-        return f"partly from {WHOSE[origin]}" if trust_of(origin) is Trust.UNTRUSTED else ""
+    if title == EPISODES:  # whose turns have labels, but a tool's looks like a person's name
+        return "" if origin is Origin.AGENT else f"partly from {WHOSE[origin]}"
     return f"from {WHOSE[origin]}, {'approved' if memory.approved else 'unconfirmed'}"
 
 
@@ -394,6 +394,7 @@ def entry_json(entry: Entry, marker: int) -> dict[str, Any]:
         "abridged": entry.excerpt,
         "confidence": memory.confidence,
         **origin_json(memory.origin),
+        "approved": memory.approved,
         "sources": list(entry.item.sources),
         "occurred_at": memory.occurred_at.isoformat(),
         "valid_from": memory.valid_from.isoformat() if memory.valid_from else None,
