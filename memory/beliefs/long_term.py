@@ -319,9 +319,11 @@ class LongTerm(LongTermReader):
             raise ConcurrentWrite(f"memories of user {plan.scope.user!r} changed meanwhile")
         embedder_id = await self.embedder_id() if vectors else 0
         generation = {**keys, "generation": plan.generation}
+        retracted = {**generation, "ids": plan.retracted}
         await transaction.fetch_all(
             [
-                ("long_term.delete_assertions", {**generation, "ids": plan.retracted}),
+                # It looks at all the user's assertions, and few plans retract any.
+                *([("long_term.delete_assertions", retracted)] if plan.retracted else []),
                 ("long_term.insert_assertions", {**generation, "rows": Jsonb(plan.assertions)}),
                 ("long_term.close", {**keys, "rows": Jsonb(_closing(plan))}),
                 (
