@@ -28,8 +28,14 @@ from memory import tenant_cache
 from memory.bus.topics import key_of
 from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database
-from memory.errors import ConfigurationError, MissingDependency, SensitiveContent
+from memory.errors import (
+    ConfigurationError,
+    MissingDependency,
+    SensitiveContent,
+    TenantSuspended,
+)
 from memory.log.envelope import content_hash, to_json
+from memory.log.tenant_policies import TenantPolicies
 from memory.models import Interaction, InteractionKind, Role, Scope
 from memory.privacy.findings import Sensitive
 from memory.privacy.interactions import found, masked
@@ -272,6 +278,25 @@ class _Store:
 
     def sensitive(self, tenants: list[str]) -> dict[str, SensitivePolicy]:
         return {t: self._policy if t == ANA.tenant else policy() for t in tenants}
+
+
+class _SuspendedLater:
+    """A store that tells a policy once, and then serves the tenant no more."""
+
+    def __init__(self, **actions: str) -> None:
+        self._answers: list[list[dict[str, Any]]] = [[{"actions": actions, "recognisers": None}]]
+
+    async def fetch(self, scope: Scope, name: str) -> list[dict[str, Any]]:
+        if not self._answers:
+            raise TenantSuspended(f"tenant {scope.tenant!r} is suspended")
+        return self._answers.pop()
+
+
+async def test_a_policy_outlives_the_service_of_its_tenant() -> None:
+    policies = TenantPolicies(_SuspendedLater(payment_card="mask_in_log"), passes=True)  # type: ignore[arg-type]
+    for _ in range(3):
+        (written,) = await policies.to_write([said()])
+        assert CARD not in written.content
 
 
 def read(*records: StoredDeadLetter) -> Batch:

@@ -36,7 +36,7 @@ class TenantPolicies:
             self._known.keep(tenant, last)
         policy = await self._read(tenant, last)
         if policy is None:
-            return KEEPS_ALL
+            return last or KEEPS_ALL
         self._known.keep(tenant, policy)
         return policy
 
@@ -57,7 +57,7 @@ class TenantPolicies:
         """The policy; None for a tenant that the store does not serve."""
         try:
             rows = await self._database.fetch(Scope(tenant, _NOBODY), "log.sensitive_policy")
-        except TenantRefused:  # so does the log: nothing of it is written
+        except TenantRefused:  # so does the log, but a topic takes what the bus is given
             return None
         except StoreUnavailable:
             if last is None and not self._passes:
