@@ -21,6 +21,8 @@ from memory.client import MemoryClient, async_client
 from memory.embedding import Embedder
 from memory.errors import InvalidInput, UnknownProposal
 from memory.models import Interaction, InteractionKind, Memory, MemoryKind, Origin, Role, Scope
+from memory.settings import Settings
+from tests.compacting import compactor
 from tests.conftest import Extraction
 
 ANA = Scope("acme", "ana", "scout", "s1")
@@ -114,6 +116,23 @@ def test_an_approved_proposal_ends_with_its_source(
     assert believed(client) == []
     client.restore(ANA, interactions=["t1"])
     assert [m.value for m in believed(client)] == ["wirebank"]
+
+
+def test_what_is_merged_with_an_approved_memory_is_approved(
+    client: MemoryClient, worker: Extraction, settings: Settings, embedder: Embedder
+) -> None:
+    client.record_many([proposing(ANA, 1)])
+    worker.drain()
+    (proposal,) = client.proposals(ANA)
+    client.approve(ANA, proposal.id)
+    client.remember(
+        ANA, "Pays by wirebank", kind=MemoryKind.PREFERENCE, attribute="prefers.bank",
+        value="Wirebank", id="n1",
+    )  # fmt: skip
+    assert [m.approved for m in believed(client)] == [False, True]
+    compactor(settings, embedder)("merge")
+    (merged,) = believed(client)
+    assert (merged.value, merged.origin, merged.approved) == ("Wirebank", Origin.TOOL, True)
 
 
 @pytest.mark.parametrize("verb", ["forget", "retract"])
@@ -311,7 +330,8 @@ class TestCommands:
         worker.drain()
         (proposal,) = client.proposals(ANA)
         client.record_many([proposing(TOM, 1)])
-        embed, approved = LongTerm.embed, []
+        embed = LongTerm.embed
+        approved: list[Result] = []
 
         async def embed_later(self: LongTerm, plan: Plan) -> Vectors:
             if plan.scope.user == TOM.user and not approved:

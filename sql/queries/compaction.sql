@@ -145,18 +145,20 @@ WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = ANY(%(older)
 ON CONFLICT DO NOTHING
 
 -- unite --
--- Closes memories in favour of another one, which inherits their support, their time and the least
--- trusted of their origins; confidence is the noisy-or of `consolidation`, under its ceiling.
+-- Closes memories in favour of another one, which inherits their support, their time, the least
+-- trusted of their origins, and whether any was approved; confidence is the noisy-or of
+-- `consolidation`, under its ceiling.
 WITH closed AS (
     UPDATE memories SET believed_to = GREATEST(believed_from, now())
     WHERE tenant_id = %(tenant)s AND user_id = %(user)s AND memory_id = ANY(%(older)s)
         AND believed_to IS NULL
-    RETURNING memory_id, confidence, support, valid_from, origin
+    RETURNING memory_id, confidence, support, valid_from, origin, payload
 ), sums AS (
     SELECT max(memory_id) AS newest, sum(support) AS support, min(valid_from) AS valid_from,
         exp(sum(ln(GREATEST(1 - confidence, 1e-9)))) AS doubt,
         CASE WHEN bool_and(origin IS NOT NULL)
-            THEN max(array_position(%(origins)s::text[], origin)) END AS least
+            THEN max(array_position(%(origins)s::text[], origin)) END AS least,
+        bool_or(payload @> '{"approved": true}') AS approved
     FROM closed
 )
 UPDATE memories m
@@ -164,7 +166,8 @@ SET supersedes = COALESCE(m.supersedes, s.newest), support = m.support + s.suppo
     confidence = LEAST(1 - (1 - m.confidence) * s.doubt, GREATEST(%(ceiling)s, m.confidence)),
     valid_from = LEAST(m.valid_from, s.valid_from),
     origin = CASE WHEN m.origin IS NOT NULL AND s.least IS NOT NULL THEN
-        (%(origins)s::text[])[GREATEST(array_position(%(origins)s::text[], m.origin), s.least)] END
+        (%(origins)s::text[])[GREATEST(array_position(%(origins)s::text[], m.origin), s.least)] END,
+    payload = CASE WHEN s.approved THEN m.payload || '{"approved": true}' ELSE m.payload END
 FROM sums s
 WHERE m.tenant_id = %(tenant)s AND m.user_id = %(user)s AND m.memory_id = %(memory)s
     AND s.newest IS NOT NULL
