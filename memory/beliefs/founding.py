@@ -80,7 +80,9 @@ class Founding:
         """Returns a digest of what a candidate proposes, 16 bytes; None if its origin founds it.
 
         `candidate` has its origins. Repetitions by the same voice have one digest, whoever's
-        memory they are for: neither user nor interaction counts.
+        memory they are for: neither user nor interaction counts. Everything counts that a reader
+        would see of it, and what it would end: or who was approved once could say something else
+        next time under the same decision.
         """
         origin = least_trusted(piece.origin for piece in candidate.evidence)
         if origin is None or self._founds(candidate, origin, made):
@@ -95,7 +97,9 @@ class Founding:
                 candidate.attribute,
                 candidate.subject,
                 candidate.context,
-                candidate.text if candidate.attribute is None else candidate.value,
+                candidate.value,
+                candidate.text,
+                str(candidate.single_valued),
             ]
         )[:16]
 
