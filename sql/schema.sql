@@ -131,6 +131,7 @@ CREATE TABLE users (
     -- counted, and not measured yet.
     bytes bigint,
     CONSTRAINT users_pkey PRIMARY KEY (tenant_id, user_id),
+    CONSTRAINT users_plausible CHECK (char_length(user_id) <= 200 AND "position" >= 0 AND "position" <= '10000000000'::bigint AND extracted >= 0 AND extracted <= '10000000000'::bigint AND bytes >= '-1000000000000000'::bigint AND bytes <= '1000000000000000'::bigint AND change_seq >= 0 AND change_seq <= '1000000000000000'::bigint AND forget_seq >= 0 AND forget_seq <= '1000000000000000'::bigint AND abandoned_leases >= 0 AND abandoned_leases <= 1000000000 AND recorded_at >= '2000-01-01 00:00:00+00'::timestamp with time zone AND recorded_at <= '9000-01-01 00:00:00+00'::timestamp with time zone AND due_at >= '2000-01-01 00:00:00+00'::timestamp with time zone AND due_at <= '9000-01-01 00:00:00+00'::timestamp with time zone AND leased_until >= '2000-01-01 00:00:00+00'::timestamp with time zone AND leased_until <= '9000-01-01 00:00:00+00'::timestamp with time zone) NOT VALID,
     CONSTRAINT users_tenant_id_check CHECK (tenant_id <> ''::text),
     CONSTRAINT users_user_id_check CHECK (user_id <> ''::text)
 ) WITH (fillfactor=70);
@@ -516,7 +517,8 @@ CREATE TABLE session_progress (
     -- Why the model did not read them.
     fallback_reason text,
     CONSTRAINT session_progress_pkey PRIMARY KEY (tenant_id, user_id, generation, session_id),
-    CONSTRAINT session_progress_fallback_is_whole CHECK ((fallback_from IS NULL) = (fallback_through IS NULL) AND (fallback_from IS NULL) = (fallback_reason IS NULL))
+    CONSTRAINT session_progress_fallback_is_whole CHECK ((fallback_from IS NULL) = (fallback_through IS NULL) AND (fallback_from IS NULL) = (fallback_reason IS NULL)),
+    CONSTRAINT session_progress_plausible CHECK (attempts >= 0 AND attempts <= 1000000000 AND crash_count >= 0 AND crash_count <= 1000000000 AND retry_at >= '2000-01-01 00:00:00+00'::timestamp with time zone AND retry_at <= '9000-01-01 00:00:00+00'::timestamp with time zone) NOT VALID
 );
 CREATE INDEX session_progress_fallbacks ON session_progress USING btree (tenant_id, user_id) WHERE (fallback_from IS NOT NULL);
 CREATE INDEX session_progress_set_aside ON session_progress USING btree (tenant_id, set_aside_at) WHERE (set_aside_at IS NOT NULL);
@@ -776,7 +778,8 @@ CREATE TABLE change_cursors (
     published_seq bigint NOT NULL DEFAULT 0,
     -- Of the oldest change that is not published.
     waiting_since timestamptz,
-    CONSTRAINT change_cursors_pkey PRIMARY KEY (tenant_id, user_id)
+    CONSTRAINT change_cursors_pkey PRIMARY KEY (tenant_id, user_id),
+    CONSTRAINT change_cursors_plausible CHECK (char_length(user_id) <= 200 AND last_seq >= 0 AND last_seq <= '1000000000000000'::bigint AND published_seq >= 0 AND published_seq <= '1000000000000000'::bigint AND waiting_since >= '2000-01-01 00:00:00+00'::timestamp with time zone AND waiting_since <= '9000-01-01 00:00:00+00'::timestamp with time zone) NOT VALID
 );
 CREATE INDEX change_cursors_waiting ON change_cursors USING btree (waiting_since) WHERE (waiting_since IS NOT NULL);
 ALTER TABLE change_cursors ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;

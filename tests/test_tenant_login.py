@@ -107,6 +107,60 @@ class TestClient:
             assert shared.history(OTHER) == []
 
 
+class TestWorkers:
+    """What a login writes into its own rows keeps no worker from other tenants."""
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            "due_at = '-infinity'",
+            "due_at = 'infinity'",
+            "due_at = '0044-03-15 BC'",
+            "recorded_at = '294276-12-31 23:59:59+00'",
+            "leased_until = 'infinity'",
+            "position = 9223372036854775807, extracted = -9223372036854775807",
+            "change_seq = 9223372036854775807",
+            "abandoned_leases = 2147483647, lease_token = gen_random_uuid(), leased_until = now()",
+        ],
+    )
+    def test_rows_that_they_cannot_read_are_refused(
+        self, login: Login, client: MemoryClient, worker: Extraction, row: str
+    ) -> None:
+        client.record(ACME, "Hello.")
+        url = login("acme")
+        with psycopg.connect(url, autocommit=True) as own:
+            own.execute("SELECT set_config('memory.user_id', 'ana', false)")
+            with pytest.raises(errors.CheckViolation):
+                own.execute(f"UPDATE memory.users SET {row}".encode())
+            own.execute("SELECT set_config('memory.user_id', repeat('u', 201), false)")
+            with pytest.raises(errors.CheckViolation):
+                own.execute(
+                    "INSERT INTO memory.users (tenant_id, user_id, position, due_at)"
+                    " VALUES ('acme', repeat('u', 201), 1, now())"
+                )
+        client.record(OTHER, "I live in Berlin.")
+        worker.drain()
+        assert [m.value for m in client.history(OTHER) if m.attribute] == ["berlin"]
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            "session_progress (tenant_id, user_id, session_id, generation, retry_at)"
+            " VALUES ('acme', 'ana', 's1', 1, 'infinity')",
+            "change_cursors (tenant_id, user_id, waiting_since)"
+            " VALUES ('acme', 'ana', '-infinity')",
+        ],
+    )
+    def test_times_that_nobody_can_wait_for_are_refused(
+        self, login: Login, client: MemoryClient, row: str
+    ) -> None:
+        client.record(ACME, "Hello.")
+        with psycopg.connect(login("acme"), autocommit=True) as own:
+            own.execute("SELECT set_config('memory.user_id', 'ana', false)")
+            with pytest.raises(errors.CheckViolation):
+                own.execute(f"INSERT INTO memory.{row}".encode())
+
+
 @pytest.fixture
 def attack(
     login: Login, client: MemoryClient, superuser: psycopg.Connection
