@@ -117,8 +117,23 @@ class TestInteractions:
         assert len(hidden.content) == len(SAID)
         assert hidden.payload["auth"].keys() == {"password", "headers"}
 
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            {"card": 4111111111111111.0},
+            {"password": {"value": PASSWORD}},
+            {"result": json.dumps({"password": PASSWORD})},
+            {"result": json.dumps(json.dumps({"password": PASSWORD, "user": "ann"}))},
+            {"result": json.dumps(json.dumps(json.dumps({"password": PASSWORD})))},
+        ],
+    )
+    def test_values_in_other_wrappings_are_masked(self, payload: dict[str, object]) -> None:
+        written = json.dumps(masked(said("Hello", payload=payload), ALL).payload)
+        assert PASSWORD not in written
+        assert "4111111" not in written
+
     def test_what_holds_nothing_is_the_same_object(self) -> None:
-        plain = said("I like Lisbon.", payload={"n": [1, 2.5, None, True, "x", 12345]})
+        plain = said("I like Lisbon.", payload={"n": [1, 2.5, 2e9, None, True, "x", 12345]})
         assert masked(plain, ALL) is plain
 
     def test_places_hold_no_value(self) -> None:

@@ -25,6 +25,10 @@ Change = Callable[[str, str, str], str]
 """Returns what becomes of a text, by its place and the key that it stands under."""
 
 _LEAST_NUMBER = 10**3
+_SAY_NOTHING = frozenset(
+    ("value", "val", "text", "data", "raw", "plain", "content", "string", "#text")
+)
+"""Keys that leave it to the key above them what a value is."""
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|[_-]")
 
 
@@ -115,9 +119,12 @@ def _value(value: Any, change: Change, place: str, key: str, wanted: Collection[
     if isinstance(value, str):
         return change(value, place, key)
     if isinstance(value, Mapping):
-        return _object(value, change, place, wanted)
+        return _object(value, change, place, key, wanted)
     if isinstance(value, list | tuple):
         return [_value(item, change, f"{place}[{n}]", key, wanted) for n, item in enumerate(value)]
+    if isinstance(value, float) and value.is_integer():  # a number of a card that met JavaScript
+        new = _value(int(value), change, place, key, wanted)
+        return new if isinstance(new, str) else value
     if isinstance(value, int) and abs(value) >= _LEAST_NUMBER:
         written = str(value) if value.bit_length() < 128 else ""  # noqa: PLR2004 - no such number
         new = change(written, place, key)
@@ -126,7 +133,7 @@ def _value(value: Any, change: Change, place: str, key: str, wanted: Collection[
 
 
 def _object(
-    value: Mapping[Any, Any], change: Change, place: str, wanted: Collection[Sensitive]
+    value: Mapping[Any, Any], change: Change, place: str, outer: str, wanted: Collection[Sensitive]
 ) -> dict[Any, Any]:
     new: dict[Any, Any] = {}
     for key, item in value.items():
@@ -137,5 +144,7 @@ def _object(
             name = change(key, inside, "")
             while name != key and name in new:
                 name += "•"
-        new[name] = _value(item, change, inside, key if isinstance(key, str) else "", wanted)
+        named = key if isinstance(key, str) else ""
+        says_nothing = named.casefold() in _SAY_NOTHING
+        new[name] = _value(item, change, inside, (says_nothing and outer) or named, wanted)
     return new

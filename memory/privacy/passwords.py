@@ -24,7 +24,9 @@ _ABOUT = (
     r"(?: (?:for|to|of|on|at|in|für|zum|vom|de|del|du|di|da|do|van|voor)(?: [\w.'-]{1,24}){1,4}?)?"
 )
 _SIGN = re.compile(
-    rf"{_ABOUT}[\"'`*]{{0,2}}\s{{0,3}}(?::=|=>|->|[:=\uff1a])\s{{0,3}}", re.IGNORECASE
+    rf"{_ABOUT}\\{{0,3}}[\"'`*]{{0,2}}\s{{0,3}}(?::=|=>|->|[:=\uff1a])\s{{0,3}}"
+    r"(?:\\{1,3}(?=[\"']))?",  # JSON within JSON
+    re.IGNORECASE,
 )
 _VERB = re.compile(
     rf"{_ABOUT}\s{{0,2}}(?:{_IS})(?:\s{{1,2}}|(?<=[是は는은])|[:：]\s?)", re.IGNORECASE
@@ -36,7 +38,7 @@ _USER = re.compile(
     r"\b(?:user|username|login|account|benutzer|usuario) \S{1,40} (?:and|with|und|y|et),? ?(?:the )?$",
     re.IGNORECASE,
 )
-_QUOTED = re.compile(r"[\"'`“„«「]([^\"'`”“»」\n]{1,100})[\"'`”“»」]")
+_QUOTED = re.compile(r"[\"'`“„«「]([^\"'`”“»」\n]{1,100}?)\\{0,3}[\"'`”“»」]")
 _BARE = re.compile(r"[^\s\"'`<>(){}\[\],;]\S{0,127}")
 _END = ".,;:?)]}\"'`”»」>"
 
