@@ -45,6 +45,7 @@ from memory.models import (
 )
 from memory.point_in_time import PointInTime
 from memory.recall.search import Recaller, fitting
+from memory.trust.rules import NO_RULES, TrustRules, rules_of
 
 __all__ = ["Assembler", "Citation", "Context", "Section", "Shares", "TokenEstimator"]
 
@@ -114,6 +115,7 @@ class Context:
     extracted: the position up to which its memories reflect the log.
     fresh: False if it does not reflect the interaction given as `after`.
     waited: seconds spent waiting for it.
+    rules: what the tenant says about the origin of turns.
     as_of, believed_at: the point in time that was asked for, if any.
     """
 
@@ -131,11 +133,12 @@ class Context:
     extracted: int = 0
     fresh: bool = True
     waited: float = 0.0
+    rules: TrustRules = NO_RULES
 
     @property
     def text(self) -> str:
         """The context as prompt text, recent turns included."""
-        return rendered(self.sections, self.turns)
+        return rendered(self.sections, self.turns, self.rules)
 
     @property
     def items(self) -> tuple[RecalledMemory, ...]:
@@ -154,7 +157,7 @@ class Context:
         tools, documents and all else stand in the system message, as data. A speaker's name is the
         `name` of the message; if one is no name for a chat API, all contents begin with a label.
         """
-        return chat_messages(self.sections, self.turns)
+        return chat_messages(self.sections, self.turns, self.rules)
 
     def json(self) -> str:
         """Returns a JSON object of the context: items and turns with their origins and sources."""
@@ -177,7 +180,7 @@ class Context:
                         self.summary.text.splitlines(), self.summary.sources, strict=False
                     )
                 ],
-                "turns": [turn_json(turn) for turn in self.turns],
+                "turns": [turn_json(turn, self.rules) for turn in self.turns],
                 "text": self.text,
             },
             ensure_ascii=False,
@@ -220,12 +223,13 @@ class Assembler:
 
         Raises:
             InvalidInput: the budget is under MINIMUM_BUDGET, or recall refuses the query.
+            ConfigurationError: the tenant's trust rules are none.
         """
         if budget < MINIMUM_BUDGET:
             raise InvalidInput(f"budget must be at least {MINIMUM_BUDGET} tokens, got {budget!r}")
         now = datetime.now(UTC) if at is None else at.moment
         search = await self._recaller.search(scope, query, at=at)
-        calls = [search.call, search.shared_call, search.position_call]
+        calls = [search.call, search.shared_call, search.position_call, ("trust.of_tenant", {})]
         window_tokens = min(self._window_tokens, budget)
         pending = self._pending.pending(scope) if at is None else ()
         if scope.session is not None:
@@ -234,6 +238,7 @@ class Assembler:
             calls += working_calls(scope, window_tokens, at)
         found = iter(await self._database.fetch_all(scope, calls))
         scored, shared, position = next(found), next(found), position_of(next(found))
+        rules = rules_of(scope.tenant, next(found)[0]["policy"] or {})
         working = WorkingMemory()
         if scope.session is not None:
             left = self._pending.settle(scope, pending, next(found)) if pending else []
@@ -242,7 +247,7 @@ class Assembler:
             )
         ranked = await self._recaller.rank(scope, search, scored, RECALLED, merged=False)
         own = [item for item in ranked if not _lapsed(item.memory, now)]
-        draft = Draft(search.question, self._estimate, budget, shares or Shares())
+        draft = Draft(search.question, self._estimate, budget, shares or Shares(), rules)
         draft.fill(working, own, fitting(own, search.shared(shared)))
         finished = draft.finished(query, position)
         return replace(finished, **at.params) if at else finished
@@ -252,12 +257,18 @@ class Draft:
     """A context under construction: each tier gets its share first, then what is left over."""
 
     def __init__(
-        self, question: Question, estimate: TokenEstimator, budget: int, shares: Shares
+        self,
+        question: Question,
+        estimate: TokenEstimator,
+        budget: int,
+        shares: Shares,
+        rules: TrustRules = NO_RULES,
     ) -> None:
         self._question = question
         self._estimate = estimate
         self._budget = budget
         self._shares = shares
+        self._rules = rules
         self._entries: list[Entry] = []
         self._conversation = Conversation()
 
@@ -311,12 +322,13 @@ class Draft:
             entries=tuple(reading_order(self._entries)),
             state=shown.state,
             summary=shown.summary,
+            rules=self._rules,
         )
 
     def _tokens(self, conversation: Conversation | None = None) -> int:
         shown = conversation or self._conversation
         parts = sections(self._entries, shown.state, shown.summary.text)
-        return self._estimate(rendered(parts, shown.turns))
+        return self._estimate(rendered(parts, shown.turns, self._rules))
 
 
 def _lapsed(memory: Memory, now: datetime) -> bool:

@@ -40,6 +40,7 @@ from memory.models import (
     trust_of,
 )
 from memory.trust.origins import origin_of
+from memory.trust.rules import NO_RULES, TrustRules
 
 INSTRUCTIONS = "Standing instructions"
 PROFILE = "What is known"
@@ -235,11 +236,13 @@ def _day(moment: datetime) -> str:
     return moment.date().isoformat()
 
 
-def rendered(parts: Sequence[Section], turns: Sequence[Interaction]) -> str:
+def rendered(
+    parts: Sequence[Section], turns: Sequence[Interaction], rules: TrustRules = NO_RULES
+) -> str:
     """Returns sections, and turns under their own heading, as prompt text."""
     texts = [f"{heading(s.title)}{chr(10).join(s.lines)}" for s in parts]
     if turns:
-        texts.append(heading(TURNS) + "\n".join(map(turn_line, turns)))
+        texts.append(heading(TURNS) + "\n".join(turn_line(turn, rules) for turn in turns))
     return "\n\n".join(texts)
 
 
@@ -247,14 +250,14 @@ def heading(title: str) -> str:
     return f"## {title}\n"
 
 
-def turn_line(turn: Interaction) -> str:
+def turn_line(turn: Interaction, rules: TrustRules = NO_RULES) -> str:
     """Returns a turn with its label; its further lines are indented."""
-    return f"{turn_label(turn)}: {kind_note(turn)}{blocked(turn_text(turn))}"
+    return f"{turn_label(turn, rules)}: {kind_note(turn)}{blocked(turn_text(turn))}"
 
 
-def turn_label(turn: Interaction) -> Label:
+def turn_label(turn: Interaction, rules: TrustRules = NO_RULES) -> Label:
     """Returns whose turn it is, and what it is worth where that is not the person's or agent's."""
-    origin = origin_of(turn)
+    origin = origin_of(turn, rules)
     note = UNTRUSTED if trust_of(origin) is Trust.UNTRUSTED else ""
     note = OTHER_AGENT if origin is Origin.OTHER_AGENT else note
     return replace(_unnoted(turn), note=note)
@@ -289,22 +292,24 @@ def turn_text(turn: Interaction) -> str:
     return turn.content or as_json(turn.payload)
 
 
-def chat_messages(parts: Sequence[Section], turns: Sequence[Interaction]) -> list[dict[str, str]]:
+def chat_messages(
+    parts: Sequence[Section], turns: Sequence[Interaction], rules: TrustRules = NO_RULES
+) -> list[dict[str, str]]:
     """Returns one system message, then what user and assistant themselves said, in order.
 
     All other turns stand in the system message, each with the number of chat messages before it.
     """
-    spoken = [turn for turn in turns if is_spoken(turn)]
-    aside = _between(turns)
+    spoken = [turn for turn in turns if is_spoken(turn, rules)]
+    aside = _between(turns, rules)
     head = rendered((*parts, Section(BETWEEN, aside)) if aside else parts, ())
     system = [{"role": "system", "content": head}] if head else []
-    return system + _chat(spoken)
+    return system + _chat(spoken, rules)
 
 
-def _chat(spoken: Sequence[Interaction]) -> list[dict[str, str]]:
+def _chat(spoken: Sequence[Interaction], rules: TrustRules) -> list[dict[str, str]]:
     if not all(turn.actor is None or _is_api_name(turn.actor) for turn in spoken):
         # Then all have labels, so that none can be forged.
-        return [{"role": t.role.value, "content": turn_line(t)} for t in spoken]
+        return [{"role": t.role.value, "content": turn_line(t, rules)} for t in spoken]
     messages = [_chat_message(turn) for turn in spoken]
     if labelled(unmarked(messages)):
         messages[0]["content"] = "\\" + messages[0]["content"]
@@ -325,11 +330,11 @@ def unmarked(messages: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
             for n, m in enumerate(messages)]  # fmt: skip
 
 
-def is_spoken(turn: Interaction) -> bool:
+def is_spoken(turn: Interaction, rules: TrustRules = NO_RULES) -> bool:
     """Whether a turn is a message that the person or the agent of the conversation said."""
     if turn.kind is not InteractionKind.MESSAGE:
         return False
-    return origin_of(turn) in _SPEAKING.get(turn.role, ())
+    return origin_of(turn, rules) in _SPEAKING.get(turn.role, ())
 
 
 _SPEAKING: Mapping[Role, tuple[Origin, ...]] = {
@@ -339,13 +344,13 @@ _SPEAKING: Mapping[Role, tuple[Origin, ...]] = {
 """The origins of turns that have their role's place in a chat."""
 
 
-def _between(turns: Sequence[Interaction]) -> tuple[str, ...]:
+def _between(turns: Sequence[Interaction], rules: TrustRules) -> tuple[str, ...]:
     lines, spoken = [], 0
     for turn in turns:
-        if is_spoken(turn):
+        if is_spoken(turn, rules):
             spoken += 1
         else:
-            lines.append(f"After turn {spoken}: {turn_line(turn)}")
+            lines.append(f"After turn {spoken}: {turn_line(turn, rules)}")
     return tuple(lines)
 
 
@@ -361,14 +366,14 @@ def _chat_message(turn: Interaction) -> dict[str, str]:
     return {**said, "name": turn.actor} if turn.actor else said
 
 
-def turn_json(turn: Interaction) -> dict[str, Any]:
+def turn_json(turn: Interaction, rules: TrustRules = NO_RULES) -> dict[str, Any]:
     return {
         "id": turn.id,
-        "label": str(turn_label(turn)),
+        "label": str(turn_label(turn, rules)),
         "role": turn.role,
         "actor": turn.actor,
         "kind": turn.kind,
-        **origin_json(origin_of(turn)),
+        **origin_json(origin_of(turn, rules)),
         "source": turn.source,
         "content": turn.content,
         "occurred_at": turn.occurred_at.isoformat(),
