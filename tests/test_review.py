@@ -418,6 +418,14 @@ class TestCommands:
         status = json.loads(memory("status", "--tenant", "acme", "--json").stdout)
         assert status["review"]["proposals"] == 1
 
+    @pytest.mark.parametrize("rule", [("role", "asistant"), ("source", ""), ("tool", "a\0b")])
+    def test_a_rule_that_nothing_can_match_is_refused(
+        self, rule: tuple[str, str], memory: Callable[..., Result]
+    ) -> None:
+        done = memory("trust", "set", *rule, "external", "--tenant", "acme")
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert f"{rule[0]} must be" in done.stderr
+
     def test_rules_of_trust_change_what_founds(
         self, client: MemoryClient, worker: Extraction, memory: Callable[..., Result]
     ) -> None:

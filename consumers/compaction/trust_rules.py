@@ -5,7 +5,7 @@ from typing import Any
 from consumers.compaction.policy import change_policy, read_policy
 from memory.database import Database
 from memory.errors import InvalidInput
-from memory.models import Origin
+from memory.models import Origin, Role
 from memory.trust.rules import KEY, TrustRules
 
 FIELDS = tuple(TrustRules.model_fields)
@@ -29,8 +29,13 @@ async def set_rule(
     What is believed already stays as it is until it is derived again.
 
     Raises:
+        InvalidInput: no interaction can have such a name.
         ConfigurationError: too many rules.
     """
+    if not name or "\0" in name:
+        raise InvalidInput(f"{field} must be text, not empty and without NUL, got {name!r}")
+    if field == "role" and name not in set(Role):
+        raise InvalidInput(f"role must be one of {', '.join(Role)}, got {name!r}")
 
     def change(policy: dict[str, Any]) -> dict[str, Any]:
         stored = dict(policy.get(KEY) or {})
