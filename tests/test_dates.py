@@ -120,7 +120,9 @@ def test_mentions_keep_the_order_of_the_text_and_do_not_overlap() -> None:
         ("on Friday", Leaning.FUTURE, date(2023, 5, 26)),
         ("on Friday", Leaning.PAST, date(2023, 5, 19)),
         ("on July 1", Leaning.NEAREST, date(2023, 7, 1)),
-        ("on March 3", Leaning.FUTURE, date(2023, 3, 3)),  # more than nine months ahead
+        ("on March 3", Leaning.FUTURE, date(2024, 3, 3)),
+        ("on the 2nd", Leaning.FUTURE, date(2023, 6, 2)),
+        ("on the 28th", Leaning.PAST, date(2023, 4, 28)),
         ("on January 2", Leaning.FUTURE, date(2024, 1, 2)),
         ("on December 2", Leaning.PAST, date(2022, 12, 2)),
     ],
@@ -204,3 +206,41 @@ def test_any_text_can_be_read(text: str) -> None:
     resolve(text, datetime.min.replace(tzinfo=UTC))
     resolve(text, datetime.max.replace(tzinfo=UTC))
     lasting_since(text, THURSDAY)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("bought a car 1.5 years ago", "November 2021"),
+        ("half a year ago", "November 2022"),
+        ("two and a half years ago", "November 2020"),
+        ("a year and a half ago", "November 2021"),
+        ("started in Jan '24", "January 2024"),
+        ("since '19", "2019"),
+        ("in the summer of 1998", "summer 1998"),
+        ("I bought a bike the Monday after Christmas", "26 December 2022"),
+        ("three days before Christmas I fell", "22 December 2022"),
+        ("the day after New Year's Eve I quit", "1 January 2023"),
+        ("a week after Easter Monday 2026", "13 April 2026"),
+        ("it is on the last Friday of the month", "26 May 2023"),
+        ("I have a call on Tuesday week", "6 June 2023"),
+        ("It was on Monday of last week", "15 May 2023"),
+        ("I moved out at the end of last month", "30 April 2023"),
+        ("booked a flight for Saturday", "27 May 2023"),
+        ("is on leave until Tuesday", "30 May 2023"),
+        ("the lease ends in December", "December 2023"),
+        ("I ran a marathon in July", "July 2022"),
+    ],
+)
+def test_a_date_of_several_parts_is_read_as_a_whole(text: str, meant: str) -> None:
+    [mention] = resolve(text, THURSDAY)
+    assert str(mention) == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a session every second Friday", "a call every other Monday", "I volunteer on Tuesdays",
+     "the first Monday of every month"],
+)  # fmt: skip
+def test_what_recurs_has_no_day(text: str) -> None:
+    assert resolve(text, THURSDAY) == []

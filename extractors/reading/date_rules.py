@@ -36,7 +36,6 @@ VAGUE = {"few": (2, 5), "several": (3, 8)}
 YEARS = range(1900, 2100)
 DAYS_IN_WEEK = 7
 MONTHS_IN_YEAR = 12
-_YEAR_LEFT_OUT = timedelta(days=274)  # nine months: of days farther off people name the year
 FARTHEST = 3_000  # units; more is no date that anybody means, and would leave the calendar
 
 
@@ -170,7 +169,7 @@ def _leaned(options: Sequence[date], asked: Asked) -> date:
         leaned = min(coming)
     else:
         leaned = nearest
-    return leaned if abs(leaned - asked.today) <= _YEAR_LEFT_OUT else nearest
+    return leaned
 
 
 # Readers: one per form ----------------------------------------------------------------------------
@@ -310,7 +309,20 @@ def _near_day(match: re.Match[str], asked: Asked) -> Days | None:
 
 
 def _day_of_month(match: re.Match[str], asked: Asked) -> Days | None:
-    return one_day(asked.today.replace(day=int(match["d"])), relative=True)
+    today, wanted = asked.today, int(match["d"])
+    step = 0
+    if asked.leaning is Leaning.PAST and wanted > today.day:
+        step = 1
+    elif asked.leaning is Leaning.FUTURE and wanted < today.day:
+        step = -1
+    there = _months_later(today.replace(day=1), -step)
+    return one_day(there.replace(day=wanted), relative=True)
+
+
+def on_holiday(name: str, year: int | None, asked: Asked) -> date:
+    """Returns the day of a holiday of `HOLIDAYS`, in the year to which the text leans if None."""
+    number, day = HOLIDAYS[name]
+    return date(year, number, day) if year else _day_of_any_year(number, day, asked)
 
 
 def _holiday(match: re.Match[str], asked: Asked) -> Days | None:
@@ -383,7 +395,7 @@ RULES = (
         rf"{_Y}(?!\s?[-%$€£]|\s\w+s\b)",
         _year_alone,
     ),
-    _rule(rf"\b{NUMBER}\s{_UNIT}\s(?:ago|back)\b", _ago),
+    _rule(rf"(?<![\d.,])\b{NUMBER}\s{_UNIT}\s(?:ago|back)\b", _ago),
     _rule(rf"\bin\s{NUMBER}\s{_UNIT}\b(?!\s(?:of|or)\b)", _ahead),
     _rule(rf"\b{NUMBER}\s{_UNIT}\sfrom\snow\b", _ahead),
     _rule(rf"\b(?:the\s)?(?:past|last)\s{NUMBER}\s{_UNIT}\b", _past_span),

@@ -5,9 +5,10 @@ northern hemisphere: spring is March to May, and a winter is named by the year i
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
+from extractors.reading.compound_dates import COMPOUND, RECURRING, leaning_at
 from extractors.reading.date_rules import (
     HINT,
     LASTING,
@@ -74,8 +75,10 @@ def resolve(text: str, said_at: datetime, leaning: Leaning = Leaning.NEAREST) ->
     """Returns every date named in `text`, in the order of the text; mentions do not overlap.
 
     Where the language is ambiguous:
-    - a day or month without a year is the last, the next or the nearest one, as `leaning` says, but
-      the nearest if that is more than nine months away;
+    - a day or month without a year is the last, the next or the nearest one, as `leaning` says;
+      where that is NEAREST, the tense of the text says on which side of today it lies;
+    - what was arranged lies ahead, whatever the tense: "booked for Sunday";
+    - what happens again and again ("every other Monday") has no day;
     - "on Friday" is the coming one if `leaning` is FUTURE, else that of the past seven days, today
       included; "last Friday" is the most recent one before today, "this Friday" the coming one,
       "next Friday" that of next week;
@@ -91,13 +94,29 @@ def resolve(text: str, said_at: datetime, leaning: Leaning = Leaning.NEAREST) ->
     asked = Asked(said_at.date(), leaning)  # by the clock of whoever spoke
     found: list[Mention] = []
     taken = bytearray(len(text))
-    for pattern, read in RULES:
+    for again in RECURRING.finditer(text):
+        taken[again.start() : again.end()] = b"\1" * (again.end() - again.start())
+    for pattern, read in (*COMPOUND, *RULES):
         for match in pattern.finditer(text):
             start, end = match.span()
-            if taken.find(1, start, end) < 0 and (mention := _mentioned(match, read, asked)):
+            if taken.find(1, start, end) >= 0:
+                continue
+            side = replace(asked, leaning=leaning_at(text, _named_at(match), leaning))
+            if mention := _mentioned(match, read, side):
                 found.append(mention)
                 taken[start:end] = b"\1" * (end - start)
     return sorted(found, key=lambda m: m.start)
+
+
+_PREPOSITION = re.compile(
+    r"(?:in|by|since|until|till|during|from|of|before|after|on|for|to)\s", re.IGNORECASE
+)
+
+
+def _named_at(match: re.Match[str]) -> int:
+    """Where a date begins after the preposition that a rule took with it."""
+    taken = _PREPOSITION.match(match[0])
+    return match.start() + (taken.end() if taken else 0)
 
 
 def lasting_since(text: str, said_at: datetime) -> datetime | None:

@@ -180,6 +180,7 @@ _MOMENT = _rule(
     + r"\b(?!\s(?:of|at|from\s\w+\sto|with\s(?:a|my)))"
     r"|\b(?:this|the)\s(?:\w+\s)?(?:report|table|chart|file|code|function|script|draft|document|spreadsheet|slide|query|build|output"
     r"|paragraph|essay|error|bug|button|formula|column|snippet|stack\strace|printer)s?\b"
+    r"|\b(?:i|we)\s(?:\w+ly\s|really\s|still\s)?(?:agree|feel|felt|bet|believe|promise|wonder)\b|\b(?:feels?|felt|feeling)\s(?:so|really|very|like|blessed|great|good|amazing)\b"
     r"|\bback(?=\Z|\s*[,.!])|\b(?:good\s(?:morning|night|evening|afternoon|luck|idea|point|job|question)|doing\s(?:well|great|good|fine)|how\sare|nice\s(?:to|talking|work|one)"
     r"|no\s(?:problem|worries|thanks)|never\smind|forget\s(?:it|that|about)|that'?s\s(?:great|good|right|what|it|all|nice|cool|awesome|perfect|not|wrong|why|how)"
     r"|(?:see|talk\sto)\syou|you\sknow|makes?\ssense|can't\s(?:wait|remember|believe|complain))\b"
@@ -240,7 +241,17 @@ _REPORTED = _rule(
 )
 
 
+_POINTS_ELSEWHERE = _rule(
+    r"(?:(?:and|but|so|because|since|also|well|plus|when|which|who|to)\s)*(?:it|it's|its|they|they're|they've|them|he|he's|she|she's|that|that's|this|these|those|there|there's|here"
+    r"|here's|which|seeing|talking|connecting|having|being|knowing|what|how|same|me\stoo|one\sof\s(?:them|those|these))\b"
+    r"|.*\b(?:like\s(?:that|this|it)|(?:this|that)\s(?:one|pic|picture|photo|shot|guy|kind|sort|type|way)|(?:do|did|done|doing|tried|try|love|loved|enjoy|enjoyed|made|make|use|used|got|get)\s(?:it|that|this|them|so))\b"
+    r"|.*\b(?:it|that|this|them|those|these|there|here)\Z"
+)
+
+
 def _worth_keeping(text: str) -> bool:
+    if _POINTS_ELSEWHERE.match(text):
+        return False
     if _REPORTED.search(text):
         return False
     if _UNREAL.search(text) or _MOMENT.search(text):
