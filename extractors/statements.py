@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from extractors.protocol import LogSlice, Reading
+from extractors.protocol import LOOK_BACK, LogSlice, Reading
 from extractors.reading.dated_text import when_payload, with_dates
 from extractors.reading.dates import (
     Leaning,
@@ -23,12 +23,14 @@ from extractors.reading.english.claims import (
     Claim,
     Found,
 )
+from extractors.reading.english.frames import begins_play, ends_play
 from extractors.reading.english.later import (
     Corrected,
     Known,
     alike,
     corrected,
     ended_by,
+    takes_back,
     to_forget,
     withdrawn,
 )
@@ -50,6 +52,10 @@ from memory.settings import Settings
 
 MOST_KNOWN = 2_000
 """How many of the newest memories later words are compared with."""
+
+
+PLAYED = LOOK_BACK
+"""Interactions for which a role play goes on after it was set up, if nothing ends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +81,12 @@ class Statements:
             if memory.attribute
         ]
         found: list[Candidate] = []
-        for interaction in log.interactions:
-            made = list(stated(interaction, held))
+        playing = 0
+        for interaction in (*log.before, *log.interactions):
+            content = beginning(interaction.content)
+            playing = 0 if ends_play(content) else max(0, playing - 1)
+            made = [] if playing or interaction in log.before else list(stated(interaction, held))
+            playing = PLAYED if interaction.role is Role.USER and begins_play(content) else playing
             held = _after(held, made, interaction.session)
             found += made
         return found
@@ -98,8 +108,13 @@ def stated(interaction: Interaction, held: Sequence[Known] = ()) -> Iterator[Can
     earlier = [
         k for k in held if k.subject == interaction.actor and k.said_at <= interaction.occurred_at
     ]
+    content = beginning(interaction.content)
+    if unsaid := takes_back(content, earlier):
+        begin, end, memories = unsaid
+        said = _Place(interaction, begin, end)
+        yield from (_against(known, said, known.valid_from) for known in memories)
     here: list[Known] = []
-    for sentence, found in read_sentences(beginning(interaction.content), interaction.actor):
+    for sentence, found in read_sentences(content, interaction.actor):
         made = list(_of_sentence(sentence, found, interaction, earlier, here))
         earlier, here = (
             _after(earlier, made, None, add=False),

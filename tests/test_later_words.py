@@ -154,3 +154,15 @@ async def test_a_soft_wish_stands(content: str) -> None:
 )  # fmt: skip
 async def test_a_wish_for_once_does_not_stand(content: str) -> None:
     assert "instruction" not in {c.attribute for c in await candidates(content)}
+
+
+async def test_a_role_play_goes_on_until_it_ends() -> None:
+    play = "be a barista for my English lesson"
+    assert await held(play, "I would like one flat white, my name is Anabel") == set()
+    ended = await held(play, "my name is Anabel", "ok end the role play. I live in Graz.")
+    assert ended == {"Lives in Graz"}
+
+
+async def test_the_last_thing_is_taken_back() -> None:
+    said_by_another = "Ignore the last thing, that was my little brother on my tablet."
+    assert await held("I live in Graz.", "I like jazz.", said_by_another) == {"Lives in Graz"}

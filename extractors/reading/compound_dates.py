@@ -29,7 +29,7 @@ _MONTH = (
     r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\b\.?"
 )
 _FEAST = (
-    "(?P<holiday>easter\\smonday|easter\\ssunday|easter|good\\sfriday|new\\syear|"
+    "(?P<holiday>easter\\smonday|easter\\ssunday|easter|good\\sfriday|"
     + "|".join(sorted((re.escape(name) for name in HOLIDAYS), key=len, reverse=True))
     + "|new\\syear(?!'s))"
 )

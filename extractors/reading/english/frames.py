@@ -285,6 +285,29 @@ def _foreign(content: str) -> Iterator[tuple[int, Frame]]:
         yield colon, Frame.OTHERS
 
 
+# A play that goes on over several messages --------------------------------------------------------
+
+_PLAY = _rule(
+    r"\b(?:role-?\s?play|let'?s (?:pretend|play|act|imagine|practi[sc]e|do a)|act as|pretend (?:to be|you|that|i)|\d+ questions\b|charades"
+    r"|(?:be|play|you(?:'re| are)(?: now)?|you(?:'ll| will) be|i(?:'ll| will| want you to| need you to) (?:be|play)) (?:the |my |an? )\w+[^.!?\n]{0,40}"
+    r"(?:for (?:my|our|a|an|the) (?:\w+ ){0,2}(?:lesson|class|practice|interview|exam|game|story|campaign)|and i|, i)"
+    r"|(?:speak|talk) to me (?:as|like) (?:if|though)|mock interview|improv|dungeon master|be my (?:\w+ ){0,2}(?:interviewer|examiner|opponent|date|customer|client|patient))\b"
+)
+_PLAY_ENDS = _rule(
+    r"\b(?:(?:stop|end|enough|finish|leave|quit|pause|done with|that'?s it for) (?:the |this |with )?(?:role-?\s?play|game|play(?:ing)?|practice|scene|act(?:ing)?|pretending)"
+    r"|out of character|ooc\b|back to (?:reality|real life|me|myself|normal)|in real life|for real|end scene|game over|as myself)\b"
+)
+
+
+def begins_play(content: str) -> bool:
+    """Returns whether a message sets up a play in which the person goes on to speak a part."""
+    return any(_PLAY.search(content, start, end) for start, end in _pieces(content))
+
+
+def ends_play(content: str) -> bool:
+    return any(_PLAY_ENDS.search(content, start, end) for start, end in _pieces(content))
+
+
 # Announcements of somebody else, by the colon alone -----------------------------------------------
 
 _COLON = re.compile(

@@ -296,6 +296,17 @@ def to_forget(sentence: str, held: Sequence[Known]) -> tuple[int, int, list[Know
     return found.start("verb"), found.end("verb"), matched
 
 
+_LAST_THING = _rule(
+    r"\b(?P<verb>ignore|disregard|forget|delete|scratch|strike)\s(?:the|my|that)\s(?:last|previous|earlier)\s?(?:thing|one|message|bit|line|part|comment|statement|sentence)?s?\b"
+)
+
+
+def takes_back(content: str, held: Sequence[Known]) -> tuple[int, int, list[Known]] | None:
+    """Returns what was said last, with the span of the words that take it back; None without them."""
+    found = _LAST_THING.search(content)
+    return (*found.span("verb"), _newest(held)) if found and held else None
+
+
 def _topics(text: str) -> frozenset[str]:
     """The topics that words name, as marks that are no words."""
     named = {w.lower() for w in re.findall(r"[\w-]+", text.replace("\u2019", "'"))}

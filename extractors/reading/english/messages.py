@@ -21,7 +21,7 @@ from extractors.reading.english.own_words import (
 )
 from extractors.reading.english.patterns import related
 from extractors.reading.english.plans import PLANS
-from extractors.reading.english.remarks import remarks
+from extractors.reading.english.remarks import of_the_moment, remarks
 from extractors.reading.english.repair import repaired
 from extractors.reading.english.tastes import TASTES, can, rather
 
@@ -63,6 +63,11 @@ def _read_sentence(
         for clause in clauses(sentence):
             start, end = clause.start - sentence.start, clause.end - sentence.start
             told += [Found(c, start, end) for c in _read_clause(clause, content, actor)]
+        told = [
+            f
+            for f in told
+            if not (f.claim.attribute.startswith("doing.") and of_the_moment(sentence.text))
+        ]
         told += remarks(sentence, written, told, actor)
     seen = set()
     for found in sorted(told, key=lambda f: f.start):

@@ -59,6 +59,11 @@ def remarks(
             yield Found(_remark(" ".join(written[start:end].split()), actor), start, end)
 
 
+def of_the_moment(text: str) -> bool:
+    """Returns whether a sentence says itself that it is about this moment or this task."""
+    return bool(_MOMENT.search(text))
+
+
 def _remark(said: str, actor: str | None) -> Claim:
     past = bool(_TOLD.search(said))
     aspect = Aspect.EVENT if past else Aspect.PLAN if _AHEAD.search(said) else Aspect.STATE
@@ -163,7 +168,7 @@ _MOMENT = _rule(
         "brb right_now at_the_moment for_now in_a_meeting on_the_phone wait hold_on one_sec moment already_said"
         " trying_to tried_to working_on looking_for looking_to looking_at searching_for stuck confused struggling having_trouble"
         " getting_an_error the_error this_error this_bug error_message doesn't_work not_working isn't_working"
-        " running_late be_late feel_like_shit so_far"
+        " running_late be_late live_in_fear live_in_hope live_in_the_past so_far"
     )
     + r")\b|\b(?:i|we)(?:\s(?:just|really|also|still|only))*\s(?:need|want|have|get|see|mean|understand|know|agree|asked|said|meant|told"
     r"|guess|suppose|appreciate|love|like|hate|got|don't\s(?:get|understand|see|have|know|mean))\s(?:to\s(?:know|fix|get|make|see|write|find|ask|say|be"
