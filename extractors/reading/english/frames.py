@@ -278,7 +278,8 @@ def _foreign(content: str) -> Iterator[tuple[int, Frame]]:
     """Where each kind of foreign words begins, with its frame: at the announcement itself."""
     for start, end in _pieces(content):
         for pattern, frame in _DEVICES:
-            if pattern.search(content, start, end):
+            found = pattern.search(content, start, end)
+            if found and not _PLAY_ENDS.search(content, start, end):
                 yield start, frame
                 return
     if (colon := _introduced(content)) is not None:
