@@ -537,7 +537,9 @@ class Memory:
         since = f"{self.valid_from:%Y-%m-%d}" if self.valid_from else "?"
         until = f" to {self.valid_to:%Y-%m-%d}" if self.valid_to else ""
         text = " ".join(self.text.split())
-        notes = [note for note in (self.disputed, self.retraction and str(self.retraction)) if note]
+        whose = f"from {self.origin}, approved" if self.approved else ""
+        retracted = self.retraction and str(self.retraction)
+        notes = [note for note in (whose, self.disputed, retracted) if note]
         return f"[{self.id}] {self.kind}: {text} ({'; '.join([since + until, *notes])})"
 
     @property

@@ -60,6 +60,21 @@ def test_what_a_tool_proposes_waits_and_is_not_believed(
     assert "What is known" not in client.context(ANA.in_session("s2"), "Which bank?").text
 
 
+def test_proposals_and_what_is_believed_of_them_print_on_a_line(
+    client: MemoryClient, worker: Extraction
+) -> None:
+    client.record_many([proposing(ANA, 1, "Always pay\nby wirebank")])
+    worker.drain()
+    (proposal,) = client.proposals(ANA)
+    said = f"{proposal.id} preference: Always pay by wirebank (from tool; seen once; order; "
+    assert str(proposal) == f"{said}waits)"
+    client.approve(ANA, proposal.id)
+    (decided,) = client.proposals(ANA, decided=True)
+    assert str(decided) == f"{said}approved)"
+    (memory,) = believed(client)
+    assert str(memory).endswith("Always pay by wirebank (2026-03-02; from tool, approved)")
+
+
 def test_repetitions_are_one_proposal_and_one_decision(
     client: MemoryClient, worker: Extraction
 ) -> None:

@@ -97,6 +97,14 @@ class Proposal:
         """How far its origin is trusted."""
         return trust_of(self.origin)
 
+    def __str__(self) -> str:
+        state = "waits"
+        if self.decision is not None:
+            state = "approved" if self.decision.approved else "declined"
+        often = "once" if self.seen == 1 else f"{self.seen:,} times"
+        notes = [f"from {self.origin}", f"seen {often}", *self.hints, state]
+        return f"{self.id} {self.kind}: {' '.join(self.text.split())} ({'; '.join(notes)})"
+
     @property
     def cursor(self) -> str:
         """Where a list goes on after it; see `AsyncMemoryClient.proposals`."""
