@@ -36,7 +36,9 @@ WITH held AS MATERIALIZED (
     ORDER BY g.last_seen DESC, g.proposal DESC
     LIMIT %(limit)s
 )
-SELECT p.*, e.examples FROM page p
+SELECT p.proposal, p.origin, p.seen, p.users, p.first_seen, p.last_seen, p.origins,
+    p.approved, p.decided_at, p.decided_by, p.reason, p.tenant_wide, e.examples
+FROM page p
 CROSS JOIN LATERAL (
     SELECT jsonb_agg(jsonb_build_object('user', x.user_id, 'said', x.candidate -> 'said',
         'interaction', i.interaction_id, 'source', i.source, 'actor', i.actor, 'role', i.role,
