@@ -1,5 +1,17 @@
 -- Whose words a memory rests on, and what of them waits for somebody's decision.
 
+-- First of all, since the index reads every assertion: while the tables below are locked, nobody
+-- records anything or reads a context.
+ALTER TABLE assertions ADD COLUMN origin text, ADD COLUMN proposal bytea;
+COMMENT ON COLUMN assertions.origin IS
+    'Of its least trusted evidence; NULL: made before origins were kept.';
+COMMENT ON COLUMN assertions.proposal IS
+    'A digest of what it proposes and whose words propose it, where its origin may found no belief: '
+    'it counts once review_decisions approves it. NULL: it counts by itself.';
+CREATE INDEX assertions_proposals ON assertions (tenant_id, proposal, recorded_at)
+    WHERE proposal IS NOT NULL;
+COMMENT ON INDEX assertions_proposals IS 'What waits for review, repetitions side by side.';
+
 ALTER TABLE interactions DROP CONSTRAINT interactions_kind_check;
 ALTER TABLE interactions ADD CONSTRAINT interactions_kind_check CHECK (kind IN
     ('message', 'tool_call', 'tool_result', 'retrieval', 'feedback', 'model_call', 'note'))
@@ -20,16 +32,6 @@ COMMENT ON COLUMN evidence.origin IS 'Whose words these are; NULL: made before o
 ALTER TABLE memories ADD COLUMN origin text;
 COMMENT ON COLUMN memories.origin IS
     'Of its least trusted evidence; NULL: made before origins were kept.';
-
-ALTER TABLE assertions ADD COLUMN origin text, ADD COLUMN proposal bytea;
-COMMENT ON COLUMN assertions.origin IS
-    'Of its least trusted evidence; NULL: made before origins were kept.';
-COMMENT ON COLUMN assertions.proposal IS
-    'A digest of what it proposes and whose words propose it, where its origin may found no belief: '
-    'it counts once review_decisions approves it. NULL: it counts by itself.';
-CREATE INDEX assertions_proposals ON assertions (tenant_id, proposal, recorded_at)
-    WHERE proposal IS NOT NULL;
-COMMENT ON INDEX assertions_proposals IS 'What waits for review, repetitions side by side.';
 
 CREATE TABLE review_decisions (
     tenant_id  text NOT NULL,
