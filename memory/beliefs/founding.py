@@ -5,6 +5,7 @@ an agent's own acts found procedures. Everything else is a proposal: an assertio
 somebody approves it. Episodes and summaries repeat what was said, and are kept whoever said it.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -28,6 +29,9 @@ from memory.models import (
 from memory.tenant_cache import TenantCache
 from memory.trust.origins import SpanOrigins, TenantTrust, origin_of_request, voice_of
 from memory.trust.rules import rules_of
+
+_WORKED = ". Worked "
+_ASKED_FOR = re.compile(r" \(asked for: [^()]*\)")
 
 LONG = 60
 """Characters from which on the same text again is a copy."""
@@ -98,10 +102,23 @@ class Founding:
                 candidate.subject,
                 candidate.context,
                 candidate.value,
-                candidate.text,
                 str(candidate.single_valued),
+                self._wording(candidate, made),
             ]
         )[:16]
+
+    def _wording(self, candidate: Candidate, made: Provenance) -> str | None:
+        """The text that approving would show, whatever the value says, but for what it counts.
+
+        We word what is inferred ourselves: a preference of attribute, value and context, and a
+        procedure of its steps and how often they worked.
+        """
+        if made.extractor == explicit_memories.PROVENANCE.extractor:
+            return candidate.text
+        if KIND_TRAITS[candidate.kind].of_acts:
+            return _ASKED_FOR.sub("", candidate.text.rpartition(_WORKED)[0] or candidate.text)
+        kinds = {self._interactions[piece.interaction_id].kind for piece in candidate.evidence}
+        return None if kinds == {InteractionKind.FEEDBACK} else candidate.text
 
     def words(self, candidate: Candidate) -> str | None:
         """Returns a digest of the texts behind a candidate, if another copy adds nothing to them.
