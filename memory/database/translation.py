@@ -77,7 +77,8 @@ def translated() -> Iterator[None]:
 
 
 def _translate(error: psycopg.Error) -> ExperientialMemoryError:
-    message = str(error).strip() or type(error).__name__
+    # Where in our SQL it happened helps nobody who did not write it, and may quote what was said.
+    message = str(error).partition("\nCONTEXT:")[0].strip() or type(error).__name__
     if isinstance(error, errors.DataException) and "different halfvec dimensions" in message:
         return WrongDimension(message)
     if "text search configuration" in message:
