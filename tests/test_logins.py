@@ -17,12 +17,13 @@ from pydantic import SecretStr
 
 from consumers.cli.application import memory as command_line
 from consumers.operations import backup
+from consumers.operations import logins as tenant_logins
 from consumers.store import worker_database
 from memory import embedded, logins
 from memory.client import AsyncMemoryClient, MemoryClient
 from memory.database import Database
 from memory.embedding import Embedder
-from memory.errors import AdministratorNeeded, InvalidInput
+from memory.errors import AdministratorNeeded, ConfigurationError, InvalidInput
 from memory.logins import LoginKind
 from memory.migrate import migrate, store_url
 from memory.models import Scope
@@ -113,6 +114,20 @@ class TestEmbedded:
             refused = (psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported)
             with pytest.raises(refused):
                 connection.execute(statement.encode())
+
+    async def test_a_tenant_gets_a_login_of_its_own(
+        self, own: Settings, owner: psycopg.Connection
+    ) -> None:
+        owner.execute("CREATE ROLE acme_app LOGIN")
+        try:
+            (found,) = await tenant_logins.bind(own, "acme", "acme_app")
+            assert (found.login, found.tenant) == ("acme_app", "acme")
+            assert await tenant_logins.remove(own, "acme", "acme_app") == ()
+            with pytest.raises(ConfigurationError) as refused:
+                await tenant_logins.bind(own, "acme", "nobody")
+            assert str(refused.value) == "the server has no login nobody"
+        finally:
+            owner.execute("DROP OWNED BY acme_app; DROP ROLE acme_app")
 
     async def test_an_app_may_not_act_as_a_worker(self, own: Settings) -> None:
         url = await store_url(own, LoginKind.APP)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from memory import migrate
-from memory.database import connect, translated
+from memory.database import connect, resolve_url, translated
 from memory.database.pipeline import Call, Rows
 from memory.errors import ConfigurationError
 from memory.settings import Settings
@@ -47,7 +47,8 @@ async def bound(settings: Settings) -> tuple[Login, ...]:
 
 
 async def _run(settings: Settings, call: Call) -> Rows:
-    url = await migrate.store_url(settings)
+    await migrate.store_url(settings)  # which makes an embedded store, or says what is missing
+    url = await resolve_url(settings)
     async with await connect(url, settings.connect_timeout) as connection:
         with translated():
             (rows,) = await connection.run([call])
