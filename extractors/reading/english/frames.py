@@ -161,15 +161,12 @@ def _whole(content: str) -> Frame | None:
             if pattern.search(content, start, end):
                 return frame
     last = len(content.rstrip())
-    end = content[max(0, last - _CLOSING) : last]
-    if _TO_A_DEVICE.match(content) or _SIGNED.search(end):
+    closing = content[max(0, last - _CLOSING) : last]
+    if _TO_A_DEVICE.match(content) or _SIGNED.search(closing):
         return Frame.OTHERS
-    task = _HANDED_ON.search(end)
-    return (
-        Frame.EXERCISE
-        if task and _SENTENCES.search(content, 0, last - len(end) + task.end() - 1)
-        else None
-    )
+    task = _HANDED_ON.search(closing)
+    before = last - len(closing) + task.end() - 1 if task else 0
+    return Frame.EXERCISE if task and _SENTENCES.search(content, 0, before) else None
 
 
 _OPENING = 4_000  # characters of a prompt that are read for what it is
