@@ -18,7 +18,7 @@ from datetime import datetime
 from extractors.reading.english.lexicon import KIN, any_of, words
 from extractors.reading.english.remarks import REMARK, remark_attribute
 from extractors.reading.english.wording import normal, slug
-from memory.models import MemoryKind
+from memory.models import KIND_TRAITS, MemoryKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ def _opposed(known: Known, opposed: Sequence[re.Pattern[str]]) -> bool:
 
 
 def _is_taste(known: Known) -> bool:
-    return known.kind is MemoryKind.PREFERENCE and known.attribute.partition(".")[0] in _TASTES
+    return KIND_TRAITS[known.kind].governs and known.attribute.partition(".")[0] in _TASTES
 
 
 def _sure_cue(sentence: str) -> re.Match[str] | None:
