@@ -1,7 +1,9 @@
 """Rules for dates of several parts, and the side of today on which a date without its year lies."""
 
 import re
+from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 
 from extractors.reading.date_rules import (
     DAYS_IN_WEEK,
@@ -255,15 +257,29 @@ _AHEAD = re.compile(
 _BEFORE = 100  # characters
 
 
-def leaning_at(text: str, start: int, leaning: Leaning) -> Leaning:
-    """Returns the side of today on which a date at `start` of a text lies."""
-    before = text[max(0, start - _BEFORE) : start]
-    if _SINCE.search(before):
-        return Leaning.PAST
-    if _FOR.search(before) and _ARRANGED.search(before):
-        return Leaning.FUTURE
-    if leaning is not Leaning.NEAREST:
-        return leaning
-    if _PAST.search(text):
-        return Leaning.PAST
-    return Leaning.FUTURE if _UNTIL.search(before) or _AHEAD.search(text) else Leaning.NEAREST
+@dataclass(frozen=True)
+class SideOfToday:
+    """On which side of today the dates of a text lie; it reads the whole text once."""
+
+    text: str
+
+    @cached_property
+    def _past(self) -> bool:
+        return bool(_PAST.search(self.text))
+
+    @cached_property
+    def _ahead(self) -> bool:
+        return bool(_AHEAD.search(self.text))
+
+    def at(self, start: int, leaning: Leaning) -> Leaning:
+        """Returns the side of a date at `start` of the text."""
+        before = self.text[max(0, start - _BEFORE) : start]
+        if _SINCE.search(before):
+            return Leaning.PAST
+        if _FOR.search(before) and _ARRANGED.search(before):
+            return Leaning.FUTURE
+        if leaning is not Leaning.NEAREST:
+            return leaning
+        if self._past:
+            return Leaning.PAST
+        return Leaning.FUTURE if _UNTIL.search(before) or self._ahead else Leaning.NEAREST

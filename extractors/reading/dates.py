@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
-from extractors.reading.compound_dates import COMPOUND, RECURRING, leaning_at
+from extractors.reading.compound_dates import COMPOUND, RECURRING, SideOfToday
 from extractors.reading.date_rules import (
     HINT,
     LASTING,
@@ -92,6 +92,7 @@ def resolve(text: str, said_at: datetime, leaning: Leaning = Leaning.NEAREST) ->
         return []
     text = text.translate(_TYPOGRAPHIC)
     asked = Asked(said_at.date(), leaning)  # by the clock of whoever spoke
+    today = SideOfToday(text)
     found: list[Mention] = []
     taken = bytearray(len(text))
     for again in RECURRING.finditer(text):
@@ -101,7 +102,7 @@ def resolve(text: str, said_at: datetime, leaning: Leaning = Leaning.NEAREST) ->
             start, end = match.span()
             if taken.find(1, start, end) >= 0:
                 continue
-            side = replace(asked, leaning=leaning_at(text, _named_at(match), leaning))
+            side = replace(asked, leaning=today.at(_named_at(match), leaning))
             if mention := _mentioned(match, read, side):
                 found.append(mention)
                 taken[start:end] = b"\1" * (end - start)
