@@ -258,7 +258,7 @@ class TestAnySql:
         with pytest.raises(errors.InsufficientPrivilege):
             attack.execute(
                 "CALL memory.append_interaction('birch', 'bob', 's', NULL, false, 'i', 'd',"
-                " 'message', 'user', NULL, 'x', '{}', now(), 'client', 'h', 60, NULL, NULL)"
+                " 'message', 'user', NULL, 'x', '{}', now(), 0, 'client', 'h', 60, NULL, NULL)"
             )
 
     def test_plans_tell_no_other_tenant(self, attack: psycopg.Connection) -> None:

@@ -2,7 +2,7 @@
 -- What the transaction needs: the definitions read alike wherever they are read, and a large table
 -- takes its time.
 -- unscoped: touches no table
-SELECT set_config('search_path', 'memory, public', true),
+SELECT set_config('search_path', 'memory, public', true), set_config('timezone', 'UTC', true),
        set_config('statement_timeout', '0', true),
        set_config('idle_in_transaction_session_timeout', '0', true)
 
