@@ -11,6 +11,7 @@ from memory.context.packing import Packing, TokenEstimator, only_repeats
 from memory.context.rendering import (
     Entry,
     Section,
+    TurnLines,
     chat_messages,
     entry_json,
     reading_order,
@@ -269,6 +270,7 @@ class Draft:
         self._budget = budget
         self._shares = shares
         self._rules = rules
+        self._lines = TurnLines(rules)
         self._entries: list[Entry] = []
         self._conversation = Conversation()
 
@@ -328,7 +330,7 @@ class Draft:
     def _tokens(self, conversation: Conversation | None = None) -> int:
         shown = conversation or self._conversation
         parts = sections(self._entries, shown.state, shown.summary.text)
-        return self._estimate(rendered(parts, shown.turns, self._rules))
+        return self._estimate(rendered(parts, shown.turns, self._rules, self._lines))
 
 
 def _lapsed(memory: Memory, now: datetime) -> bool:

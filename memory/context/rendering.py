@@ -237,13 +237,34 @@ def _day(moment: datetime) -> str:
 
 
 def rendered(
-    parts: Sequence[Section], turns: Sequence[Interaction], rules: TrustRules = NO_RULES
+    parts: Sequence[Section],
+    turns: Sequence[Interaction],
+    rules: TrustRules = NO_RULES,
+    lines: "TurnLines | None" = None,
 ) -> str:
-    """Returns sections, and turns under their own heading, as prompt text."""
+    """Returns sections, and turns under their own heading, as prompt text.
+
+    `lines` keeps the lines of turns for whoever renders the same turns again and again.
+    """
     texts = [f"{heading(s.title)}{chr(10).join(s.lines)}" for s in parts]
     if turns:
-        texts.append(heading(TURNS) + "\n".join(turn_line(turn, rules) for turn in turns))
+        known = TurnLines(rules) if lines is None else lines
+        texts.append(heading(TURNS) + "\n".join(map(known.of, turns)))
     return "\n\n".join(texts)
+
+
+class TurnLines:
+    """The lines of turns under a tenant's rules, each made once; a turn that is cut is another."""
+
+    def __init__(self, rules: TrustRules) -> None:
+        self._rules = rules
+        self._made: dict[tuple[str, str], str] = {}
+
+    def of(self, turn: Interaction) -> str:
+        key = (turn.id, turn.content)
+        if (line := self._made.get(key)) is None:
+            line = self._made[key] = turn_line(turn, self._rules)
+        return line
 
 
 def heading(title: str) -> str:
