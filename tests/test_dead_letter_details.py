@@ -11,9 +11,8 @@ import pytest
 
 from consumers.ingest.mapping import read_mapping
 from consumers.ingest.reading import Reader
-from consumers.ingest.records import Reason, Rejected
+from consumers.ingest.records import Reason, RecordCopy, Rejected
 from consumers.ingest.store import RowRefused, _rows_told_apart
-from consumers.operations.dead_letters import StoredDeadLetter
 from memory.bus.topics import key_of
 from memory.log.envelope import MAX_CONTENT_BYTES
 from memory.migrate import migrations
@@ -33,8 +32,8 @@ SOUND: dict[str, Any] = {
 
 def record(
     value: str, key: bytes | None = None, headers: Sequence[tuple[str, bytes | None]] = ()
-) -> StoredDeadLetter:
-    return StoredDeadLetter(0, 0, -1, key or key_of(ANA), value.encode(), headers)
+) -> RecordCopy:
+    return RecordCopy(0, 0, -1, key or key_of(ANA), value.encode(), headers)
 
 
 def refused(read: object) -> Rejected:

@@ -18,9 +18,8 @@ from jsonschema import Draft202012Validator
 from benchmarks.broker import NoBroker, class_path
 from consumers.cli.application import memory
 from consumers.ingest.reading import Reader
-from consumers.ingest.records import Accepted
+from consumers.ingest.records import Accepted, RecordCopy
 from consumers.ingest.store import Counts
-from consumers.operations.dead_letters import StoredDeadLetter
 from memory.errors import InvalidInput
 from memory.log.envelope import from_json, to_json
 from memory.log.envelope_schema import DIALECT, envelope_schema
@@ -133,7 +132,7 @@ def test_the_events_of_the_page_are_read() -> None:
     ]
     of_structured = [("content-type", b"application/cloudevents+json")]
     read = [
-        Reader("t").read(StoredDeadLetter(0, 0, -1, b'["acme","ana"]', text.encode(), sent))
+        Reader("t").read(RecordCopy(0, 0, -1, b'["acme","ana"]', text.encode(), sent))
         for text, sent in ((structured, of_structured), (value, headers))
     ]
     accepted = [one.incoming.interaction for one in read if isinstance(one, Accepted)]

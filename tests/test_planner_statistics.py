@@ -17,6 +17,7 @@ from memory.database import DatabaseRole, queries
 from memory.migrate import migrations
 from memory.models import Scope
 from tests.bindings import bind
+from tests.plan_nodes import every_node
 from tests.test_queries import FILL, HOT
 
 TELLS_NOBODY = ("int2", "int4", "int8", "float4", "float8", "bool", "date", "timestamptz")
@@ -283,10 +284,4 @@ def nodes_of(
     connection: psycopg.Connection, statement: sql.Composed, how: str = "FORMAT JSON"
 ) -> list[dict[str, Any]]:
     row = connection.execute(sql.SQL("EXPLAIN ({}) {}").format(sql.SQL(how), statement)).fetchone()
-    assert row is not None
-    nodes, found = [row[0][0]["Plan"]], []
-    while nodes:
-        node = nodes.pop()
-        found.append(node)
-        nodes += node.get("Plans", [])
-    return found
+    return every_node(row)

@@ -24,6 +24,7 @@ from memory.log.rows import append_one_params, append_params
 from memory.log.trace_context import NO_TRACE
 from memory.models import Interaction, InteractionKind, Role, Scope
 from tests.bindings import bind
+from tests.plan_nodes import every_node
 
 ROOT = Path(__file__).parent.parent
 STATEMENTS = sorted(queries.load())
@@ -339,13 +340,7 @@ def appending(connection: psycopg.Connection, **changes: str) -> dict[str, tuple
 
 def nodes_of(connection: psycopg.Connection, statement: sql.Composable) -> list[dict[str, Any]]:
     row = connection.execute(sql.SQL("EXPLAIN (FORMAT JSON) ") + statement).fetchone()
-    assert row is not None
-    nodes, found = [row[0][0]["Plan"]], []
-    while nodes:
-        node = nodes.pop()
-        found.append(node)
-        nodes += node.get("Plans", [])
-    return found
+    return every_node(row)
 
 
 def scanned(nodes: list[dict[str, Any]]) -> set[str]:

@@ -14,6 +14,7 @@ from memory.database import queries
 from memory.database.queries import numbered
 from memory.models import Scope
 from tests.bindings import bind
+from tests.plan_nodes import every_node
 from tests.test_queries import FILL, HOT, TENANT, USER, prepared
 
 ONE_PLAN = sorted(name for name in queries.load() if queries.has_one_plan(name))
@@ -38,13 +39,7 @@ def explained(connection: psycopg.Connection, name: str, **changes: object) -> l
         row = connection.execute(
             explain.format(sql.Identifier(prepared(name)), literals)
         ).fetchone()
-    assert row is not None
-    nodes, found = [row[0][0]["Plan"]], []
-    while nodes:
-        node = nodes.pop()
-        found.append(node)
-        nodes += node.get("Plans", [])
-    return found
+    return every_node(row)
 
 
 def touched(nodes: list[dict[str, Any]]) -> int:

@@ -17,10 +17,10 @@ from consumers.compaction import write_policy
 from consumers.compaction.policy import read_policy
 from consumers.extraction.worker import Worker
 from consumers.ingest.reading import Reader
-from consumers.ingest.records import Accepted, Reason, Rejected
+from consumers.ingest.records import Accepted, Reason, RecordCopy, Rejected
 from consumers.ingest.screening import Screening
 from consumers.ingest.store import Batch, OffsetRange
-from consumers.operations.dead_letters import StoredDeadLetter, redrive
+from consumers.operations.dead_letters import redrive
 from consumers.operations.scanning import scan_log
 from extractors.episodes import Episodes
 from extractors.explicit import ExplicitExtractor
@@ -314,7 +314,7 @@ async def test_a_policy_outlives_the_service_of_its_tenant() -> None:
         assert CARD not in written.content
 
 
-def read(*records: StoredDeadLetter) -> Batch:
+def read(*records: RecordCopy) -> Batch:
     range_ = OffsetRange(0, 1, 0, len(records))
     for record in records:
         entry = Reader("t").read(record)
@@ -322,8 +322,8 @@ def read(*records: StoredDeadLetter) -> Batch:
     return Batch.of([range_])
 
 
-def record(value: str, offset: int = 0) -> StoredDeadLetter:
-    return StoredDeadLetter(0, offset, -1, key_of(ANA), value.encode(), [("note", CARD.encode())])
+def record(value: str, offset: int = 0) -> RecordCopy:
+    return RecordCopy(0, offset, -1, key_of(ANA), value.encode(), [("note", CARD.encode())])
 
 
 def screened(batch: Batch, **actions: str) -> tuple[list[Accepted], list[Rejected]]:

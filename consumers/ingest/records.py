@@ -32,6 +32,18 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class RecordCopy:
+    """A record of our own making: a dead letter as it came, or one that is masked."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
 class Reason(StrEnum):
     """The reason why a message is a dead letter."""
 

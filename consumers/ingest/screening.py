@@ -6,9 +6,9 @@ the copy that a dead letter keeps.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from consumers.ingest.records import Accepted, Reason, Record, RecordOwner, Rejected
+from consumers.ingest.records import Accepted, Reason, Record, RecordCopy, RecordOwner, Rejected
 from consumers.ingest.staging import staged_row
 from consumers.ingest.store import Batch, IngestStore, OffsetRange
 from memory.errors import InteractionTooLarge, SensitiveContent
@@ -16,18 +16,6 @@ from memory.log.envelope import incoming
 from memory.privacy.interactions import masked_value
 from memory.privacy.policy import KEEPS_ALL, SensitivePolicy
 from memory.tenant_cache import TenantCache
-
-
-@dataclass(frozen=True, slots=True)
-class MaskedRecord:
-    """A record whose value, key and headers are masked."""
-
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
 
 
 class Screening:
@@ -105,13 +93,13 @@ def _without(letter: Rejected, policies: Mapping[str, SensitivePolicy]) -> Rejec
     return replace(letter, record=_masked(letter.record, policy, letter.whose))
 
 
-def _masked(record: Record, policy: SensitivePolicy, whose: RecordOwner) -> MaskedRecord:
+def _masked(record: Record, policy: SensitivePolicy, whose: RecordOwner) -> RecordCopy:
     names = {name for name in (whose.tenant, whose.user, whose.session, whose.id) if name}
 
     def masked(value: bytes | None) -> bytes | None:
         return None if value is None else _masked_bytes(value, policy, names)
 
-    return MaskedRecord(
+    return RecordCopy(
         record.partition,
         record.offset,
         record.timestamp,

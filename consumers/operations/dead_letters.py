@@ -7,7 +7,7 @@ from typing import Any
 
 from consumers.ingest.mapping import FieldMapping
 from consumers.ingest.reading import Reader
-from consumers.ingest.records import Accepted, Reason
+from consumers.ingest.records import Accepted, Reason, RecordCopy
 from memory.database import Database
 from memory.errors import (
     ForgottenId,
@@ -29,18 +29,6 @@ _REFUSED: Mapping[type[TenantRefused], Reason] = {
     TenantSuspended: Reason.SUSPENDED_TENANT,
     QuotaExceeded: Reason.OVER_QUOTA,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDeadLetter:
-    """A dead letter as the original record."""
-
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
 
 
 @dataclass(slots=True)
@@ -125,9 +113,9 @@ async def _redriven(
     await database.fetch_system("dead_letters.redriven", {"letter": letter})
 
 
-def _record(row: dict[str, Any]) -> StoredDeadLetter:
+def _record(row: dict[str, Any]) -> RecordCopy:
     moment = row["record_time"]
-    return StoredDeadLetter(
+    return RecordCopy(
         row["partition"],
         row["record_offset"],
         -1 if moment is None else int(moment.timestamp() * 1000),

@@ -21,6 +21,7 @@ from memory.beliefs.retraction import AuditReason
 from memory.beliefs.rows import assertion_of, candidate_of, stored_belief_of
 from memory.database import Database, StatementRunner
 from memory.errors import ConcurrentWrite, InvalidInput, UnknownProposal
+from memory.language.escaping import INVISIBLE
 from memory.models import Candidate, Evidence, MemoryKind, Origin, Scope, Trust, trust_of
 
 REVIEW_DAYS = 30
@@ -32,7 +33,7 @@ _ORDERS = re.compile(
     r"|system prompt|instructions?)\b",
     re.IGNORECASE,
 )
-_HIDDEN = re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
+_HIDDEN = re.compile(f"[{INVISIBLE}]")
 _HINT_CHARACTERS = 4_000
 
 

@@ -40,7 +40,7 @@ from memory.models import (
     trust_of,
 )
 from memory.trust.origins import origin_of
-from memory.trust.rules import NO_RULES, TrustRules
+from memory.trust.rules import NO_RULES, TrustRules, tool_or_actor
 
 INSTRUCTIONS = "Standing instructions"
 PROFILE = "What is known"
@@ -291,13 +291,8 @@ def _unnoted(turn: Interaction) -> Label:
         InteractionKind.TOOL_RESULT: "Tool",
     }.get(turn.kind)
     if role is None:
-        return label_of(turn.role, _tool_of(turn) if turn.role is Role.TOOL else turn.actor)
-    return Label(role, (_tool_of(turn) if role == "Tool" else turn.actor) or None)
-
-
-def _tool_of(turn: Interaction) -> str | None:
-    tool = turn.payload.get("tool")
-    return tool if isinstance(tool, str) and tool else turn.actor
+        return label_of(turn.role, tool_or_actor(turn) if turn.role is Role.TOOL else turn.actor)
+    return Label(role, (tool_or_actor(turn) if role == "Tool" else turn.actor) or None)
 
 
 def kind_note(turn: Interaction) -> str:

@@ -17,7 +17,7 @@ from memory.models import (
     least_trusted,
     trust_of,
 )
-from memory.trust.rules import NO_RULES, TrustRules, tool_of
+from memory.trust.rules import NO_RULES, TrustRules, tool_or_actor
 from memory.trust.spans import OriginSpan, is_a_name, spans_of
 
 _REACHES_OUT = re.compile(
@@ -76,7 +76,7 @@ def _of_agent(interaction: Interaction) -> Origin:
 
 
 def _of_tool(interaction: Interaction) -> Origin:
-    name = tool_of(interaction) or interaction.actor or ""
+    name = tool_or_actor(interaction) or ""
     plain = _WORD_IN_CAMEL_CASE.sub("_", name).casefold()
     return Origin.EXTERNAL if _REACHES_OUT.search(plain) else Origin.TOOL
 
@@ -125,7 +125,7 @@ def origin_of_request(interaction: Interaction, rules: TrustRules = NO_RULES) ->
 def voice_of(interaction: Interaction, origin: Origin) -> str:
     """Returns the name of whoever said it: the tool, the speaker, the agent or the source."""
     if origin in (Origin.TOOL, Origin.EXTERNAL):
-        named = tool_of(interaction) or interaction.actor
+        named = tool_or_actor(interaction)
     elif origin in (Origin.AGENT, Origin.OTHER_AGENT):
         named = interaction.actor or interaction.scope.agent
     else:

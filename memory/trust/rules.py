@@ -78,3 +78,8 @@ def tool_of(interaction: Interaction) -> str | None:
     """Returns the tool's name in the payload, or None."""
     tool = interaction.payload.get("tool")
     return tool if isinstance(tool, str) else None
+
+
+def tool_or_actor(interaction: Interaction) -> str | None:
+    """Returns by what name a tool goes: the one in its payload, or its actor's."""
+    return tool_of(interaction) or interaction.actor
