@@ -5,11 +5,21 @@ entry names a callable that takes the `Settings` and returns an `Extractor`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from memory.models import Candidate, Interaction, InteractionKind, Memory, MemoryKind, Scope
+from memory.models import (
+    Candidate,
+    Evidence,
+    Interaction,
+    InteractionKind,
+    Memory,
+    MemoryKind,
+    Scope,
+    Stance,
+)
 from memory.trust.rules import NO_RULES, TrustRules
 
 ENTRY_POINT_GROUP = "experiential_memory.extractors"
@@ -55,6 +65,53 @@ class LogSlice:
 LOOK_BACK = 12
 
 MOST_BELIEVED = 60
+
+
+class Claimed(Protocol):
+    """What is believed, as far as evidence against it has to name it."""
+
+    @property
+    def kind(self) -> MemoryKind: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def attribute(self) -> str | None: ...
+    @property
+    def value(self) -> str | None: ...
+    @property
+    def subject(self) -> str | None: ...
+    @property
+    def context(self) -> str | None: ...
+    @property
+    def single_valued(self) -> bool: ...
+
+
+def ending(
+    known: Claimed,
+    evidence: tuple[Evidence, ...],
+    occurred_at: datetime,
+    *,
+    confidence: float,
+    since: datetime | None = None,
+) -> Candidate:
+    """Returns what ends a belief: contradicting evidence under its own key and value.
+
+    since: from when on it no longer holds; None means from `occurred_at`.
+    """
+    return Candidate(
+        kind=known.kind,
+        text=known.text,
+        evidence=tuple(replace(piece, stance=Stance.CONTRADICTS) for piece in evidence),
+        occurred_at=occurred_at,
+        attribute=known.attribute,
+        value=known.value,
+        subject=known.subject,
+        context=known.context,
+        single_valued=known.single_valued,
+        stance=Stance.CONTRADICTS,
+        confidence=confidence,
+        valid_from=since,
+    )
 
 
 class Extractor(Protocol):

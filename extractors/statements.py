@@ -6,10 +6,10 @@ invent one. Each candidate quotes the clause it rests on; dates count from the m
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from extractors.protocol import LOOK_BACK, LogSlice, Reading
+from extractors.protocol import LOOK_BACK, LogSlice, Reading, ending
 from extractors.reading.dated_text import when_payload, with_dates
 from extractors.reading.dates import (
     Leaning,
@@ -169,28 +169,18 @@ class _Place:
     start: int
     end: int
 
-    def evidence(self, stance: Stance) -> Evidence:
+    @property
+    def evidence(self) -> Evidence:
         said = self.interaction
         quote = said.content[self.start : self.end]
-        return Evidence(said.id, quote, self.start, self.end, said.occurred_at, stance)
+        return Evidence(said.id, quote, self.start, self.end, said.occurred_at)
 
 
 def _against(known: Known, said: _Place, since: datetime | None) -> Candidate:
     """Evidence that a memory no longer holds; from its beginning on if it never did."""
-    return Candidate(
-        kind=known.kind,
-        text=f"No longer: {known.text}",
-        evidence=(said.evidence(Stance.CONTRADICTS),),
-        occurred_at=said.interaction.occurred_at,
-        attribute=known.attribute,
-        value=known.value,
-        subject=known.subject,
-        context=known.context,
-        single_valued=known.single_valued,
-        stance=Stance.CONTRADICTS,
-        confidence=0.85,
-        valid_from=since,
-    )
+    evidence, at = said.evidence, said.interaction.occurred_at
+    against = ending(known, (evidence,), at, confidence=0.85, since=since)
+    return replace(against, text=f"No longer: {known.text}")
 
 
 def _set_right(correction: Corrected, said: _Place) -> Iterator[Candidate]:
@@ -203,7 +193,7 @@ def _set_right(correction: Corrected, said: _Place) -> Iterator[Candidate]:
         yield Candidate(
             kind=wrong.kind,
             text=with_dates(correction.text, mentions),
-            evidence=(said.evidence(Stance.SUPPORTS),),
+            evidence=(said.evidence,),
             occurred_at=said.interaction.occurred_at,
             attribute=correction.attribute,
             value=correction.value,

@@ -28,7 +28,7 @@ from extractors.language_model.ledger import FallbackReading, Grounded, Ledger
 from extractors.language_model.reasons import Reason
 from extractors.language_model.support import Quoted, bears_out, unsupported
 from extractors.prompts.answers import Extracted, Proposal, Steps
-from extractors.protocol import Extractor, LogSlice, Reading
+from extractors.protocol import Extractor, LogSlice, Reading, ending
 from extractors.reading.dated_text import when_payload, with_dates
 from extractors.reading.dates import (
     Grain,
@@ -53,7 +53,6 @@ from memory.models import (
     Provenance,
     Role,
     Scope,
-    Stance,
 )
 from memory.settings import Settings
 
@@ -324,21 +323,8 @@ class Reader:
             if known is None or known.attribute is None or known.subject != said.actor:
                 self.refused[Refused.UNKNOWN_MEMORY.value] += 1
                 continue
-            against = tuple(replace(e, stance=Stance.CONTRADICTS) for e in evidence)
-            yield Candidate(
-                kind=known.kind,
-                text=known.text,
-                evidence=against,
-                occurred_at=said.occurred_at,
-                attribute=known.attribute,
-                value=known.value,
-                subject=known.subject,
-                context=known.context,
-                single_valued=known.single_valued,
-                stance=Stance.CONTRADICTS,
-                confidence=CONFIDENCE,
-                made_by=self._made,
-            )
+            against = ending(known, evidence, said.occurred_at, confidence=CONFIDENCE)
+            yield replace(against, made_by=self._made)
 
     def _procedure(self, told: Steps) -> Iterator[Candidate]:
         steps = [" ".join(step.split()) for step in told.steps if step.strip()]
