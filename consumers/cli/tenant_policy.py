@@ -1,13 +1,14 @@
 """`memory tenants policy`: shows a tenant's policy, and sets what becomes of sensitive content."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 from rich.table import Table
 
 from consumers.cli import output
 from consumers.cli.options import configured, example, json_option, run
-from consumers.compaction.policy import Policy, read_policy, write_policy
+from consumers.compaction.policy import Policy, change_policy, read_policy
 from consumers.store import worker_database
 from memory.privacy.findings import Sensitive
 from memory.privacy.policy import Action
@@ -63,14 +64,13 @@ def policy_command(tenant: str, actions: dict[Sensitive, Action], as_json: bool)
 
 
 async def _policy(settings: Settings, tenant: str, actions: dict[Sensitive, Action]) -> Policy:
+    def change(policy: dict[str, Any]) -> dict[str, Any]:
+        return {**policy, "sensitive": {**policy.get("sensitive", {}), **actions}}
+
     async with worker_database(settings) as database:
-        policy = await read_policy(database, tenant)
         if not actions:
-            return policy
-        wanted = policy.model_dump(mode="json", exclude_unset=True)
-        return await write_policy(
-            database, tenant, **{**wanted, "sensitive": {**policy.sensitive, **actions}}
-        )
+            return await read_policy(database, tenant)
+        return await change_policy(database, tenant, change)
 
 
 def _table(policy: Policy) -> Table:

@@ -26,6 +26,10 @@ FAMILIES = (
 )
 
 
+GUARDS = (KEY, "sensitive", "recognisers")
+"""What protects people, and is never lost because somebody sets another part of a policy."""
+
+
 class Derived(StrEnum):
     """What stays when retention purges interactions: knowledge without quotes, or nothing."""
 
@@ -86,17 +90,16 @@ async def read_policy(database: Database, tenant: str) -> Policy:
 
 
 async def write_policy(database: Database, tenant: str, **wanted: Any) -> Policy:
-    """Replaces the tenant's policy by `wanted`; its rules of trust stay unless they are named.
+    """Replaces the tenant's policy by `wanted`; its GUARDS stay unless they are named.
 
     Raises:
         ConfigurationError: an unknown name, or a value that it cannot have.
     """
-    standing = await read_policy(database, tenant)
-    kept = {KEY: standing.trust} if standing.trust != NO_RULES else {}
-    policy = _checked(tenant, {**kept, **wanted})
-    params = {"policy": Jsonb(policy.model_dump(mode="json", exclude_unset=True))}
-    await database.fetch(Scope(tenant, NOBODY), "compaction.set_policy", params)
-    return policy
+
+    def change(policy: dict[str, Any]) -> dict[str, Any]:
+        return {**{name: policy[name] for name in GUARDS if name in policy}, **wanted}
+
+    return await change_policy(database, tenant, change)
 
 
 async def change_policy(
